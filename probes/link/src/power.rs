@@ -1,0 +1,106 @@
+//! Powers that a link may have beside reading.
+
+use crate::{LinkError, TargetAddr};
+
+/// Whether the target executes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunState {
+    /// It executes.
+    Running,
+    /// It is stopped.
+    Stopped,
+}
+
+/// Stop, resume, step, breakpoints and registers.
+pub trait RunControl {
+    /// Whether the target executes, as far as the link was told.
+    fn state(&self) -> RunState;
+
+    /// Stops the target and waits until it has stopped.
+    ///
+    /// # Errors
+    ///
+    /// The target did not confirm.
+    fn stop(&mut self) -> Result<(), LinkError>;
+
+    /// Lets the target run on.
+    ///
+    /// # Errors
+    ///
+    /// The request could not be sent.
+    fn resume(&mut self) -> Result<(), LinkError>;
+
+    /// Executes one instruction of the stopped target and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// The target is not stopped, or did not confirm.
+    fn step(&mut self) -> Result<(), LinkError>;
+
+    /// Sets a breakpoint; `kind` is the architecture's breakpoint size, as the `Z0` packet has it.
+    ///
+    /// # Errors
+    ///
+    /// The target is not stopped, or refused.
+    fn set_breakpoint(&mut self, addr: TargetAddr, kind: u8) -> Result<(), LinkError>;
+
+    /// Clears a breakpoint that [`set_breakpoint`](RunControl::set_breakpoint) set.
+    ///
+    /// # Errors
+    ///
+    /// The target is not stopped, or refused.
+    fn clear_breakpoint(&mut self, addr: TargetAddr, kind: u8) -> Result<(), LinkError>;
+
+    /// The value of a register of the stopped target, by the server's own name for it.
+    ///
+    /// # Errors
+    ///
+    /// The target is not stopped, or has no such register of at most 64 bits.
+    fn read_register(&mut self, name: &str) -> Result<u64, LinkError>;
+}
+
+/// Writing target memory.
+pub trait WriteMemory {
+    /// Writes all of `bytes` at `addr`.
+    ///
+    /// # Errors
+    ///
+    /// The range could not be written whole; part of it may have been.
+    fn write(&mut self, addr: TargetAddr, bytes: &[u8]) -> Result<(), LinkError>;
+}
+
+/// Program counters of a target that is not halted for it.
+pub trait SamplePc {
+    /// Appends program counters to `samples`, as many as one burst of the link gives, and returns how many.
+    ///
+    /// # Errors
+    ///
+    /// The target could not be sampled.
+    fn sample(&mut self, samples: &mut Vec<TargetAddr>) -> Result<usize, LinkError>;
+}
+
+/// Something that happened to the target by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TargetEvent {
+    /// The target was reset: counters start again.
+    Reset,
+    /// The target ended; no memory can be read any more.
+    Exited,
+    /// The target was stopped by somebody else.
+    Stopped,
+    /// The target was resumed by somebody else.
+    Resumed,
+    /// The target printed something.
+    Console(Vec<u8>),
+}
+
+/// What a link is told by its target.
+pub trait TargetEvents {
+    /// The next event that has already arrived, without waiting for one.
+    ///
+    /// # Errors
+    ///
+    /// The link failed while it looked.
+    fn poll(&mut self) -> Result<Option<TargetEvent>, LinkError>;
+}

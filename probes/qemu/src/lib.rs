@@ -1,0 +1,1 @@
+//! Reads a QEMU guest's memory through its monitor and its process, without stopping it.

@@ -1,0 +1,2 @@
+//! covtap.
+pub mod locate;

@@ -1,0 +1,2 @@
+//! covtap.
+fn main() {}

@@ -1,0 +1,50 @@
+//! What a guest prints, line by line, with a way to wait for a line.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// The lines a guest prints. Lines are kept until they are taken.
+#[derive(Debug)]
+pub struct Console {
+    lines: Receiver<String>,
+}
+
+impl Console {
+    pub(crate) fn new(output: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { lines }
+    }
+
+    /// Takes lines until one satisfies `wanted`, and gives that one.
+    ///
+    /// # Errors
+    ///
+    /// No such line came within `patience`, or the guest ended.
+    pub fn wait_for(&self, patience: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line =
+                self.lines.recv_timeout(left).context("the guest did not print the line waited for")?;
+            if wanted(&line) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Takes the lines that have already arrived.
+    pub fn arrived(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+}

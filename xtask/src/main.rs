@@ -1,0 +1,2 @@
+//! covtap chores.
+fn main() {}
