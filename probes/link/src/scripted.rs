@@ -4,6 +4,7 @@
 //! otherwise; what happened is counted, so that a test can tell how often the target was read.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::{
@@ -51,6 +52,7 @@ pub struct ScriptedLink {
     reads_done: u64,
     disconnected: bool,
     detached: bool,
+    tell_detached: Option<Sender<()>>,
     info: LinkInfo,
     pause_per_read: Duration,
 }
@@ -66,6 +68,7 @@ impl ScriptedLink {
             reads_done: 0,
             disconnected: false,
             detached: false,
+            tell_detached: None,
             info: LinkInfo {
                 endpoint: "scripted".into(),
                 server: "scripted link".into(),
@@ -90,6 +93,13 @@ impl ScriptedLink {
     pub fn with_pause(mut self, pause: Duration) -> Self {
         self.pause_per_read = pause;
         self.info.effect = Effect::Pauses;
+        self
+    }
+
+    /// Sends a word when the link is detached, for a test that waits for it.
+    #[must_use]
+    pub fn telling_detached(mut self, sender: Sender<()>) -> Self {
+        self.tell_detached = Some(sender);
         self
     }
 
@@ -223,6 +233,10 @@ impl Link for ScriptedLink {
 
     fn detach(&mut self) -> Result<(), LinkError> {
         self.detached = true;
+        if let Some(sender) = self.tell_detached.take() {
+            // A test that no longer listens needs no word.
+            let _ = sender.send(());
+        }
         Ok(())
     }
 

@@ -1,0 +1,54 @@
+//! Ctrl-C: once for a last snapshot, twice to stop at once.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::collect::Stop;
+
+/// How long a session that was told to stop at once may take to leave the target as it was found.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The exit code of a process that was interrupted, as shells know it.
+const INTERRUPTED: i32 = 130;
+
+/// The interrupt handler's side of a session: dropped when the session is over.
+#[derive(Debug)]
+pub struct Interrupts {
+    /// What the user asks for.
+    pub stop: Receiver<Stop>,
+    _session_goes_on: Sender<()>,
+}
+
+/// Listens to Ctrl-C and to the signals that ask a process to end, from now on.
+///
+/// # Errors
+///
+/// The handler could not be installed.
+pub fn listen() -> Result<Interrupts> {
+    let (ask, stop) = bounded(2);
+    let (goes_on, over) = bounded(0);
+    let pressed = AtomicU32::new(0);
+    ctrlc::set_handler(move || match pressed.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            eprintln!("covtap: taking a last snapshot; Ctrl-C again stops at once");
+            let _ = ask.try_send(Stop::AfterLastSnapshot);
+        }
+        _ => {
+            let _ = ask.try_send(Stop::AtOnce);
+            stop_hard_unless_over(&over);
+        }
+    })
+    .context("listen to Ctrl-C")?;
+    Ok(Interrupts { stop, _session_goes_on: goes_on })
+}
+
+/// A disk or a server that hangs must not keep the process alive against the user's word.
+fn stop_hard_unless_over(over: &Receiver<()>) {
+    if let Err(crossbeam_channel::RecvTimeoutError::Timeout) = over.recv_timeout(GRACE) {
+        eprintln!("covtap: stopped without leaving the target in order: it may stand still");
+        std::process::exit(INTERRUPTED);
+    }
+}

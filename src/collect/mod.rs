@@ -1,0 +1,23 @@
+//! When counters are read, and whether what was read can be believed.
+//!
+//! What enters is a [link](covtap_link::Link) and a list of [counter regions](crate::locate::CounterRegion);
+//! what leaves is a stream of [`Snapshot`]s. Nothing here knows LLVM, gcov, or which link it is.
+//!
+//! What always holds:
+//! - a snapshot that leaves here is whole, and no counter in it is behind the one before;
+//! - a reader thread takes the snapshots and never waits for whoever writes them;
+//! - a target that was reset ends the session, and what was read while it happened is thrown away.
+
+mod counters;
+mod error;
+//mod identity;
+mod reader;
+mod schedule;
+mod session;
+
+pub use counters::{Counters, Delta};
+pub use error::{CollectError, ResetEvidence};
+//pub use identity::check_identity;
+pub use reader::{Reader, Snapshot};
+pub use schedule::Schedule;
+pub use session::{Ended, Session, Stop, Summary};

@@ -1,0 +1,276 @@
+//! Takes one snapshot after another, and believes none that went backwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use covtap_link::{Link, ReadReport, ReadRequest, TargetEvent};
+
+use super::{CollectError, Counters, Delta, ResetEvidence};
+use crate::locate::CounterRegion;
+
+/// How often a reading that went backwards is repeated before the target counts as reset. One torn carry
+/// settles with the next reading.
+const MAX_REREADS: u32 = 4;
+
+/// The most that all regions together may hold. An image chooses the size, and it may be damaged.
+const MAX_COUNTER_BYTES: u64 = 1 << 30;
+
+/// One believable reading of all regions.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Counted from 1 in a session.
+    pub number: u64,
+    /// When it was due, from the session's start.
+    pub at: Duration,
+    /// The bytes.
+    pub counters: Arc<Counters>,
+    /// How it differs from the reading before.
+    pub delta: Delta,
+    /// What it cost, readings that were thrown away included.
+    pub report: ReadReport,
+    /// How many readings went backwards and were done again.
+    pub rereads: u32,
+}
+
+/// Reads the regions of one target, again and again.
+pub struct Reader {
+    link: Box<dyn Link>,
+    endpoint: String,
+    regions: Vec<CounterRegion>,
+    previous: Arc<Counters>,
+    /// Buffers handed out in earlier snapshots; one that came back is used again.
+    pool: Vec<Arc<Counters>>,
+    taken: u64,
+    ended: bool,
+}
+
+impl Reader {
+    /// A reader of `regions` over `link`. Reads everything once, so that even the first snapshot has a
+    /// reading to be compared with.
+    ///
+    /// # Errors
+    ///
+    /// The regions are too large, or the link failed.
+    pub fn new(mut link: Box<dyn Link>, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
+        let len_bytes = regions.iter().fold(0u64, |sum, r| sum.saturating_add(r.range.len_bytes()));
+        let too_large = || CollectError::TooLarge { len_bytes, limit_bytes: MAX_COUNTER_BYTES };
+        if len_bytes > MAX_COUNTER_BYTES {
+            return Err(too_large());
+        }
+        let mut first = Counters::for_regions(&regions).ok_or_else(too_large)?;
+        read_regions(link.as_mut(), &regions, &mut first)?;
+        let endpoint = link.info().endpoint;
+        Ok(Self {
+            link,
+            endpoint,
+            regions,
+            previous: Arc::new(first),
+            pool: Vec::new(),
+            taken: 0,
+            ended: false,
+        })
+    }
+
+    /// Whether the target has said that it ended.
+    #[must_use]
+    pub fn target_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// How many snapshots were taken.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Takes a snapshot that was due at `at`; `None` if the target has ended.
+    ///
+    /// # Errors
+    ///
+    /// The link failed, or the target was reset: nothing of that reading is kept.
+    pub fn take(&mut self, at: Duration) -> Result<Option<Snapshot>, CollectError> {
+        if self.look_for_events()? {
+            return Ok(None);
+        }
+        let mut counters = self.buffer()?;
+        let room = Arc::make_mut(&mut counters);
+        let mut report = ReadReport::default();
+        let mut rereads = 0;
+        let delta = loop {
+            let once = read_regions(self.link.as_mut(), &self.regions, room)?;
+            report.elapsed += once.elapsed;
+            report.pause += once.pause;
+            let delta = Delta::between(&self.regions, &self.previous, room);
+            self.look_for_events()?;
+            if delta.backwards == 0 {
+                break delta;
+            }
+            if rereads == MAX_REREADS {
+                return Err(self.reset(ResetEvidence::Backwards { counters: delta.backwards, rereads }));
+            }
+            rereads += 1;
+        };
+        self.taken += 1;
+        self.pool.push(std::mem::replace(&mut self.previous, Arc::clone(&counters)));
+        Ok(Some(Snapshot { number: self.taken, at, counters, delta, report, rereads }))
+    }
+
+    /// Leaves the target as it was found.
+    ///
+    /// # Errors
+    ///
+    /// The server refused or did not answer.
+    pub fn detach(&mut self) -> Result<(), CollectError> {
+        Ok(self.link.detach()?)
+    }
+
+    /// Whether the target has ended; an error if it was reset.
+    fn look_for_events(&mut self) -> Result<bool, CollectError> {
+        while let Some(events) = self.link.events() {
+            match events.poll()? {
+                Some(TargetEvent::Reset) => return Err(self.reset(ResetEvidence::Event)),
+                Some(TargetEvent::Exited) => self.ended = true,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(self.ended)
+    }
+
+    fn reset(&self, evidence: ResetEvidence) -> CollectError {
+        CollectError::Reset { number: self.taken + 1, endpoint: self.endpoint.clone(), evidence }
+    }
+
+    /// Room for a reading that nobody else holds.
+    fn buffer(&mut self) -> Result<Arc<Counters>, CollectError> {
+        let free = self.pool.iter().position(|counters| Arc::strong_count(counters) == 1);
+        if let Some(free) = free {
+            return Ok(self.pool.swap_remove(free));
+        }
+        // The writer still holds them all: they live on with it, and come not back here.
+        self.pool.clear();
+        Counters::for_regions(&self.regions)
+            .map(Arc::new)
+            .ok_or(CollectError::TooLarge { len_bytes: MAX_COUNTER_BYTES, limit_bytes: MAX_COUNTER_BYTES })
+    }
+}
+
+fn read_regions(
+    link: &mut dyn Link,
+    regions: &[CounterRegion],
+    into: &mut Counters,
+) -> Result<ReadReport, CollectError> {
+    let mut reads: Vec<_> = regions
+        .iter()
+        .zip(into.regions_mut())
+        .filter(|(region, _)| !region.range.is_empty())
+        .map(|(region, buf)| ReadRequest { addr: region.range.start(), buf })
+        .collect();
+    Ok(link.read_many(&mut reads)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counters::tests::region;
+    use super::*;
+    use crate::locate::MergeRule;
+    use covtap_link::scripted::{Fault, ScriptedLink};
+    use covtap_link::{Endianness, TargetAddr};
+
+    const BASE: TargetAddr = TargetAddr::new(0x2000_0000);
+
+    fn bytes(counts: &[u64]) -> Vec<u8> {
+        counts.iter().flat_map(|count| count.to_le_bytes()).collect()
+    }
+
+    fn reader(link: ScriptedLink) -> Reader {
+        let regions = vec![region(BASE.get(), 16, MergeRule::Add, Endianness::Little)];
+        Reader::new(Box::new(link), regions).expect("first reading")
+    }
+
+    fn link() -> ScriptedLink {
+        ScriptedLink::new([(BASE, bytes(&[5, 0x1_0000_0005]))])
+    }
+
+    fn take(reader: &mut Reader) -> Snapshot {
+        reader.take(Duration::ZERO).expect("a snapshot").expect("the target goes on")
+    }
+
+    // Read 0 is the one made by `Reader::new`.
+
+    #[test]
+    fn a_snapshot_says_what_changed() {
+        let mut reader = reader(link().with_fault(2, Fault::Change(BASE, bytes(&[6]))));
+        assert_eq!(take(&mut reader).delta, Delta::default());
+        let second = take(&mut reader);
+        assert_eq!((second.number, second.delta), (2, Delta { changed: 1, backwards: 0 }));
+        assert_eq!(second.counters.regions(), [bytes(&[6, 0x1_0000_0005])]);
+    }
+
+    #[test]
+    fn a_torn_counter_is_read_again() {
+        let high = BASE.checked_add(8).expect("in range");
+        let torn = link()
+            .with_fault(1, Fault::Change(high, bytes(&[0x1_0000_0000])))
+            .with_fault(2, Fault::Change(high, bytes(&[0x2_0000_0000])));
+        let mut reader = reader(torn);
+        let snapshot = take(&mut reader);
+        assert_eq!(snapshot.rereads, 1);
+        assert_eq!(snapshot.counters.regions(), [bytes(&[5, 0x2_0000_0000])]);
+    }
+
+    #[test]
+    fn a_reset_in_mid_snapshot_is_an_error_and_no_snapshot() {
+        let mut reader = reader(link().with_fault(2, Fault::Reset { after_bytes: 3 }));
+        take(&mut reader);
+        let error = reader.take(Duration::ZERO).expect_err("no snapshot");
+        assert_eq!(
+            error.to_string(),
+            "snapshot 2 of scripted: the target was reset (the server reported a reset)"
+        );
+    }
+
+    #[test]
+    fn counters_that_stay_behind_mean_a_reset_even_without_an_event() {
+        let mut reader = reader(link().with_fault(1, Fault::Change(BASE, bytes(&[1, 1]))));
+        let error = reader.take(Duration::ZERO).expect_err("no snapshot");
+        let evidence = ResetEvidence::Backwards { counters: 2, rereads: MAX_REREADS };
+        assert!(matches!(error, CollectError::Reset { number: 1, evidence: found, .. } if found == evidence));
+    }
+
+    #[test]
+    fn a_link_that_fails_once_leaves_the_next_snapshot_right() {
+        let mut reader = reader(link().with_fault(1, Fault::Refuse).with_fault(2, Fault::ShortRead));
+        assert!(matches!(reader.take(Duration::ZERO), Err(CollectError::Link(_))));
+        assert!(matches!(reader.take(Duration::ZERO), Err(CollectError::Link(_))));
+        assert_eq!(take(&mut reader).counters.regions(), [bytes(&[5, 0x1_0000_0005])]);
+    }
+
+    #[test]
+    fn buffers_come_back_once_nobody_holds_them() {
+        let mut reader = reader(link());
+        let seen: std::collections::BTreeSet<_> =
+            (0..6).map(|_| Arc::as_ptr(&take(&mut reader).counters)).collect();
+        assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn a_snapshot_that_somebody_holds_stays_as_it_was() {
+        let mut reader = reader(link().with_fault(2, Fault::Change(BASE, bytes(&[9]))));
+        let held = take(&mut reader);
+        for _ in 0..3 {
+            take(&mut reader);
+        }
+        assert_eq!(held.counters.regions(), [bytes(&[5, 0x1_0000_0005])]);
+    }
+
+    #[test]
+    fn an_absurd_region_is_refused_before_any_memory_is_taken() {
+        let regions = vec![region(0, 1 << 40, MergeRule::Add, Endianness::Little)];
+        let error = Reader::new(Box::new(link()), regions).err().expect("refused");
+        assert_eq!(
+            error.to_string(),
+            "make room for 1099511627776 bytes of counters: the limit is 1073741824 bytes"
+        );
+    }
+}

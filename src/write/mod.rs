@@ -1,0 +1,5 @@
+//! Files, one writer per format, each written whole or not at all.
+
+mod whole_file;
+
+pub use whole_file::{WriteFileError, check_writable, write_whole};

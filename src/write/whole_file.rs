@@ -1,0 +1,158 @@
+//! Files that are there whole or not at all.
+//!
+//! What enters is a path and bytes; what leaves is a file with those bytes. What always holds: whoever opens
+//! the path sees the old file or the new one, never a part of one, whatever happens to this process, and a
+//! file that could not be written leaves the old one as it was.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+/// A file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("write {}: {step}: {source}", path.display())]
+pub struct WriteFileError {
+    /// The file that was to be written.
+    pub path: PathBuf,
+    /// What was being done.
+    pub step: &'static str,
+    /// What the operating system answered.
+    pub source: io::Error,
+}
+
+/// Puts `bytes` at `path`: into a temporary file beside it, to the disk, and then in its place.
+///
+/// # Errors
+///
+/// The folder cannot be written to, or the disk is full; nothing at `path` has changed then.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteFileError> {
+    let fail = |step| move |source| WriteFileError { path: path.to_owned(), step, source };
+    let mut file = temporary(path).map_err(fail("make a temporary file beside it"))?;
+    file.write_all(bytes).map_err(fail("fill the temporary file"))?;
+    file.as_file().sync_all().map_err(fail("send the temporary file to the disk"))?;
+    file.persist(path).map_err(|error| fail("rename the temporary file")(error.error))?;
+    // The rename itself is on the disk once the folder is.
+    File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(fail("send its folder to the disk"))
+}
+
+/// Checks early that `path` can be written, and clears away what a killed process left beside it.
+///
+/// # Errors
+///
+/// As [`write_whole`]; nothing at `path` has changed in any case.
+pub fn check_writable(path: &Path) -> Result<(), WriteFileError> {
+    let fail = |step| move |source| WriteFileError { path: path.to_owned(), step, source };
+    if path.is_dir() {
+        return Err(fail("look at it")(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    remove_leftovers(path);
+    temporary(path).map_err(fail("make a temporary file beside it"))?;
+    Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The start of the names of temporary files for `path`; the process id and a random part follow.
+fn prefix(path: &Path) -> String {
+    format!(".{}.covtap-", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(&format!("{}{}-", prefix(path), std::process::id()))
+        // As any other new file: what the umask leaves of it.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder(path))
+        .map_err(|error| without_temporary_path(&error).unwrap_or(error))
+}
+
+/// The operating system's own error: `tempfile` adds the temporary file's name, which says nothing to a user.
+fn without_temporary_path(error: &io::Error) -> Option<io::Error> {
+    let inner = error.get_ref()?.source()?.downcast_ref::<io::Error>()?;
+    inner.raw_os_error().map(io::Error::from_raw_os_error)
+}
+
+/// Removes temporary files for `path` whose process is gone. A file that cannot be removed does no harm.
+fn remove_leftovers(path: &Path) {
+    let prefix = prefix(path);
+    for entry in fs::read_dir(folder(path)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(&prefix)?.split_once('-')?.0.parse::<i32>().ok())
+            .filter(|pid| *pid > 0);
+        if owner.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_new_file_replaces_the_old_one_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.profraw");
+        write_whole(&path, b"old").unwrap();
+        write_whole(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(dir.path()), ["a.profraw"]);
+    }
+
+    #[test]
+    fn a_new_file_has_ordinary_permissions() {
+        let dir = tempfile::tempdir().unwrap();
+        let [ours, plain] = ["ours", "plain"].map(|name| dir.path().join(name));
+        write_whole(&ours, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("missing/a.profraw");
+        let error = write_whole(&path, b"new").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "write {}: make a temporary file beside it: No such file or directory (os error 2)",
+                path.display()
+            )
+        );
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_cleared_and_a_living_ones_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.profraw");
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let gone = format!(".a.profraw.covtap-{}-x", ended.id());
+        let alive = format!(".a.profraw.covtap-{}-x", std::process::id());
+        for name in [&gone, &alive, &".a.profraw.covtap-other".to_owned()] {
+            fs::write(dir.path().join(name), b"part").unwrap();
+        }
+        check_writable(&path).unwrap();
+        let mut expected = [alive, ".a.profraw.covtap-other".to_owned()];
+        expected.sort();
+        assert_eq!(names(dir.path()), expected);
+    }
+}
