@@ -70,13 +70,8 @@ fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
         // As any other new file: what the umask leaves of it.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder(path))
-        .map_err(|error| without_temporary_path(&error).unwrap_or(error))
-}
-
-/// The operating system's own error: `tempfile` adds the temporary file's name, which says nothing to a user.
-fn without_temporary_path(error: &io::Error) -> Option<io::Error> {
-    let inner = error.get_ref()?.source()?.downcast_ref::<io::Error>()?;
-    inner.raw_os_error().map(io::Error::from_raw_os_error)
+        // `tempfile` adds the temporary file's name, which says nothing to a user.
+        .map_err(|error| io::Error::from(error.kind()))
 }
 
 /// Removes temporary files for `path` whose process is gone. A file that cannot be removed does no harm.
@@ -132,10 +127,7 @@ mod tests {
         let error = write_whole(&path, b"new").unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "write {}: make a temporary file beside it: No such file or directory (os error 2)",
-                path.display()
-            )
+            format!("write {}: make a temporary file beside it: entity not found", path.display())
         );
     }
 
