@@ -1,0 +1,209 @@
+//! Child processes that do not outlive the verb that started them.
+//!
+//! What enters is a command; what leaves is its exit status, or [`Interrupted`].
+//!
+//! What always holds: a child leads a process group of its own, and the whole group is ended, by its id, when
+//! its handle is dropped or Ctrl-C comes. Ctrl-C reaches this process only, which passes it on: so a child that
+//! cleans up after itself has the time to.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+/// How often a child's end and an interruption are looked for.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long an interrupted child may take to end in its own way.
+const GRACE: Duration = Duration::from_secs(3);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ctrl-C, or a signal that asks a process to end, came.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Listens to Ctrl-C and to the signals that ask a process to end, from now on.
+pub(crate) fn listen() -> Result<()> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("listen to Ctrl-C")
+}
+
+/// Fails once the user has interrupted.
+pub(crate) fn go_on() -> Result<()> {
+    if INTERRUPTED.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// A running child and whatever it started.
+#[derive(Debug)]
+pub(crate) struct Group {
+    child: Child,
+    shown: String,
+    ended: bool,
+}
+
+impl Group {
+    /// Starts `command` in a process group of its own, with nothing to read on stdin.
+    pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        let shown = show(command);
+        let child = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("could not start `{shown}`"))?;
+        Ok(Self { child, shown, ended: false })
+    }
+
+    /// Waits for the child's end.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupted`]: the group has then been asked to end, and made to.
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if let Err(interrupted) = go_on() {
+                self.end_gently()?;
+                return Err(interrupted);
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// The exit status, if the child has ended.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait().with_context(|| format!("wait for `{}`", self.shown))?;
+        self.ended |= status.is_some();
+        Ok(status)
+    }
+
+    /// Sends `signal` to the child and all it started.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        killpg(self.id()?, signal).with_context(|| format!("send {signal} to `{}`", self.shown))
+    }
+
+    fn id(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.child.id()).context("process id")?))
+    }
+
+    /// As Ctrl-C would, and by force after [`GRACE`].
+    fn end_gently(&mut self) -> Result<()> {
+        self.signal(Signal::SIGINT)?;
+        let deadline = Instant::now() + GRACE;
+        while self.ended()?.is_none() && Instant::now() < deadline {
+            thread::sleep(TICK);
+        }
+        // The leader may have ended before those it started.
+        let _ = self.signal(Signal::SIGKILL);
+        Ok(())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Already ended is as good as ended now.
+            let _ = self.signal(Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Runs `command` to its end with this process's stdout and stderr.
+pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
+    Group::spawn(command)?.wait()
+}
+
+/// Runs `command` to its end and fails unless it exits with 0.
+pub(crate) fn run_well(command: &mut Command) -> Result<()> {
+    let status = run(command)?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", show(command));
+    }
+    Ok(())
+}
+
+/// What a quick command prints, whatever its exit status.
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
+    command.stdin(Stdio::null()).output().with_context(|| format!("could not start `{}`", show(command)))
+}
+
+/// Cargo, the one that runs this program where one does.
+pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(covtap_testbed::workspace_root());
+    command
+}
+
+/// A command as a user would type it: the program by its name, paths below the workspace from there.
+pub(crate) fn show(command: &Command) -> String {
+    let root = format!("{}/", covtap_testbed::workspace_root().display());
+    let program = std::path::Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    std::iter::once(name)
+        .chain(command.get_args())
+        .map(|word| quote(word.to_string_lossy().trim_start_matches(&root)))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%~".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_it_would_be_typed() {
+        let mut command = Command::new("/usr/bin/gdb-multiarch");
+        command.arg("-batch").arg("-ex").arg("print 1").arg("it's");
+        command.arg(covtap_testbed::workspace_root().join("tests/fixtures"));
+        assert_eq!(show(&command), r"gdb-multiarch -batch -ex 'print 1' 'it'\''s' tests/fixtures");
+    }
+
+    #[test]
+    fn a_dropped_group_takes_with_it_what_it_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo started; wait"]).stdout(Stdio::piped());
+        let mut group = Group::spawn(&mut command).unwrap();
+        let mut stdout = group.child.stdout.take().unwrap();
+        let mut line = [0; 8];
+        std::io::Read::read_exact(&mut stdout, &mut line).unwrap();
+        assert_eq!(&line, b"started\n");
+        drop(group);
+        // The sleeper holds the other end of the pipe: it reads empty only once that one is gone, too.
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut stdout, &mut rest).unwrap();
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn an_exit_status_is_told() {
+        assert_eq!(run(Command::new("sh").args(["-c", "exit 3"])).unwrap().code(), Some(3));
+        let error = run_well(Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
+        assert_eq!(error.to_string(), "`sh -c 'exit 3'` ended with exit status: 3");
+    }
+}

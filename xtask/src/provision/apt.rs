@@ -1,0 +1,220 @@
+//! Driving apt: which commands install a set of packages, and running them.
+//!
+//! QEMU is the one thing that a release may have too old. On Debian it then comes from the release's
+//! backports, whose suite is enabled if it is not.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::backports::{self, Backports, Format, SourceFile};
+use super::names;
+use super::packages::Package;
+use super::version::{self, MIN_QEMU_MAJOR};
+use crate::child;
+
+pub(super) const APT_GET: &str = "/usr/bin/apt-get";
+const APT_CACHE: &str = "/usr/bin/apt-cache";
+const OS_RELEASE: &str = "/etc/os-release";
+const SOURCES_DIR: &str = "/etc/apt/sources.list.d";
+
+/// Waits for another apt instead of failing, and does not give up at a server's first hiccup.
+const PATIENCE: [&str; 4] = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
+
+/// What installs a set of packages.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// A file of sources to be written first.
+    source: Option<(PathBuf, String)>,
+    installs: Vec<Install>,
+}
+
+/// One call of `apt-get install`.
+#[derive(Debug)]
+struct Install {
+    suite: Option<String>,
+    packages: Vec<&'static str>,
+}
+
+impl Install {
+    fn args(&self) -> Vec<&str> {
+        let mut args = vec!["install", "--yes", "--no-install-recommends"];
+        args.extend(self.suite.iter().flat_map(|suite| ["-t", suite.as_str()]));
+        args.extend(&self.packages);
+        args
+    }
+}
+
+impl fmt::Display for Plan {
+    /// The commands, for a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((path, text)) = &self.source {
+            writeln!(f, "  cat > {} <<'END'\n{text}END", path.display())?;
+        }
+        writeln!(f, "  apt-get update")?;
+        self.installs.iter().try_for_each(|install| writeln!(f, "  apt-get {}", install.args().join(" ")))
+    }
+}
+
+/// What would install `missing` on this machine, as far as apt's lists tell.
+pub(super) fn plan(missing: &[&'static Package]) -> Result<Plan> {
+    let (qemu, mut plain): (Vec<_>, Vec<_>) = missing.iter().copied().partition(|p| p.is_qemu());
+    let mut plan = Plan { source: None, installs: Vec::new() };
+    if qemu.iter().copied().all(new_enough) {
+        plain.extend(qemu);
+    } else {
+        let codename = debian_codename()?;
+        plan.source = backports_source(&codename)?;
+        plan.installs.push(Install {
+            suite: Some(format!("{codename}-backports")),
+            packages: qemu.iter().map(|p| p.name).collect(),
+        });
+    }
+    if !plain.is_empty() {
+        plan.installs.push(Install { suite: None, packages: plain.iter().map(|p| p.name).collect() });
+    }
+    Ok(plan)
+}
+
+/// Installs `missing`; this process must be root.
+pub(super) fn install(missing: &[&'static Package]) -> Result<()> {
+    // Lists may be old, or not be there at all in a container. One broken source of many is no reason to stop
+    // here: whether the packages can be had is seen next.
+    if let Err(error) = apt_get(&["update"]) {
+        eprintln!("xtask: {error:#}; going on with the lists that are there");
+    }
+    let plan = plan(missing)?;
+    if let Some((path, text)) = &plan.source {
+        enable(path, text)?;
+    }
+    let unknown: Vec<_> = missing.iter().copied().filter(|p| candidate(p.name).is_none()).collect();
+    if !unknown.is_empty() {
+        bail!("this machine's apt sources do not have {}", names(&unknown));
+    }
+    plan.installs.iter().try_for_each(|install| apt_get(&install.args()))
+}
+
+/// Writes a source and fetches its lists; a source that does not work is taken away again.
+fn enable(path: &Path, text: &str) -> Result<()> {
+    println!("writing {}:\n{text}", path.display());
+    fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    apt_get(&["update"]).inspect_err(|_| {
+        // The error at hand says more than a second one would.
+        let _ = fs::remove_file(path);
+    })
+}
+
+/// Runs apt in the foreground: it knows best how to be interrupted without leaving packages half installed.
+fn apt_get(args: &[&str]) -> Result<()> {
+    let mut command = Command::new(APT_GET);
+    command.args(PATIENCE).args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    let shown = child::show(&command);
+    println!("$ {shown}");
+    let status = command
+        .stdin(std::process::Stdio::null())
+        .status()
+        .with_context(|| format!("could not start `{shown}`"))?;
+    child::go_on()?;
+    if !status.success() {
+        bail!("`{shown}` ended with {status}");
+    }
+    Ok(())
+}
+
+fn candidate(package: &str) -> Option<String> {
+    let output = child::output(Command::new(APT_CACHE).args(["policy", package])).ok()?;
+    version::candidate(&String::from_utf8_lossy(&output.stdout)).map(str::to_owned)
+}
+
+fn new_enough(package: &Package) -> bool {
+    let major = candidate(package.name).as_deref().and_then(version::major_of_package);
+    major.is_some_and(|major| major >= MIN_QEMU_MAJOR)
+}
+
+/// The release's code name, on Debian only: others have no backports of QEMU that were tried.
+fn debian_codename() -> Result<String> {
+    let text = fs::read_to_string(OS_RELEASE).with_context(|| format!("read {OS_RELEASE}"))?;
+    let field = |name: &str| os_release_field(&text, name);
+    match (field("ID"), field("VERSION_CODENAME")) {
+        (Some("debian"), Some(codename)) => Ok(codename.to_owned()),
+        _ => bail!(
+            "this system's packages have no QEMU {MIN_QEMU_MAJOR} or newer: install qemu-system-arm, \
+             qemu-system-riscv32 and qemu-system-x86_64 from elsewhere"
+        ),
+    }
+}
+
+/// A field of os-release(5), without quotes.
+fn os_release_field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.trim().trim_matches(['"', '\'']))
+}
+
+/// The file that enables the backports of `codename`, or none if they are enabled.
+fn backports_source(codename: &str) -> Result<Option<(PathBuf, String)>> {
+    match backports::derive(&source_files()?, codename) {
+        Backports::Enabled => Ok(None),
+        Backports::Add(format, text) => {
+            let name = format!("covtap-backports.{}", format.extension());
+            Ok(Some((Path::new(SOURCES_DIR).join(name), text)))
+        }
+        Backports::NoMainArchive => {
+            bail!(
+                "no apt source has the main archive of {codename}, from which to derive {codename}-backports"
+            )
+        }
+    }
+}
+
+/// The files that apt reads its sources from.
+fn source_files() -> Result<Vec<SourceFile>> {
+    let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
+    if let Ok(entries) = fs::read_dir(SOURCES_DIR) {
+        paths.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        let extension = path.extension().and_then(|e| e.to_str());
+        let format = [Format::OneLine, Format::Deb822].into_iter().find(|f| extension == Some(f.extension()));
+        if let Some(format) = format {
+            let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+            files.push(SourceFile { format, text });
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release_fields_are_read_with_and_without_quotes() {
+        let text = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\nID=debian\nVERSION_CODENAME=bookworm\n";
+        assert_eq!(os_release_field(text, "ID"), Some("debian"));
+        assert_eq!(os_release_field(text, "VERSION_ID"), Some("12"));
+        assert_eq!(os_release_field(text, "VERSION_CODENAME"), Some("bookworm"));
+        assert_eq!(os_release_field(text, "VERSION"), None);
+    }
+
+    #[test]
+    fn a_plan_is_printed_as_commands() {
+        let plan = Plan {
+            source: Some(("/etc/apt/sources.list.d/x.sources".into(), "Types: deb\n".into())),
+            installs: vec![
+                Install { suite: Some("bookworm-backports".into()), packages: vec!["qemu-system-arm"] },
+                Install { suite: None, packages: vec!["clang-19", "gdbserver"] },
+            ],
+        };
+        assert_eq!(
+            plan.to_string(),
+            "  cat > /etc/apt/sources.list.d/x.sources <<'END'\nTypes: deb\nEND\n  apt-get update\n  \
+             apt-get install --yes --no-install-recommends -t bookworm-backports qemu-system-arm\n  \
+             apt-get install --yes --no-install-recommends clang-19 gdbserver\n"
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! The table of what covtap's chores need beside a Rust toolchain.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+use covtap_testbed::tool;
+
+use super::version::{self, MIN_QEMU_MAJOR};
+use crate::child;
+
+/// A chore that needs packages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Need {
+    /// `cargo xtask test`
+    Test,
+    /// `cargo xtask demo`
+    Demo,
+    /// `cargo xtask bench`
+    Bench,
+    /// `cargo xtask soak`
+    Soak,
+    /// `cargo xtask fixtures`
+    Fixtures,
+}
+
+/// What shows that a package is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof {
+    /// A program in `PATH`.
+    Program(&'static str),
+    /// An emulator in `PATH` that is new enough.
+    Qemu(&'static str),
+    /// A file that a compiler finds on its search path.
+    FoundBy(&'static str, FileName),
+    /// A file.
+    File(&'static str),
+}
+
+/// The name of a file that a compiler looks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FileName {
+    /// The same everywhere.
+    Fixed(&'static str),
+    /// LLVM's profiling runtime for this host.
+    ProfileRuntime,
+}
+
+/// One Debian package.
+#[derive(Debug)]
+pub(super) struct Package {
+    pub(super) name: &'static str,
+    pub(super) purpose: &'static str,
+    pub(super) proof: Proof,
+    pub(super) needed_by: &'static [Need],
+}
+
+use FileName::{Fixed, ProfileRuntime};
+use Need::{Bench, Demo, Fixtures, Soak, Test};
+use Proof::{File, FoundBy, Program, Qemu};
+
+#[rustfmt::skip] // One line for each package.
+pub(super) const PACKAGES: &[Package] = &[
+    Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures] },
+    Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Fixtures] },
+    Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures] },
+    Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Demo, Soak, Fixtures] },
+    Package { name: "llvm-14", purpose: "llvm-profdata and llvm-cov 14, the oldest judged by", proof: Program("llvm-profdata-14"), needed_by: &[Test, Fixtures] },
+    Package { name: "clang-19", purpose: "compiles instrumented C as LLVM 19 does", proof: Program("clang-19"), needed_by: &[Test, Fixtures] },
+    Package { name: "clang-14", purpose: "compiles instrumented C as LLVM 14 does", proof: Program("clang-14"), needed_by: &[Test, Fixtures] },
+    Package { name: "libclang-rt-19-dev", purpose: "LLVM 19's own profiling runtime, to compare with", proof: FoundBy("clang-19", ProfileRuntime), needed_by: &[Test, Fixtures] },
+    Package { name: "libclang-rt-14-dev", purpose: "LLVM 14's own profiling runtime, to compare with", proof: FoundBy("clang-14", ProfileRuntime), needed_by: &[Test, Fixtures] },
+    Package { name: "lld-19", purpose: "links guests for other processors", proof: Program("ld.lld-19"), needed_by: &[Test, Fixtures] },
+    Package { name: "gdb-multiarch", purpose: "the client that covtap's GDB link is measured against", proof: Program("gdb-multiarch"), needed_by: &[Test, Bench] },
+    Package { name: "gdbserver", purpose: "a GDB server that is not QEMU's", proof: Program("gdbserver"), needed_by: &[Test] },
+    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures] },
+    Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures] },
+    Package { name: "picolibc-arm-none-eabi", purpose: "the C library of the Cortex-M guest", proof: File("/usr/lib/picolibc/arm-none-eabi/lib/thumb/v7-m/nofp/libc.a"), needed_by: &[Fixtures] },
+    Package { name: "rustc-web", purpose: "compiles Rust guests that need their own core", proof: File("/usr/bin/rustc"), needed_by: &[Fixtures] },
+    Package { name: "cargo-web", purpose: "builds core from source with that compiler", proof: File("/usr/bin/cargo"), needed_by: &[Fixtures] },
+    Package { name: "rust-web-src", purpose: "the source of core", proof: File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), needed_by: &[Fixtures] },
+];
+
+/// The packages that `need` has and that are not there.
+pub(super) fn missing(need: Need) -> Vec<&'static Package> {
+    PACKAGES.iter().filter(|p| p.needed_by.contains(&need) && !p.proof.holds()).collect()
+}
+
+impl Package {
+    /// Whether the package has an emulator, which must not be too old.
+    pub(super) fn is_qemu(&self) -> bool {
+        matches!(self.proof, Proof::Qemu(_))
+    }
+}
+
+impl Proof {
+    fn holds(self) -> bool {
+        match self {
+            Self::Program(name) => tool(name).is_ok(),
+            Self::Qemu(name) => qemu_major(name).is_some_and(|major| major >= MIN_QEMU_MAJOR),
+            Self::FoundBy(compiler, file) => found_by(compiler, &file.name()).is_some(),
+            Self::File(path) => Path::new(path).is_file(),
+        }
+    }
+
+    /// The proof in words: what was looked for.
+    pub(super) fn sought(self) -> String {
+        match self {
+            Self::Program(name) => name.to_owned(),
+            Self::Qemu(name) => match qemu_major(name) {
+                Some(major) => format!("{name} {MIN_QEMU_MAJOR} or newer, not {major}"),
+                None => format!("{name} {MIN_QEMU_MAJOR} or newer"),
+            },
+            Self::FoundBy(compiler, file) => format!("{} for {compiler}", file.name()),
+            Self::File(path) => path.to_owned(),
+        }
+    }
+}
+
+impl FileName {
+    fn name(self) -> String {
+        match self {
+            Self::Fixed(name) => name.to_owned(),
+            Self::ProfileRuntime => format!("libclang_rt.profile-{}.a", std::env::consts::ARCH),
+        }
+    }
+}
+
+fn qemu_major(program: &str) -> Option<u64> {
+    let output = child::output(Command::new(tool(program).ok()?).arg("--version")).ok()?;
+    version::major_of_qemu(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Compilers answer with the bare name when they do not find the file.
+fn found_by(compiler: &str, file: &str) -> Option<PathBuf> {
+    let mut command = Command::new(tool(compiler).ok()?);
+    let output = child::output(command.arg(format!("-print-file-name={file}"))).ok()?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    path.is_file().then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_stands_in_the_table_once_and_somebody_needs_it() {
+        for (i, package) in PACKAGES.iter().enumerate() {
+            assert!(PACKAGES[i + 1..].iter().all(|other| other.name != package.name), "{}", package.name);
+            assert!(!package.needed_by.is_empty(), "{}", package.name);
+        }
+    }
+
+    #[test]
+    fn what_is_nowhere_is_not_proven() {
+        assert!(!Proof::Program("covtap-no-such-program").holds());
+        assert!(!Proof::Qemu("covtap-no-such-program").holds());
+        assert!(!Proof::File("/no/such/file").holds());
+        assert!(!Proof::FoundBy("gcc", Fixed("covtap-no-such-file.o")).holds());
+        assert!(Proof::FoundBy("gcc", Fixed("crt1.o")).holds());
+    }
+}
