@@ -10,14 +10,14 @@
 
 mod counters;
 mod error;
-//mod identity;
+mod identity;
 mod reader;
 mod schedule;
 mod session;
 
 pub use counters::{Counters, Delta};
 pub use error::{CollectError, ResetEvidence};
-//pub use identity::check_identity;
+pub use identity::check_identity;
 pub use reader::{Reader, Snapshot};
 pub use schedule::Schedule;
 pub use session::{Ended, Session, Stop, Summary};

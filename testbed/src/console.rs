@@ -32,13 +32,26 @@ impl Console {
     ///
     /// No such line came within `patience`, or the guest ended.
     pub fn wait_for(&self, patience: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut lines = self.lines_until(patience, wanted)?;
+        lines.pop().context("the line waited for")
+    }
+
+    /// Takes lines until one satisfies `wanted`, and gives them all, that one last.
+    ///
+    /// # Errors
+    ///
+    /// No such line came within `patience`, or the guest ended.
+    pub fn lines_until(&self, patience: Duration, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
         let deadline = Instant::now() + patience;
+        let mut lines = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line =
                 self.lines.recv_timeout(left).context("the guest did not print the line waited for")?;
-            if wanted(&line) {
-                return Ok(line);
+            let found = wanted(&line);
+            lines.push(line);
+            if found {
+                return Ok(lines);
             }
         }
     }

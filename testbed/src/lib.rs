@@ -10,8 +10,10 @@
 
 mod console;
 mod guest;
+mod monitor;
 mod tool;
 
 pub use console::Console;
 pub use guest::{GdbSocket, Guest, GuestBuilder, Machine};
+pub use monitor::Monitor;
 pub use tool::{fixture, run, tool, workspace_root};

@@ -1,0 +1,68 @@
+//! Whether the target runs the image whose counters are to be read.
+
+use covtap_link::{Link, LinkError, ReadRequest};
+
+use super::CollectError;
+use crate::image::identity::Verdict;
+use crate::image::{Identity, Image, Slide};
+
+/// Reads what identifies `image` from the target and compares it.
+///
+/// # Errors
+///
+/// [`CollectError::WrongImage`] if the target runs something else or nothing could be compared; a link error
+/// only if the link can no longer be used.
+pub fn check_identity(link: &mut dyn Link, image: &Image, slide: Slide) -> Result<Verdict, CollectError> {
+    let identity = image.identity();
+    let found = read_places(link, &identity, image, slide)?;
+    let verdict = identity.compare(&found);
+    if !verdict.is_mismatch() && verdict != Verdict::Unknown {
+        return Ok(verdict);
+    }
+    let difference = match (&verdict, &identity.build_id) {
+        (Verdict::OtherBytes(_) | Verdict::Unknown, Some(expected)) => {
+            let at = slide.apply(expected.address, image.pointer_width());
+            format!("the image has the build id {}, the target has none at {at}; {verdict}", expected.id)
+        }
+        _ => verdict.to_string(),
+    };
+    Err(CollectError::WrongImage {
+        endpoint: link.info().endpoint,
+        image: image.name().to_owned(),
+        difference,
+    })
+}
+
+/// The bytes at each of the identity's places, `None` where the target has no memory.
+fn read_places(
+    link: &mut dyn Link,
+    identity: &Identity,
+    image: &Image,
+    slide: Slide,
+) -> Result<Vec<Option<Vec<u8>>>, LinkError> {
+    let places = identity.places(image, slide);
+    let mut found: Vec<Option<Vec<u8>>> = places
+        .iter()
+        .map(|place| Some(vec![0; usize::try_from(place.as_ref()?.len_bytes()).ok()?]))
+        .collect();
+    let mut reads: Vec<ReadRequest<'_>> = places
+        .iter()
+        .zip(&mut found)
+        .filter_map(|(place, buf)| Some(ReadRequest { addr: place.as_ref()?.start(), buf: buf.as_mut()? }))
+        .collect();
+    // All at once costs one pause where reading pauses.
+    match link.read_many(&mut reads) {
+        Ok(_) => return Ok(found),
+        Err(error) if error.is_fatal() => return Err(error),
+        Err(_) => {}
+    }
+    for (place, buf) in places.iter().zip(&mut found) {
+        let (Some(place), Some(bytes)) = (place, buf.as_mut()) else { continue };
+        match link.read(place.start(), bytes) {
+            Ok(_) => {}
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(_) => *buf = None,
+        }
+    }
+    Ok(found)
+}

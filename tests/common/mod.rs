@@ -1,0 +1,114 @@
+//! What the end-to-end tests share: running covtap, and reading profiles with LLVM's own tools.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use covtap_testbed as testbed;
+
+/// A guest that has not come to the awaited point by then never will.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The counters of each function by its name, as LLVM's tools read them.
+pub type Counts = BTreeMap<String, Vec<u64>>;
+
+/// A covtap command, not yet started.
+pub fn covtap<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_covtap"));
+    command.args(args).env_remove("LLVM_PROFILE_FILE").stdin(Stdio::null());
+    command
+}
+
+/// Runs covtap to its end.
+pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    covtap(args).output().expect("covtap starts")
+}
+
+/// What a process printed on stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Asserts that covtap ended well, and shows what it said if not.
+pub fn assert_done(output: &Output) {
+    assert!(output.status.success(), "covtap ended with {}: {}", output.status, stderr(output));
+}
+
+/// Asserts that covtap failed as it should: exit code 2, one line of error that holds `error`, and one of hint
+/// that holds `hint` (no hint at all if that is empty).
+pub fn assert_refused(output: &Output, error: &str, hint: &str) {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let lines = |start| said.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
+    let (errors, hints) = (lines("covtap: error: "), lines("covtap: hint: "));
+    assert_eq!(errors.len(), 1, "{said}");
+    assert!(errors[0].contains(error), "no {error:?} in: {said}");
+    assert_eq!(hints.len(), usize::from(!hint.is_empty()), "{said}");
+    assert!(hints.iter().all(|line| line.contains(hint)), "no {hint:?} in: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+/// The counters of every function in a raw profile, as llvm-profdata reads them.
+pub fn counts(profraw: &Path) -> Counts {
+    let text = testbed::run(
+        "llvm-profdata-19",
+        ["merge".as_ref(), "--text".as_ref(), profraw.as_os_str(), "-o".as_ref(), "-".as_ref()],
+    );
+    parse_proftext(&text.expect("llvm-profdata reads the profile"))
+}
+
+/// Reads LLVM's text form: name, hash, number of counters, counters, with comments between.
+fn parse_proftext(text: &str) -> Counts {
+    let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with([':', '#']));
+    let mut counts = Counts::new();
+    while let Some(name) = lines.next() {
+        let _hash = lines.next();
+        let len: usize = lines.next().and_then(|len| len.parse().ok()).expect("a number of counters");
+        let values = lines.by_ref().take(len).map(|value| value.parse().expect("a count")).collect();
+        counts.insert(name.to_owned(), values);
+    }
+    counts
+}
+
+/// How many counters are not zero.
+pub fn nonzero(counts: &Counts) -> usize {
+    counts.values().flatten().filter(|count| **count != 0).count()
+}
+
+/// How often each function was entered, as llvm-cov reports it for this ELF.
+pub fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let profdata = dir.path().join("merged.profdata");
+    testbed::run(
+        "llvm-profdata-19",
+        ["merge".as_ref(), profraw.as_os_str(), "-o".as_ref(), profdata.as_os_str()],
+    )
+    .expect("llvm-profdata reads the profile");
+    let json = testbed::run(
+        "llvm-cov-19",
+        ["export".as_ref(), elf.as_os_str(), "--instr-profile".as_ref(), profdata.as_os_str()],
+    );
+    let json: serde_json::Value = serde_json::from_str(&json.expect("llvm-cov reads it")).expect("JSON");
+    let functions = json["data"][0]["functions"].as_array().expect("functions");
+    let pair = |function: &serde_json::Value| {
+        Some((function["name"].as_str()?.to_owned(), function["count"].as_u64()?))
+    };
+    functions.iter().filter_map(pair).collect()
+}
+
+/// Waits for a process to end; kills it and fails if it does not.
+pub fn wait_for_end(mut child: Child) -> Output {
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("a child").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("covtap did not end: {}", stderr(&child.wait_with_output().expect("output")));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("output")
+}
