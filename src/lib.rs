@@ -5,5 +5,7 @@
 //! is time, [`profile`] says what they count, and [`write`] puts it into files.
 
 pub mod collect;
+pub mod image;
 pub mod locate;
+pub mod profile;
 pub mod write;

@@ -1,5 +1,6 @@
 //! Files, one writer per format, each written whole or not at all.
 
+pub mod profraw;
 mod whole_file;
 
 pub use whole_file::{WriteFileError, check_writable, write_whole};

@@ -1,0 +1,235 @@
+//! Whether what runs in a target is this image.
+//!
+//! What enters is an [`Image`], and later the bytes that a target has at the [`places`](Identity::places) that
+//! the image's [`Identity`] names; what leaves is a [`Verdict`].
+//!
+//! What always holds:
+//! - a build id that was found in the target decides, whatever else was read: linkers give every image its own;
+//! - without one, samples of code and constants decide by a clear majority: [`NEEDED_QUARTERS`] of 4 must be
+//!   equal. Not all, because some programs patch themselves (Linux: alternatives, ftrace, static calls), set
+//!   breakpoints, or are being debugged; and not a bare half, because two builds of one program share much;
+//! - bytes that a loader relocates are never sampled, and neither are runs of one repeated byte, which an
+//!   erased or cleared memory has as well;
+//! - what could not be read counts neither for nor against.
+
+use std::fmt;
+
+use covtap_link::{AddrRange, Endianness};
+use object::elf;
+
+use super::{BuildId, Image, ImageAddr, Slide, notes};
+
+/// How many samples are taken at most.
+const MAX_SAMPLES: u64 = 64;
+
+/// The length of a sample: long enough to tell builds apart, short enough to lie between patched sites.
+const SAMPLE_BYTES: u64 = 16;
+
+/// Shorter ones, at the end of a range, are left out.
+const MIN_SAMPLE_BYTES: usize = 8;
+
+/// How many quarters of the samples must be equal.
+pub const NEEDED_QUARTERS: usize = 3;
+
+/// A build id and the loaded note that holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoadedBuildId {
+    /// The id in the file.
+    pub id: BuildId,
+    /// Where the note is loaded, with its header.
+    pub address: ImageAddr,
+    /// The whole note as the file has it.
+    pub note: Vec<u8>,
+}
+
+/// What tells an image from others, in memory that programs do not write.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The build id, where the image has one in loaded memory.
+    pub build_id: Option<LoadedBuildId>,
+    /// Bytes of code and constants, spread evenly.
+    pub samples: Vec<(ImageAddr, Vec<u8>)>,
+    endianness: Endianness,
+}
+
+/// What the comparison came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Verdict {
+    /// The target has this build id.
+    SameBuildId(BuildId),
+    /// The target has another build id.
+    OtherBuildId {
+        /// The image's.
+        expected: BuildId,
+        /// The target's.
+        found: BuildId,
+    },
+    /// No build id was found in the target, and enough samples are equal.
+    SameBytes(Agreement),
+    /// No build id was found in the target, and too few samples are equal.
+    OtherBytes(Agreement),
+    /// There was nothing to compare, or nothing of it could be read.
+    Unknown,
+}
+
+/// How many samples are equal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Agreement {
+    /// So many are equal.
+    pub equal: usize,
+    /// Of so many that were read.
+    pub of: usize,
+}
+
+impl Verdict {
+    /// Whether the target runs something else.
+    #[must_use]
+    pub fn is_mismatch(&self) -> bool {
+        matches!(self, Self::OtherBuildId { .. } | Self::OtherBytes(_))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SameBuildId(id) => write!(f, "the target has the build id {id}"),
+            Self::OtherBuildId { expected, found } => {
+                write!(f, "the target has the build id {found}, the image {expected}")
+            }
+            Self::SameBytes(Agreement { equal, of }) | Self::OtherBytes(Agreement { equal, of }) => {
+                write!(f, "{equal} of {of} samples of code and constants are as in the image")
+            }
+            Self::Unknown => f.write_str("nothing could be compared with the target"),
+        }
+    }
+}
+
+impl Identity {
+    /// Where the target is to be read, for [`compare`](Identity::compare), in its order. A place that wraps
+    /// around the target's address space is `None`.
+    pub fn places(&self, image: &Image, slide: Slide) -> Vec<Option<AddrRange>> {
+        let note = self.build_id.iter().map(|build_id| (build_id.address, build_id.note.len()));
+        let samples = self.samples.iter().map(|(addr, bytes)| (*addr, bytes.len()));
+        note.chain(samples)
+            .map(|(addr, len)| AddrRange::new(slide.apply(addr, image.pointer_width()), len as u64))
+            .collect()
+    }
+
+    /// Compares what the target has at the [`places`](Identity::places), `None` for what could not be read.
+    pub fn compare<B: AsRef<[u8]>>(&self, found: &[Option<B>]) -> Verdict {
+        let mut found = found.iter().map(|bytes| bytes.as_ref().map(AsRef::as_ref));
+        if let Some(expected) = &self.build_id {
+            let note = found.next().flatten();
+            // What is no build id note was overwritten or never loaded there; then the samples tell.
+            let id =
+                note.and_then(|note| notes::split_note(note, self.endianness)).and_then(|note| note.build_id);
+            match id.map(BuildId::new) {
+                Some(id) if id == expected.id => return Verdict::SameBuildId(id),
+                Some(found) => return Verdict::OtherBuildId { expected: expected.id.clone(), found },
+                None => {}
+            }
+        }
+        let read = self.samples.iter().zip(found).filter_map(|((_, bytes), found)| Some((bytes, found?)));
+        let (equal, of) = read.fold((0usize, 0usize), |(equal, of), (bytes, found)| {
+            (equal.saturating_add(usize::from(bytes == found)), of.saturating_add(1))
+        });
+        let agreement = Agreement { equal, of };
+        if of == 0 {
+            Verdict::Unknown
+        } else if equal.saturating_mul(4) >= of.saturating_mul(NEEDED_QUARTERS) {
+            Verdict::SameBytes(agreement)
+        } else {
+            Verdict::OtherBytes(agreement)
+        }
+    }
+}
+
+impl Image {
+    /// What tells this image from others in a target's memory.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        let build_id = self.build_id_notes().into_iter().find_map(|note| {
+            Some(LoadedBuildId { id: note.id, address: note.address?, note: note.note.to_vec() })
+        });
+        Identity { build_id, samples: self.samples(), endianness: self.endianness() }
+    }
+
+    /// Half of the samples from constants, which no program patches, and half from code, which differs most
+    /// between builds.
+    fn samples(&self) -> Vec<(ImageAddr, Vec<u8>)> {
+        let (code, constants): (Vec<_>, Vec<_>) =
+            self.constant_ranges().into_iter().partition(|range| range.is_code);
+        let mut samples = self.spread(&constants);
+        samples.extend(self.spread(&code));
+        samples
+    }
+
+    fn spread(&self, ranges: &[ConstantRange]) -> Vec<(ImageAddr, Vec<u8>)> {
+        const WANTED: u64 = MAX_SAMPLES / 2;
+        let total = ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.end - range.start));
+        let step = (total / WANTED).max(SAMPLE_BYTES);
+        (0..WANTED)
+            .filter_map(|n| nth_byte(ranges, n.checked_mul(step)?))
+            .filter_map(|(at, end)| self.sample(at, end))
+            .collect()
+    }
+
+    fn sample(&self, at: u64, end: u64) -> Option<(ImageAddr, Vec<u8>)> {
+        let addr = ImageAddr::new(at);
+        let len = (end - at).min(SAMPLE_BYTES);
+        let bytes = self.bytes_at(addr, len).filter(|bytes| bytes.len() >= MIN_SAMPLE_BYTES)?;
+        let first = bytes.first()?;
+        let is_plain = bytes.iter().all(|byte| byte == first);
+        // A relocated word may begin up to 7 bytes before.
+        let before = ImageAddr::new(at.saturating_sub(7));
+        let is_relocated = self.relocated_words(before, SAMPLE_BYTES + 7).next().is_some();
+        (!is_plain && !is_relocated).then(|| (addr, bytes.to_vec()))
+    }
+
+    /// The loaded ranges that the program does not write.
+    ///
+    /// Sections tell more than segments: bare-metal linker scripts often make one segment of everything, readable,
+    /// writable and executable. Segments serve an image without section headers.
+    fn constant_ranges(&self) -> Vec<ConstantRange> {
+        let of_sections: Vec<ConstantRange> = self
+            .sections()
+            .filter(|section| section.header.kind == elf::SHT_PROGBITS)
+            .filter(|section| section.is_loaded() && !section.is_writable())
+            .filter_map(|s| ConstantRange::new(s.header.address, s.header.size, s.is_executable()))
+            .collect();
+        if !of_sections.is_empty() {
+            return of_sections;
+        }
+        let segments = self.parts.segments.iter();
+        segments
+            .filter(|segment| segment.kind == elf::PT_LOAD && !segment.is_writable)
+            .filter_map(|s| ConstantRange::new(s.address, s.file_bytes, s.is_executable))
+            .collect()
+    }
+}
+
+/// Loaded bytes that the program does not write; never empty.
+struct ConstantRange {
+    start: u64,
+    end: u64,
+    is_code: bool,
+}
+
+impl ConstantRange {
+    fn new(start: u64, len: u64, is_code: bool) -> Option<Self> {
+        start.checked_add(len).filter(|_| len > 0).map(|end| Self { start, end, is_code })
+    }
+}
+
+/// The address of the `n`-th byte of all ranges, with the end of the range that it is in.
+fn nth_byte(ranges: &[ConstantRange], mut n: u64) -> Option<(u64, u64)> {
+    for range in ranges {
+        let len = range.end - range.start;
+        if n < len {
+            return Some((range.start + n, range.end));
+        }
+        n -= len;
+    }
+    None
+}

@@ -1,0 +1,356 @@
+//! LLVM's counters: which bytes of a target they are, and what they count.
+//!
+//! What enters is an [`Image`] and its [`Slide`]; what leaves is the [`CounterRegion`]s to read from the target
+//! and an [`LlvmImage`], the static side, which a profile needs beside the counters and which never changes at
+//! run time. Metadata is taken from the file, never from the target: it may lie in sections that are not
+//! loaded at all.
+//!
+//! What always holds: every record's counters and bitmap lie inside the regions; see
+//! [`DataRecord`].
+
+mod error;
+mod layout;
+mod names;
+mod records;
+mod sections;
+mod signature;
+mod version;
+
+use covtap_link::{AddrRange, Endianness, PointerWidth};
+
+use super::{CounterRegion, MergeRule};
+use crate::image::{BuildId, Image, ImageAddr, Slide};
+
+pub use error::LocateError;
+pub(crate) use layout::{CounterPtr, HeaderField, RecordLayout};
+pub use layout::{RawVersion, Variant};
+pub use names::{NameRef, Names};
+pub use records::DataRecord;
+pub(crate) use records::uint;
+
+use records::Surroundings;
+use sections::{Found, Sections};
+
+/// A region larger than this belongs to a damaged file: no program has a gibibyte of counters.
+const MAX_REGION_BYTES: u64 = 1 << 30;
+
+/// What was found in an image.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The counters; then, where the image has MC/DC bitmaps, the bitmaps.
+    pub regions: Vec<CounterRegion>,
+    /// What they count.
+    pub image: LlvmImage,
+    /// What is to be known about the result.
+    pub cautions: Vec<Caution>,
+}
+
+/// Something that the image alone cannot settle.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Caution {
+    /// Byte counters mean "covered" when they are 0 and take no space in the file, so that they are right only
+    /// if the target's start-up code fills them with 0xff.
+    ByteCountersNotInFile,
+    /// The compiler also profiles values (call targets, sizes), which are not read.
+    ValueSitesNotRead,
+}
+
+/// The static side of an image's profile.
+#[derive(Clone, Debug)]
+pub struct LlvmImage {
+    name: String,
+    version: RawVersion,
+    variant: Variant,
+    endianness: Endianness,
+    pointer_width: PointerWidth,
+    records: Vec<DataRecord>,
+    counter_bytes: usize,
+    counters_len: usize,
+    bitmap_len: usize,
+    names: Names,
+    names_section: Vec<u8>,
+    binary_ids: Vec<BuildId>,
+    loaded: LoadedSections,
+}
+
+/// The sections as the profiling runtime sees them, for a profile that is byte-identical to its own.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadedSections {
+    /// The data section's bytes in the file.
+    pub(crate) data: Vec<u8>,
+    /// The pointers in it that the loader changes: offset, and value before the slide if it is known.
+    pub(crate) pointers: Vec<(usize, Option<ImageAddr>)>,
+    pub(crate) data_address: ImageAddr,
+    pub(crate) counters_address: ImageAddr,
+    /// The section's length, which the runtime rounds up to whole counters.
+    pub(crate) counters_len: usize,
+    pub(crate) bitmap_address: Option<ImageAddr>,
+    pub(crate) names_address: ImageAddr,
+    pub(crate) is_correlated: bool,
+    pub(crate) has_vtables: bool,
+}
+
+impl LlvmImage {
+    /// What messages call the image.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The raw version that the image's compiler and its tools speak.
+    #[must_use]
+    pub fn version(&self) -> RawVersion {
+        self.version
+    }
+
+    /// The version word's other bits.
+    #[must_use]
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// Whether a counter is one byte, 0xff until its code runs, 0 afterwards.
+    #[must_use]
+    pub fn is_byte_coverage(&self) -> bool {
+        self.counter_bytes == 1
+    }
+
+    /// The order of the bytes in a counter.
+    #[must_use]
+    pub fn endianness(&self) -> Endianness {
+        self.endianness
+    }
+
+    /// The width of a pointer.
+    #[must_use]
+    pub fn pointer_width(&self) -> PointerWidth {
+        self.pointer_width
+    }
+
+    /// The instrumented functions, in the data section's order.
+    #[must_use]
+    pub fn records(&self) -> &[DataRecord] {
+        &self.records
+    }
+
+    /// The functions' names.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The names section as it is in the file, encoded.
+    #[must_use]
+    pub fn names_section(&self) -> &[u8] {
+        &self.names_section
+    }
+
+    /// The image's build ids, by which tools match a profile to its binary.
+    #[must_use]
+    pub fn binary_ids(&self) -> &[BuildId] {
+        &self.binary_ids
+    }
+
+    /// The width of a counter in bytes: 8, or 1 for byte coverage.
+    #[must_use]
+    pub fn counter_bytes(&self) -> usize {
+        self.counter_bytes
+    }
+
+    /// The length of the counters region in bytes.
+    #[must_use]
+    pub fn counters_len_bytes(&self) -> usize {
+        self.counters_len
+    }
+
+    /// The length of the bitmap region in bytes, 0 where there is none.
+    #[must_use]
+    pub fn bitmap_len_bytes(&self) -> usize {
+        self.bitmap_len
+    }
+
+    pub(crate) fn loaded(&self) -> &LoadedSections {
+        &self.loaded
+    }
+}
+
+/// Finds the counters of an image that is loaded with `slide`, and what they count.
+///
+/// # Errors
+///
+/// The image is not instrumented, or in a way that is not read here, or its metadata is damaged; the variants
+/// of [`LocateError`] say which.
+pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
+    let sections = Sections::find(image)?;
+    let names_section = sections.names.bytes(image)?.to_vec();
+    let names = Names::decode(&names_section).map_err(|fault| LocateError::Names {
+        image: image.name().to_owned(),
+        section: sections.names.name.to_owned(),
+        offset: fault.offset,
+        detail: fault.detail,
+    })?;
+    let loaded = loaded_sections(image, &sections)?;
+    let bitmap_len = sections.bitmap.as_ref().map_or(Ok(0), |bitmap| len(image, bitmap))?;
+    let linked_data = relocated(&loaded, Slide::ZERO, image.endianness(), image.pointer_width());
+    let around = Surroundings {
+        bytes: &linked_data,
+        data_address: loaded.data_address.get(),
+        counters_address: loaded.counters_address.get(),
+        counters_len: loaded.counters_len,
+        bitmap_address: loaded.bitmap_address.map_or(0, ImageAddr::get),
+        bitmap_len,
+        names: &names,
+        endianness: image.endianness(),
+        width: image.pointer_width(),
+        is_correlated: sections.is_correlated,
+    };
+    let inferred = version::infer(version::stated(image), &image.producers(), &around)
+        .map_err(|fault| version::error(fault, image, sections.data.name))?;
+    if inferred.records.is_empty() {
+        return Err(LocateError::NoData { image: image.name().to_owned() });
+    }
+    let counter_bytes = inferred.reading.counter_bytes;
+    let llvm_image = LlvmImage {
+        name: image.name().to_owned(),
+        version: inferred.reading.version,
+        variant: inferred.variant,
+        endianness: image.endianness(),
+        pointer_width: image.pointer_width(),
+        records: inferred.records,
+        counter_bytes,
+        counters_len: loaded.counters_len - loaded.counters_len % counter_bytes,
+        bitmap_len,
+        names,
+        names_section,
+        binary_ids: image.build_ids(),
+        loaded,
+    };
+    let cautions = cautions(&llvm_image, &sections);
+    let regions = regions(image, slide, &sections, &llvm_image)?;
+    Ok(Located { regions, image: llvm_image, cautions })
+}
+
+fn loaded_sections(image: &Image, sections: &Sections<'_>) -> Result<LoadedSections, LocateError> {
+    let data = sections.data.bytes(image)?.to_vec();
+    let address = sections.data.address;
+    let pointers = if sections.is_correlated {
+        Vec::new()
+    } else {
+        let words = image.relocated_words(address, sections.data.len_bytes);
+        words
+            .filter_map(|(at, value)| {
+                Some((usize::try_from(at.get().checked_sub(address.get())?).ok()?, value))
+            })
+            .collect()
+    };
+    Ok(LoadedSections {
+        data,
+        pointers,
+        data_address: address,
+        counters_address: sections.counters.address,
+        counters_len: len(image, &sections.counters)?,
+        bitmap_address: sections.bitmap.as_ref().map(|bitmap| bitmap.address),
+        names_address: sections.names.address,
+        is_correlated: sections.is_correlated,
+        has_vtables: sections.vtables.is_some(),
+    })
+}
+
+/// The data section as a loader leaves it in memory.
+pub(crate) fn relocated(
+    loaded: &LoadedSections,
+    slide: Slide,
+    endianness: Endianness,
+    width: PointerWidth,
+) -> Vec<u8> {
+    let mut data = loaded.data.clone();
+    for (offset, value) in &loaded.pointers {
+        let Some(value) = value else { continue };
+        let value = slide.apply(*value, width).get();
+        let slot = offset.checked_add(width.bytes()).and_then(|end| data.get_mut(*offset..end));
+        if let Some(slot) = slot {
+            put_uint(slot, value, endianness);
+        }
+    }
+    data
+}
+
+/// Fills `slot`, at most 8 bytes, with the low bytes of `value`.
+pub(crate) fn put_uint(slot: &mut [u8], value: u64, endianness: Endianness) {
+    let bytes = value.to_le_bytes();
+    let low = bytes.iter().take(slot.len());
+    match endianness {
+        Endianness::Little => slot.iter_mut().zip(low).for_each(|(to, from)| *to = *from),
+        Endianness::Big => slot.iter_mut().rev().zip(low).for_each(|(to, from)| *to = *from),
+    }
+}
+
+fn len(image: &Image, found: &Found<'_>) -> Result<usize, LocateError> {
+    let too_long = || LocateError::NoRange {
+        image: image.name().to_owned(),
+        section: found.name.to_owned(),
+        start: Slide::ZERO.apply(found.address, image.pointer_width()),
+        len_bytes: found.len_bytes,
+    };
+    if found.len_bytes > MAX_REGION_BYTES {
+        return Err(too_long());
+    }
+    usize::try_from(found.len_bytes).map_err(|_| too_long())
+}
+
+fn cautions(image: &LlvmImage, sections: &Sections<'_>) -> Vec<Caution> {
+    let mut cautions = Vec::new();
+    if image.is_byte_coverage() && sections.counters.bytes.is_none() {
+        cautions.push(Caution::ByteCountersNotInFile);
+    }
+    if image.records.iter().any(|record| record.value_sites.iter().any(|sites| *sites > 0)) {
+        cautions.push(Caution::ValueSitesNotRead);
+    }
+    cautions
+}
+
+fn regions(
+    image: &Image,
+    slide: Slide,
+    sections: &Sections<'_>,
+    llvm_image: &LlvmImage,
+) -> Result<Vec<CounterRegion>, LocateError> {
+    let (width, endianness) = (image.pointer_width(), image.endianness());
+    let region = |found: &Found<'_>, len_bytes: usize, element_bytes, merge| {
+        let start = slide.apply(found.address, width);
+        let len_bytes = len_bytes as u64;
+        let range = AddrRange::new(start, len_bytes).filter(|range| fits(*range, width));
+        let range = range.ok_or_else(|| LocateError::NoRange {
+            image: image.name().to_owned(),
+            section: found.name.to_owned(),
+            start,
+            len_bytes,
+        })?;
+        Ok::<_, LocateError>(CounterRegion {
+            range,
+            element_bytes,
+            endianness,
+            merge,
+            name: found.name.into(),
+        })
+    };
+    let merge = if llvm_image.is_byte_coverage() { MergeRule::ClearedWhenHit } else { MergeRule::Add };
+    let mut regions =
+        vec![region(&sections.counters, llvm_image.counters_len, llvm_image.counter_bytes, merge)?];
+    if let Some(bitmap) = &sections.bitmap {
+        regions.push(region(bitmap, llvm_image.bitmap_len, 1, MergeRule::BitmapOr)?);
+    }
+    Ok(regions)
+}
+
+/// Whether a range lies in the address space of pointers of `width`.
+fn fits(range: AddrRange, width: PointerWidth) -> bool {
+    match width {
+        PointerWidth::Bits32 => range.end().get() <= 1 << 32,
+        PointerWidth::Bits64 => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Finds LLVM's sections: by section name first, by the linker's `__start_` and `__stop_` symbols second.
+//!
+//! Names first, because `__start_X` exists only where something refers to it, and custom linker scripts usually
+//! lack it. Symbols second, for scripts that put the input sections into `.bss` or `.data`.
+//! Source of the names: `INSTR_PROF_*_COMMON` in `InstrProfData.inc`, llvmorg-19.1.7; `__llvm_covdata` and
+//! `__llvm_covnames` are binary correlation's.
+
+use std::borrow::Cow;
+
+use super::LocateError;
+use crate::image::{Image, ImageAddr, ImageType};
+
+pub(super) const COUNTERS: &str = "__llvm_prf_cnts";
+pub(super) const DATA: &str = "__llvm_prf_data";
+pub(super) const NAMES: &str = "__llvm_prf_names";
+pub(super) const BITMAP: &str = "__llvm_prf_bits";
+pub(super) const VTABLES: &str = "__llvm_prf_vtab";
+pub(super) const CORRELATED_DATA: &str = "__llvm_covdata";
+pub(super) const CORRELATED_NAMES: &str = "__llvm_covnames";
+
+/// The variables that hold how far counters were moved at run time. A profiling runtime that is linked in brings
+/// defaults for them, at the same address, which no code reads.
+const BIAS_SYMBOLS: [(&str, &str); 2] = [
+    ("__llvm_profile_counter_bias", "__llvm_profile_counter_bias_default"),
+    ("__llvm_profile_bitmap_bias", "__llvm_profile_bitmap_bias_default"),
+];
+
+/// A section that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'static str,
+    pub(super) address: ImageAddr,
+    pub(super) len_bytes: u64,
+    /// `None` where the file has no bytes for it.
+    pub(super) bytes: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn bytes(&self, image: &Image) -> Result<&[u8], LocateError> {
+        self.bytes.as_deref().ok_or_else(|| LocateError::NotInFile {
+            image: image.name().to_owned(),
+            section: self.name.to_owned(),
+        })
+    }
+
+    fn by_name(image: &'a Image, name: &'static str) -> Result<Option<Self>, LocateError> {
+        let mut sections =
+            image.sections().filter(|section| section.name() == name && section.len_bytes() > 0);
+        let Some(section) = sections.next() else { return Ok(None) };
+        let more = sections.count();
+        if more > 0 {
+            return Err(LocateError::SeveralSections {
+                image: image.name().to_owned(),
+                section: name.to_owned(),
+                count: more.saturating_add(1),
+            });
+        }
+        let bytes = if section.is_nobits() { None } else { Some(section.data()?) };
+        let len_bytes = bytes.as_ref().map_or(section.len_bytes(), |bytes| bytes.len() as u64);
+        Ok(Some(Self { name, address: section.address(), len_bytes, bytes }))
+    }
+
+    fn by_symbols(image: &'a Image, name: &'static str) -> Option<Self> {
+        let start = image.symbol(&format!("__start_{name}"))?.address;
+        let stop = image.symbol(&format!("__stop_{name}"))?.address;
+        let len_bytes = stop.get().checked_sub(start.get()).filter(|len| *len > 0)?;
+        let bytes = image.bytes_at(start, len_bytes).map(Cow::Borrowed);
+        Some(Self { name, address: start, len_bytes, bytes })
+    }
+}
+
+/// Finds a section; `None` if it is absent or empty.
+pub(super) fn find<'a>(image: &'a Image, name: &'static str) -> Result<Option<Found<'a>>, LocateError> {
+    match Found::by_name(image, name)? {
+        Some(found) => Ok(Some(found)),
+        None => Ok(Found::by_symbols(image, name)),
+    }
+}
+
+/// What an image needs for its counters to be understood.
+#[derive(Debug)]
+pub(super) struct Sections<'a> {
+    pub(super) counters: Found<'a>,
+    pub(super) data: Found<'a>,
+    pub(super) names: Found<'a>,
+    pub(super) bitmap: Option<Found<'a>>,
+    pub(super) vtables: Option<Found<'a>>,
+    /// The data records are for binary correlation: their pointers are absolute in every version.
+    pub(super) is_correlated: bool,
+}
+
+impl<'a> Sections<'a> {
+    pub(super) fn find(image: &'a Image) -> Result<Self, LocateError> {
+        let name = || image.name().to_owned();
+        if image.image_type() == ImageType::Relocatable {
+            return Err(LocateError::Relocatable { image: name() });
+        }
+        let counters = find(image, COUNTERS)?;
+        let loaded = find(image, DATA)?;
+        let is_correlated = loaded.is_none();
+        let data = if is_correlated { find(image, CORRELATED_DATA)? } else { loaded };
+        let (counters, data) = match (counters, data) {
+            (Some(counters), Some(data)) => (counters, data),
+            (Some(_), None) => return Err(LocateError::NoData { image: name() }),
+            (None, Some(data)) => {
+                return Err(LocateError::NoCounters { image: name(), section: data.name.to_owned() });
+            }
+            (None, None) => return Err(nothing(image)),
+        };
+        if let Some(symbol) = bias_symbol(image) {
+            return Err(LocateError::RuntimeRelocation { image: name(), symbol: symbol.to_owned() });
+        }
+        let names = match find(image, if is_correlated { CORRELATED_NAMES } else { NAMES })? {
+            Some(names) => names,
+            None => return Err(LocateError::NoNames { image: name(), section: data.name.to_owned() }),
+        };
+        let (bitmap, vtables) = (find(image, BITMAP)?, find(image, VTABLES)?);
+        Ok(Self { counters, data, names, bitmap, vtables, is_correlated })
+    }
+}
+
+/// The variable by which the image's code moves its counters, if it does.
+fn bias_symbol(image: &Image) -> Option<&'static str> {
+    let address = |name| image.symbol(name).map(|symbol| symbol.address);
+    BIAS_SYMBOLS
+        .into_iter()
+        .map(|(used, default)| (used, address(used), address(default)))
+        .find_map(|(name, used, default)| (used.is_some() && used != default).then_some(name))
+}
+
+/// Says which case of "no counters" it is.
+fn nothing(image: &Image) -> LocateError {
+    let name = image.name().to_owned();
+    if image.is_stripped_of_names() {
+        return LocateError::Stripped { image: name };
+    }
+    for section in ["__llvm_covmap", "__llvm_covfun"] {
+        if image.section(section).is_some() {
+            return LocateError::MappingOnly { image: name, section: section.to_owned() };
+        }
+    }
+    match gcov_evidence(image) {
+        Some(evidence) => LocateError::Gcov { image: name, evidence },
+        None => LocateError::NotInstrumented { image: name },
+    }
+}
+
+/// gcc's and clang's gcov instrumentation leave calls into libgcov or its replacement, counters named after
+/// their function, or, in a stripped image, the names of the files to write.
+fn gcov_evidence(image: &Image) -> Option<String> {
+    const PREFIXES: [&str; 4] = ["__gcov_", "__gcov0.", "__llvm_gcov_", "llvm_gcda_"];
+    if let Some(symbol) =
+        image.symbols().find(|symbol| PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix)))
+    {
+        return Some(format!("symbol {}", symbol.name));
+    }
+    let constants = image.sections().filter(|s| s.is_loaded() && !s.is_writable() && !s.is_executable());
+    constants
+        .filter(|section| section.file_bytes().is_ok_and(|bytes| bytes.windows(6).any(|w| w == b".gcda\0")))
+        .map(|section| format!("a .gcda file name in {}", section.name()))
+        .next()
+}

@@ -1,0 +1,164 @@
+//! Counts of LLVM-instrumented functions.
+//!
+//! What enters is an [`LlvmImage`] and a snapshot: the bytes of its regions, in the order in which
+//! [`locate`](crate::locate::llvm::locate) gave them. What leaves is an [`LlvmProfile`].
+//!
+//! What always holds: a profile has one function for each data record, with as many counts as the record has
+//! counters. Byte coverage is turned into counts of 1 (covered) and 0, as LLVM's own reader does
+//! (`InstrProfReader.cpp`, llvmorg-19.1.7).
+
+use std::ops::Range;
+
+use crate::locate::llvm::{DataRecord, LlvmImage, NameRef, uint};
+
+/// A snapshot does not fit the image.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("read the {region} of {image}: the snapshot has {found} bytes, the image {expected}")]
+pub struct SnapshotError {
+    /// The image's name.
+    pub image: String,
+    /// `counters` or `bitmap`.
+    pub region: &'static str,
+    /// How many bytes the image has there.
+    pub expected: usize,
+    /// How many bytes the snapshot has there.
+    pub found: usize,
+}
+
+/// The counts of an image's functions at one time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LlvmProfile {
+    functions: Vec<Entry>,
+    counts: Vec<u64>,
+    bitmaps: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Entry {
+    name_ref: NameRef,
+    func_hash: u64,
+    counts: Range<usize>,
+    bitmap: Range<usize>,
+}
+
+/// A function's counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Function<'a> {
+    /// The function's name, by its reference.
+    pub name_ref: NameRef,
+    /// The hash of its control flow.
+    pub func_hash: u64,
+    /// Its counters; never empty.
+    pub counts: &'a [u64],
+    /// Its MC/DC bitmap; empty where it has none.
+    pub bitmap: &'a [u8],
+}
+
+impl Function<'_> {
+    /// Whether it was entered: its first counter is not 0.
+    #[must_use]
+    pub fn is_entered(&self) -> bool {
+        self.counts.first().is_some_and(|count| *count > 0)
+    }
+}
+
+/// How much was reached, for a line of status.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Stats {
+    /// Counters that are not 0, or covered.
+    pub counters_hit: usize,
+    /// All counters.
+    pub counters: usize,
+    /// Functions whose first counter is not 0.
+    pub functions_entered: usize,
+    /// All functions.
+    pub functions: usize,
+}
+
+impl std::ops::Add for Stats {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            counters_hit: self.counters_hit.saturating_add(other.counters_hit),
+            counters: self.counters.saturating_add(other.counters),
+            functions_entered: self.functions_entered.saturating_add(other.functions_entered),
+            functions: self.functions.saturating_add(other.functions),
+        }
+    }
+}
+
+impl LlvmProfile {
+    /// Reads the counts out of a snapshot of the image's regions.
+    ///
+    /// # Errors
+    ///
+    /// A region's bytes are missing or of another length than the image's.
+    pub fn new<R: AsRef<[u8]>>(image: &LlvmImage, regions: &[R]) -> Result<Self, SnapshotError> {
+        let (counters, bitmap) = split(image, regions)?;
+        let mut profile = Self {
+            functions: Vec::with_capacity(image.records().len()),
+            counts: Vec::with_capacity(counters.len() / image.counter_bytes().max(1)),
+            bitmaps: Vec::with_capacity(bitmap.len()),
+        };
+        for record in image.records() {
+            profile.push(image, record, counters, bitmap);
+        }
+        Ok(profile)
+    }
+
+    fn push(&mut self, image: &LlvmImage, record: &DataRecord, counters: &[u8], bitmap: &[u8]) {
+        let (first_count, first_bit) = (self.counts.len(), self.bitmaps.len());
+        let counters = counters.get(record.counters_offset..).unwrap_or_default();
+        let elements = counters.chunks(image.counter_bytes().max(1)).take(record.num_counters);
+        if image.is_byte_coverage() {
+            self.counts.extend(elements.map(|byte| u64::from(byte == [0])));
+        } else {
+            self.counts.extend(elements.map(|bytes| uint(bytes, image.endianness())));
+        }
+        let bitmap = bitmap.get(record.bitmap_offset..).unwrap_or_default();
+        self.bitmaps.extend(bitmap.iter().take(record.num_bitmap_bytes));
+        self.functions.push(Entry {
+            name_ref: record.name_ref,
+            func_hash: record.func_hash,
+            counts: first_count..self.counts.len(),
+            bitmap: first_bit..self.bitmaps.len(),
+        });
+    }
+
+    /// The functions, in the order of the image's records.
+    pub fn functions(&self) -> impl ExactSizeIterator<Item = Function<'_>> {
+        self.functions.iter().map(|entry| Function {
+            name_ref: entry.name_ref,
+            func_hash: entry.func_hash,
+            counts: self.counts.get(entry.counts.clone()).unwrap_or_default(),
+            bitmap: self.bitmaps.get(entry.bitmap.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// How much was reached.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            counters_hit: self.counts.iter().filter(|count| **count > 0).count(),
+            counters: self.counts.len(),
+            functions_entered: self.functions().filter(Function::is_entered).count(),
+            functions: self.functions.len(),
+        }
+    }
+}
+
+/// The counters and the bitmap of a snapshot, their lengths checked.
+pub(crate) fn split<'r, R: AsRef<[u8]>>(
+    image: &LlvmImage,
+    regions: &'r [R],
+) -> Result<(&'r [u8], &'r [u8]), SnapshotError> {
+    let region = |index: usize, region: &'static str, expected: usize| {
+        let bytes = regions.get(index).map(AsRef::as_ref).unwrap_or_default();
+        if bytes.len() == expected {
+            return Ok(bytes);
+        }
+        Err(SnapshotError { image: image.name().to_owned(), region, expected, found: bytes.len() })
+    };
+    Ok((region(0, "counters", image.counters_len_bytes())?, region(1, "bitmap", image.bitmap_len_bytes())?))
+}

@@ -1,0 +1,364 @@
+//! `.profraw`: LLVM's raw profile, as compiler-rt's runtime writes it and `llvm-profdata` reads it.
+//!
+//! What enters is an [`LlvmImage`] and the bytes of its regions; what leaves is a file's bytes, in the target's
+//! byte order and pointer width.
+//!
+//! ```text
+//! | header | binary ids | data records | pad | counters | pad | bitmap | pad | names | pad |
+//!   u64s     v7 on                                            v9 on
+//!
+//! header:    | magic | version word | the version's fields, each a u64                         |
+//! magic:     ff 6c 70 72 6f 66 72 81 with 64-bit pointers ("lprofr"), .. 52 .. with 32-bit ("lprofR"),
+//!            most significant byte first
+//! binary id: | u64 length | bytes | pad to 8 |
+//! ```
+//!
+//! Every pad is to a multiple of 8. Version 11 has uniform counters and 10 and 11 have vtables after the
+//! bitmap and the names; both are left out, with lengths of 0, and so is value profiling data after them. The
+//! fields and records of each version are in the table of `src/locate/llvm/layout.rs`.
+//!
+//! Two styles:
+//! - [`Style::Normalised`] depends on nothing but the image and the counts, so that the same run gives the same
+//!   bytes wherever it was loaded. The sections are laid out anew, data at 0 with the counters right behind,
+//!   and the bitmap behind those: `CountersDelta = n * stride`, and record `i` has `CounterPtr = n * stride +
+//!   offset_i - i * stride`. That also keeps 32-bit differences from wrapping, which readers get wrong when
+//!   metadata lies at address 0 and counters below it in the 2^32 circle. Function pointers and value sites
+//!   are 0: with value sites and no value data, readers say "truncated profile data".
+//! - [`Style::RuntimeIdentical`] is what compiler-rt would write in the target, byte for byte.
+//!
+//! Source: `lprofWriteDataImpl` in `compiler-rt/lib/profile/InstrProfilingWriter.c` and `InstrProfData.inc`,
+//! llvmorg-14.0.6 and llvmorg-19.1.7; `RawInstrProfReader` in `llvm/lib/ProfileData/InstrProfReader.cpp`.
+
+use covtap_link::PointerWidth;
+
+use crate::image::{Slide, wrap};
+use crate::locate::llvm::{
+    CounterPtr, HeaderField, LlvmImage, RawVersion, RecordLayout, Variant, put_uint, relocated,
+};
+use crate::profile::llvm::{SnapshotError, split};
+
+/// How the bytes are chosen where the format leaves room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// Independent of where the image was loaded.
+    Normalised,
+    /// As the runtime writes it in a target where the image is loaded with this slide.
+    RuntimeIdentical {
+        /// How far the image was moved.
+        slide: Slide,
+    },
+}
+
+/// A profile cannot be written as asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfrawError {
+    /// The snapshot does not fit the image.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The version has no place for it.
+    #[error("write the profile of {image} as raw version {version}: the version has no {what}")]
+    NotInVersion {
+        /// The image's name.
+        image: String,
+        /// The version's number.
+        version: u64,
+        /// What cannot be written.
+        what: &'static str,
+    },
+    /// The runtime would write what is only in the target's heap.
+    #[error("write the profile of {image} as its runtime does: {what} are not read from the target")]
+    NotRead {
+        /// The image's name.
+        image: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Data, counters and bitmap do not fit into the address space of 32-bit pointers.
+    #[error("write the profile of {image}: {len_bytes} bytes are more than its pointers reach")]
+    TooLong {
+        /// The image's name.
+        image: String,
+        /// The length of data, counters and bitmap together.
+        len_bytes: u64,
+    },
+}
+
+/// Writes a profile in the image's own raw version. `regions` is a snapshot of the regions that
+/// [`locate`](crate::locate::llvm::locate) gave, in their order.
+///
+/// # Errors
+///
+/// The snapshot does not fit the image, or the style cannot be kept.
+pub fn encode<R: AsRef<[u8]>>(
+    image: &LlvmImage,
+    regions: &[R],
+    style: Style,
+) -> Result<Vec<u8>, ProfrawError> {
+    let (counters, bitmap) = split(image, regions)?;
+    match style {
+        Style::Normalised => normalised(image, counters, bitmap, image.version()),
+        Style::RuntimeIdentical { slide } => runtime_identical(image, counters, bitmap, slide),
+    }
+}
+
+/// Writes a normalised profile in another raw version, for a reader of another LLVM release.
+///
+/// # Errors
+///
+/// As [`encode`], or the version has no place for byte counters or bitmaps.
+pub fn encode_as<R: AsRef<[u8]>>(
+    image: &LlvmImage,
+    regions: &[R],
+    version: RawVersion,
+) -> Result<Vec<u8>, ProfrawError> {
+    let (counters, bitmap) = split(image, regions)?;
+    normalised(image, counters, bitmap, version)
+}
+
+/// The numbers of a header that are not always 0.
+#[derive(Clone, Copy, Default, Debug)]
+struct Header {
+    version_word: u64,
+    binary_ids_size: u64,
+    num_data: u64,
+    num_counters: u64,
+    pad_after_counters: u64,
+    num_bitmap_bytes: u64,
+    pad_after_bitmap: u64,
+    names_size: u64,
+    counters_delta: u64,
+    bitmap_delta: u64,
+    names_delta: u64,
+}
+
+impl Header {
+    fn get(&self, field: HeaderField, value_kind_last: u16) -> u64 {
+        match field {
+            HeaderField::BinaryIdsSize => self.binary_ids_size,
+            HeaderField::NumData => self.num_data,
+            HeaderField::NumCounters => self.num_counters,
+            HeaderField::PadAfterCounters => self.pad_after_counters,
+            HeaderField::NumBitmapBytes => self.num_bitmap_bytes,
+            HeaderField::PadAfterBitmap => self.pad_after_bitmap,
+            HeaderField::NamesSize => self.names_size,
+            HeaderField::CountersDelta => self.counters_delta,
+            HeaderField::BitmapDelta => self.bitmap_delta,
+            HeaderField::NamesDelta => self.names_delta,
+            HeaderField::ValueKindLast => value_kind_last.into(),
+            // On ELF targets outside of continuous mode the counters follow the data directly. Uniform counters
+            // are an offload target's, vtables need value profiling.
+            HeaderField::PadBeforeCounters
+            | HeaderField::NumUniformCounters
+            | HeaderField::PadAfterUniform
+            | HeaderField::UniformCountersDelta
+            | HeaderField::NumVTables
+            | HeaderField::VNamesSize => 0,
+        }
+    }
+}
+
+/// A growing file in the target's byte order.
+struct Writer<'i> {
+    image: &'i LlvmImage,
+    bytes: Vec<u8>,
+}
+
+impl<'i> Writer<'i> {
+    fn new(image: &'i LlvmImage) -> Self {
+        Self { image, bytes: Vec::new() }
+    }
+
+    fn u64(&mut self, value: u64) {
+        let mut bytes = [0; 8];
+        put_uint(&mut bytes, value, self.image.endianness());
+        self.bytes.extend(bytes);
+    }
+
+    fn header(&mut self, version: RawVersion, header: &Header) {
+        self.u64(magic(self.image.pointer_width()));
+        self.u64(header.version_word);
+        let layout = version.layout();
+        for field in layout.header {
+            self.u64(header.get(*field, layout.value_kind_last));
+        }
+    }
+
+    fn binary_ids(&mut self) {
+        for id in self.image.binary_ids() {
+            let id = id.as_bytes();
+            self.u64(id.len() as u64);
+            self.padded(id);
+        }
+    }
+
+    /// Appends `bytes` and zeros up to a multiple of 8 of their own length.
+    fn padded(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.zeros(pad(bytes.len()));
+    }
+
+    fn zeros(&mut self, len: usize) {
+        self.bytes.resize(self.bytes.len().saturating_add(len), 0);
+    }
+}
+
+const fn magic(width: PointerWidth) -> u64 {
+    let letter = match width {
+        PointerWidth::Bits32 => b'R',
+        PointerWidth::Bits64 => b'r',
+    };
+    u64::from_be_bytes([0xff, b'l', b'p', b'r', b'o', b'f', letter, 0x81])
+}
+
+/// How many bytes complete `len` to a multiple of 8.
+const fn pad(len: usize) -> usize {
+    len.wrapping_neg() % 8
+}
+
+fn binary_ids_size(image: &LlvmImage) -> u64 {
+    image.binary_ids().iter().fold(0u64, |size, id| {
+        let len = id.as_bytes().len();
+        size.saturating_add(8).saturating_add(len.saturating_add(pad(len)) as u64)
+    })
+}
+
+fn normalised(
+    image: &LlvmImage,
+    counters: &[u8],
+    bitmap: &[u8],
+    version: RawVersion,
+) -> Result<Vec<u8>, ProfrawError> {
+    let layout = version.layout();
+    check_expressible(image, bitmap, version)?;
+    let stride = layout.record(image.pointer_width()).stride;
+    let data_len = image.records().len().saturating_mul(stride);
+    let bitmap_start = data_len.saturating_add(counters.len());
+    let whole = bitmap_start.saturating_add(bitmap.len()) as u64;
+    if wrap(whole, image.pointer_width()) != whole {
+        return Err(ProfrawError::TooLong { image: image.name().to_owned(), len_bytes: whole });
+    }
+    let variant = image.variant().without(Variant::CORRELATE);
+    let header = Header {
+        version_word: version.number() | variant.bits(),
+        binary_ids_size: binary_ids_size(image),
+        num_data: image.records().len() as u64,
+        num_counters: (counters.len() / image.counter_bytes().max(1)) as u64,
+        pad_after_counters: pad(counters.len()) as u64,
+        num_bitmap_bytes: bitmap.len() as u64,
+        pad_after_bitmap: pad(bitmap.len()) as u64,
+        names_size: image.names_section().len() as u64,
+        counters_delta: data_len as u64,
+        bitmap_delta: bitmap_start as u64,
+        names_delta: 0,
+    };
+    let mut writer = Writer::new(image);
+    writer.header(version, &header);
+    if layout.has(HeaderField::BinaryIdsSize) {
+        writer.binary_ids();
+    }
+    records(&mut writer, version, data_len, bitmap_start);
+    writer.padded(counters);
+    writer.padded(bitmap);
+    writer.padded(image.names_section());
+    Ok(writer.bytes)
+}
+
+fn check_expressible(image: &LlvmImage, bitmap: &[u8], version: RawVersion) -> Result<(), ProfrawError> {
+    let missing = |what| {
+        Err(ProfrawError::NotInVersion { image: image.name().to_owned(), version: version.number(), what })
+    };
+    if !bitmap.is_empty() && !version.layout().has(HeaderField::NumBitmapBytes) {
+        return missing("MC/DC bitmaps");
+    }
+    if image.is_byte_coverage() && version < RawVersion::V8 {
+        return missing("byte counters");
+    }
+    Ok(())
+}
+
+/// Appends the data records, laid out as if data began at 0 and the counters at `counters_start`.
+fn records(writer: &mut Writer<'_>, version: RawVersion, counters_start: usize, bitmap_start: usize) {
+    let image = writer.image;
+    let (layout, width) = (version.layout(), image.pointer_width());
+    let fields = layout.record(width);
+    let mut bytes = vec![0; fields.stride];
+    for (index, record) in image.records().iter().enumerate() {
+        let base = match layout.counter_ptr {
+            CounterPtr::Absolute => 0,
+            CounterPtr::Relative => index.saturating_mul(fields.stride),
+        };
+        let pointer = |start: usize, offset: usize| (start + offset - base) as u64;
+        let mut put = |at: usize, len: usize, value: u64| {
+            if let Some(slot) = bytes.get_mut(at..at.saturating_add(len)) {
+                put_uint(slot, value, image.endianness());
+            }
+        };
+        put(RecordLayout::NAME_REF, 8, record.name_ref.get());
+        put(RecordLayout::FUNC_HASH, 8, record.func_hash);
+        put(RecordLayout::COUNTER_PTR, width.bytes(), pointer(counters_start, record.counters_offset));
+        put(fields.num_counters, 4, record.num_counters as u64);
+        if let (Some(ptr), Some(len)) = (fields.bitmap_ptr, fields.num_bitmap_bytes) {
+            let has_bitmap = record.num_bitmap_bytes > 0;
+            let value = if has_bitmap { pointer(bitmap_start, record.bitmap_offset) } else { 0 };
+            put(ptr, width.bytes(), value);
+            put(len, 4, record.num_bitmap_bytes as u64);
+        }
+        writer.bytes.extend_from_slice(&bytes);
+    }
+}
+
+fn runtime_identical(
+    image: &LlvmImage,
+    counters: &[u8],
+    bitmap: &[u8],
+    slide: Slide,
+) -> Result<Vec<u8>, ProfrawError> {
+    let (loaded, version, width) = (image.loaded(), image.version(), image.pointer_width());
+    let not_read = |what| Err(ProfrawError::NotRead { image: image.name().to_owned(), what });
+    if image.records().iter().any(|record| record.value_sites.iter().any(|sites| *sites > 0)) {
+        return not_read("values");
+    }
+    if loaded.has_vtables {
+        return not_read("vtables");
+    }
+    let is_correlated = loaded.is_correlated;
+    let mut data =
+        if is_correlated { Vec::new() } else { relocated(loaded, slide, image.endianness(), width) };
+    let stride = version.layout().record(width).stride;
+    data.resize(data.len().next_multiple_of(stride), 0);
+    let names: &[u8] = if is_correlated { &[] } else { image.names_section() };
+    let counters_len = loaded.counters_len.next_multiple_of(image.counter_bytes().max(1));
+    let at = |address| slide.apply(address, width).get();
+    let data_at = if is_correlated { 0 } else { at(loaded.data_address) };
+    let counters_delta = match version.layout().counter_ptr {
+        CounterPtr::Absolute => at(loaded.counters_address),
+        CounterPtr::Relative => wrap(at(loaded.counters_address).wrapping_sub(data_at), width),
+    };
+    let bitmap_at = loaded.bitmap_address.map_or(0, at);
+    let header = Header {
+        version_word: version.number() | image.variant().bits(),
+        binary_ids_size: binary_ids_size(image),
+        num_data: (data.len() / stride) as u64,
+        num_counters: (counters_len / image.counter_bytes().max(1)) as u64,
+        pad_after_counters: pad(counters_len) as u64,
+        num_bitmap_bytes: bitmap.len() as u64,
+        pad_after_bitmap: pad(bitmap.len()) as u64,
+        names_size: names.len() as u64,
+        counters_delta,
+        bitmap_delta: wrap(bitmap_at.wrapping_sub(data_at), width),
+        names_delta: if is_correlated { 0 } else { at(loaded.names_address) },
+    };
+    let mut writer = Writer::new(image);
+    writer.header(version, &header);
+    if version.layout().has(HeaderField::BinaryIdsSize) {
+        writer.binary_ids();
+    }
+    writer.bytes.extend_from_slice(&data);
+    writer.bytes.extend_from_slice(counters);
+    writer.zeros(counters_len.saturating_sub(counters.len()));
+    writer.zeros(pad(counters_len));
+    writer.padded(bitmap);
+    writer.padded(names);
+    Ok(writer.bytes)
+}
