@@ -8,13 +8,14 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -98,6 +99,16 @@ impl Group {
         killpg(self.id()?, signal).with_context(|| format!("send {signal} to `{}`", self.shown))
     }
 
+    /// The child's stdout, if it was piped.
+    pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
+        self.child.stdout.take().with_context(|| format!("stdout of `{}`", self.shown))
+    }
+
+    /// The child's stderr, if it was piped.
+    pub(crate) fn stderr(&mut self) -> Result<ChildStderr> {
+        self.child.stderr.take().with_context(|| format!("stderr of `{}`", self.shown))
+    }
+
     fn id(&self) -> Result<Pid> {
         Ok(Pid::from_raw(i32::try_from(self.child.id()).context("process id")?))
     }
@@ -137,6 +148,35 @@ pub(crate) fn run_well(command: &mut Command) -> Result<()> {
         bail!("`{}` ended with {status}", show(command));
     }
     Ok(())
+}
+
+/// Runs `command` to its end, shows its stderr, and gives what it printed on stdout if it exits with 0.
+pub(crate) fn capture(command: &mut Command) -> Result<String> {
+    let mut group = Group::spawn(command.stdout(Stdio::piped()))?;
+    let mut stdout = group.stdout()?;
+    let reader = thread::spawn(move || {
+        let mut printed = String::new();
+        stdout.read_to_string(&mut printed).map(|_| printed)
+    });
+    let status = group.wait()?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", group.shown);
+    }
+    let printed = reader.join().map_err(|_| anyhow!("the reader of `{}` panicked", group.shown))?;
+    printed.with_context(|| format!("read what `{}` prints", group.shown))
+}
+
+/// Sleeps, unless interrupted.
+pub(crate) fn sleep(time: Duration) -> Result<()> {
+    let deadline = Instant::now() + time;
+    loop {
+        go_on()?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(TICK));
+    }
 }
 
 /// What a quick command prints, whatever its exit status.
@@ -189,14 +229,14 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 1000 & echo started; wait"]).stdout(Stdio::piped());
         let mut group = Group::spawn(&mut command).unwrap();
-        let mut stdout = group.child.stdout.take().unwrap();
+        let mut stdout = group.stdout().unwrap();
         let mut line = [0; 8];
-        std::io::Read::read_exact(&mut stdout, &mut line).unwrap();
+        stdout.read_exact(&mut line).unwrap();
         assert_eq!(&line, b"started\n");
         drop(group);
         // The sleeper holds the other end of the pipe: it reads empty only once that one is gone, too.
         let mut rest = Vec::new();
-        std::io::Read::read_to_end(&mut stdout, &mut rest).unwrap();
+        stdout.read_to_end(&mut rest).unwrap();
         assert!(rest.is_empty());
     }
 

@@ -9,9 +9,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use provision::Need;
+
+mod bench;
 mod child;
 mod committed;
+mod covtap;
+mod demo;
+mod fixtures;
 mod provision;
+mod soak;
 mod test;
 
 /// covtap's own chores.
@@ -26,6 +33,14 @@ struct Cli {
 enum Verb {
     /// Install what is missing, then run every check there is.
     Test(test::Args),
+    /// Record the coverage of a guest in QEMU that is never stopped
+    Demo,
+    /// Measure, beside what else there is
+    Bench(bench::Args),
+    /// Abuse, very often
+    Soak(soak::Args),
+    /// Build the example guests and make the files under tests/fixtures from them
+    Fixtures(fixtures::Args),
     /// Install what one verb needs, and nothing else.
     Provision(provision::Args),
 }
@@ -43,13 +58,18 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = child::listen().and_then(|()| match cli.verb {
         Verb::Test(args) => test::run(&args),
+        Verb::Demo => demo::run(),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Soak(args) => soak::run(&args),
+        Verb::Fixtures(args) => provision::ensure(Need::Fixtures).and_then(|()| fixtures::run(&args)),
         Verb::Provision(args) => provision::run(&args),
     });
     match outcome {
         Ok(Outcome::Passed) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::from(1),
-        Err(error) if error.is::<child::Interrupted>() => {
-            eprintln!("xtask: {error}");
+        // Ctrl-C reaches guests as well: whatever went wrong after it did so for its sake.
+        Err(_) if child::go_on().is_err() => {
+            eprintln!("xtask: interrupted");
             ExitCode::from(130)
         }
         Err(error) => {

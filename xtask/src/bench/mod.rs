@@ -1,0 +1,46 @@
+//! `cargo xtask bench`: how fast covtap's links are, and what they do to a guest, beside what else there is.
+//!
+//! What always holds: what is compared is measured in turns, in one run on one machine; numbers are medians, and
+//! ratios are medians of the ratios within a turn. Goals are printed beside the figures and asserted nowhere.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::provision::{self, Need};
+use crate::{Outcome, child};
+
+mod disturbance;
+mod figures;
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// What 100 snapshots a second do to the guest's own speed
+    Disturbance(disturbance::Args),
+}
+
+/// Measures, in a release build.
+pub(crate) fn run(args: &Args) -> Result<Outcome> {
+    if cfg!(debug_assertions) {
+        return again_in_release();
+    }
+    provision::ensure(Need::Bench)?;
+    match &args.what {
+        What::Disturbance(args) => disturbance::run(args),
+    }
+}
+
+/// Figures of an unoptimised client would say nothing: starts this same command again, optimised.
+fn again_in_release() -> Result<Outcome> {
+    let mut command = child::cargo(["run", "--quiet", "--release", "--package", "xtask", "--"]);
+    command.args(std::env::args_os().skip(1));
+    eprintln!("xtask: this is a debug build; measuring with `{}`", child::show(&command));
+    child::run_well(&mut command)?;
+    Ok(Outcome::Passed)
+}

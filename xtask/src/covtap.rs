@@ -1,0 +1,40 @@
+//! The covtap that the chores run: built here, from this workspace.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::child;
+
+/// Builds covtap as users have it and gives the program's path, wherever cargo's target directory is.
+pub(crate) fn build() -> Result<PathBuf> {
+    let mut command = child::cargo(["build", "--release", "--package", "covtap", "--bin", "covtap"]);
+    println!("$ {}", child::show(&command));
+    command.arg("--message-format=json-render-diagnostics");
+    let messages = child::capture(&mut command)?;
+    messages.lines().find_map(executable).context("cargo did not say where it put covtap")
+}
+
+/// The program's path in one of cargo's messages, if that is what the message is about.
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let name = message.get("target")?.get("name")?.as_str()?;
+    let path = message.get("executable")?.as_str()?;
+    (name == "covtap").then(|| PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_among_cargos_messages() {
+        let library =
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"covtap"},"executable":null}"#;
+        let program = r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"covtap"},"executable":"/t/covtap"}"#;
+        assert_eq!(executable(library), None);
+        assert_eq!(executable(r#"{"reason":"build-finished","success":true}"#), None);
+        assert_eq!(executable(program), Some("/t/covtap".into()));
+    }
+}
