@@ -4,6 +4,7 @@
 //! bytes of the target are counters, a link (the `covtap-*` crates) reaches them, [`collect`] reads them when it
 //! is time, [`profile`] says what they count, and [`write`] puts it into files.
 
+pub mod cli;
 pub mod collect;
 pub mod image;
 pub mod locate;

@@ -1,2 +1,7 @@
-//! covtap.
-fn main() {}
+//! The command `covtap`: parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    covtap::cli::main()
+}

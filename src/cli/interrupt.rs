@@ -16,9 +16,9 @@ const INTERRUPTED: i32 = 130;
 
 /// The interrupt handler's side of a session: dropped when the session is over.
 #[derive(Debug)]
-pub struct Interrupts {
+pub(super) struct Interrupts {
     /// What the user asks for.
-    pub stop: Receiver<Stop>,
+    pub(super) stop: Receiver<Stop>,
     _session_goes_on: Sender<()>,
 }
 
@@ -27,7 +27,7 @@ pub struct Interrupts {
 /// # Errors
 ///
 /// The handler could not be installed.
-pub fn listen() -> Result<Interrupts> {
+pub(super) fn listen() -> Result<Interrupts> {
     let (ask, stop) = bounded(2);
     let (goes_on, over) = bounded(0);
     let pressed = AtomicU32::new(0);

@@ -30,23 +30,23 @@ enum Piece {
 
 /// A parsed pattern.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pattern {
+pub(super) struct Pattern {
     pieces: Vec<Piece>,
 }
 
 /// What the letters of a pattern stand for at one snapshot.
 #[derive(Clone, Debug)]
-pub struct Values {
+pub(super) struct Values {
     /// This process.
-    pub process_id: u32,
+    pub(super) process_id: u32,
     /// This host.
-    pub host_name: String,
+    pub(super) host_name: String,
     /// The image's signature.
-    pub signature: u64,
+    pub(super) signature: u64,
     /// The snapshot's number.
-    pub snapshot: u64,
+    pub(super) snapshot: u64,
     /// The snapshot's time.
-    pub time: Timestamp,
+    pub(super) time: Timestamp,
 }
 
 impl Pattern {
@@ -55,14 +55,16 @@ impl Pattern {
     /// # Errors
     ///
     /// A letter that is not known, or one whose meaning covtap does not offer yet.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, letter)) = rest.split_once('%') {
             push_text(&mut pieces, before);
             let digits = letter.chars().take_while(char::is_ascii_digit).count();
             let (number, tail) = letter.split_at(digits);
-            let Some(kind) = tail.chars().next() else { bail!("output {text:?}: nothing follows the last %") };
+            let Some(kind) = tail.chars().next() else {
+                bail!("output {text:?}: nothing follows the last %")
+            };
             match (kind, number) {
                 ('p', "") => pieces.push(Piece::ProcessId),
                 ('h', "") => pieces.push(Piece::HostName),
@@ -84,13 +86,13 @@ impl Pattern {
 
     /// Whether LLVM's runtime would merge into a file of this name that is there already.
     #[must_use]
-    pub fn merges(&self) -> bool {
+    pub(super) fn merges(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Signature { .. }))
     }
 
     /// The file's name at one snapshot.
     #[must_use]
-    pub fn expand(&self, values: &Values) -> PathBuf {
+    pub(super) fn expand(&self, values: &Values) -> PathBuf {
         let name: String = self.pieces.iter().map(|piece| expand_piece(piece, values)).collect();
         PathBuf::from(name)
     }

@@ -1,20 +1,23 @@
 //! The line that says how a session goes, on stderr.
 
+use std::path::Path;
+
+use covtap_link::LinkInfo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::units;
-use crate::collect::Snapshot;
+use crate::collect::{Ended, Snapshot, Stop, Summary};
 use crate::profile::llvm::Stats;
 
 /// Shows the state after each snapshot: one line that changes on a terminal, a line each elsewhere.
-pub struct Status {
+pub(super) struct Status {
     bar: Option<ProgressBar>,
 }
 
 impl Status {
     /// A status that shows nothing if `quiet`.
     #[must_use]
-    pub fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         if quiet {
             return Self { bar: None };
         }
@@ -25,8 +28,24 @@ impl Status {
         Self { bar: Some(bar) }
     }
 
+    /// Shows what is known of the target and of what reading does to it.
+    pub(super) fn attached(&self, info: &LinkInfo) {
+        let architecture = info.architecture.as_deref().map(|name| format!(", {name}")).unwrap_or_default();
+        self.note(&format!("attached to {}: {}{architecture}; {}", info.endpoint, info.server, info.effect));
+    }
+
+    /// Shows a line that stays.
+    pub(super) fn note(&self, line: &str) {
+        let Some(bar) = &self.bar else { return };
+        if bar.is_hidden() {
+            eprintln!("covtap: {line}");
+        } else {
+            bar.println(format!("covtap: {line}"));
+        }
+    }
+
     /// Shows a snapshot that was written.
-    pub fn show(&self, snapshot: &Snapshot, stats: &Stats) {
+    pub(super) fn show(&self, snapshot: &Snapshot, stats: &Stats) {
         let Some(bar) = &self.bar else { return };
         let line = line(snapshot, stats);
         if bar.is_hidden() {
@@ -37,12 +56,48 @@ impl Status {
         }
     }
 
-    /// Leaves the last line standing.
-    pub fn finish(&self) {
+    /// Shows what a session did that ended well.
+    pub(super) fn done(&self, summary: &Summary, last: Option<&Path>) {
+        self.leave_last_line();
+        self.note(&summary_line(summary));
+        match last {
+            Some(path) => self.note(&format!("the profile is {}", path.display())),
+            None => self.note("no profile was written"),
+        }
+    }
+
+    /// Shows what an error leaves behind.
+    pub(super) fn last_profile(&self, last: Option<&Path>) {
+        self.leave_last_line();
+        if let Some(path) = last {
+            self.note(&format!("the last profile written is {}", path.display()));
+        }
+    }
+
+    fn leave_last_line(&self) {
         if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_hidden()) {
             bar.abandon();
         }
     }
+}
+
+/// `11 snapshots, the workload was paused for 0 in all; ended: as scheduled`
+fn summary_line(summary: &Summary) -> String {
+    let ended = match summary.ended {
+        Ended::Scheduled => "as scheduled",
+        Ended::Stopped(Stop::AfterLastSnapshot) => "as asked, after a last snapshot",
+        Ended::Stopped(Stop::AtOnce) => "as asked, at once",
+        Ended::TargetEnded => "with the target",
+    };
+    let overtaken = match summary.overtaken {
+        0 => String::new(),
+        n => format!(" ({n} overtaken by newer ones before they could be written)"),
+    };
+    let pause = units::duration(summary.pause);
+    format!(
+        "{} snapshots{overtaken}, the workload was paused for {pause} in all; ended {ended}",
+        summary.taken
+    )
 }
 
 /// `snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0`
@@ -51,7 +106,7 @@ fn line(snapshot: &Snapshot, stats: &Stats) -> String {
         "snapshot {} at {}: counters {}/{}, functions {}/{}, {} changed, read in {}, pause {}",
         snapshot.number,
         units::duration(snapshot.at),
-        stats.counters_nonzero,
+        stats.counters_hit,
         stats.counters,
         stats.functions_entered,
         stats.functions,
@@ -83,8 +138,9 @@ mod tests {
             report: ReadReport { elapsed: Duration::from_nanos(10_100), pause: Duration::ZERO },
             rereads: 0,
         };
-        let stats = Stats { counters_nonzero: 120, counters: 256, functions_entered: 14, functions: 19 };
-        let text = "snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0";
+        let stats = Stats { counters_hit: 120, counters: 256, functions_entered: 14, functions: 19 };
+        let text =
+            "snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0";
         assert_eq!(line(&snapshot, &stats), text);
         snapshot.rereads = 2;
         assert_eq!(line(&snapshot, &stats), format!("{text}, read again 2 times"));

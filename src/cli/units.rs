@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A duration in the unit that suits it: `0`, `12.3 us`, `1.3 ms`, `2.0 s`.
 #[must_use]
-pub fn duration(value: Duration) -> String {
+pub(super) fn duration(value: Duration) -> String {
     let seconds = value.as_secs_f64();
     if value.is_zero() {
         "0".to_owned()
@@ -22,7 +22,7 @@ pub fn duration(value: Duration) -> String {
 /// # Errors
 ///
 /// The text is not a duration, or is zero.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be more than zero".to_owned()),
         Ok(duration) => Ok(duration),

@@ -11,36 +11,36 @@ use std::time::{Duration, Instant};
 use covtap_testbed as testbed;
 
 /// A guest that has not come to the awaited point by then never will.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The counters of each function by its name, as LLVM's tools read them.
-pub type Counts = BTreeMap<String, Vec<u64>>;
+pub(crate) type Counts = BTreeMap<String, Vec<u64>>;
 
 /// A covtap command, not yet started.
-pub fn covtap<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn covtap<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_covtap"));
     command.args(args).env_remove("LLVM_PROFILE_FILE").stdin(Stdio::null());
     command
 }
 
 /// Runs covtap to its end.
-pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
     covtap(args).output().expect("covtap starts")
 }
 
 /// What a process printed on stderr.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Asserts that covtap ended well, and shows what it said if not.
-pub fn assert_done(output: &Output) {
+pub(crate) fn assert_done(output: &Output) {
     assert!(output.status.success(), "covtap ended with {}: {}", output.status, stderr(output));
 }
 
 /// Asserts that covtap failed as it should: exit code 2, one line of error that holds `error`, and one of hint
 /// that holds `hint` (no hint at all if that is empty).
-pub fn assert_refused(output: &Output, error: &str, hint: &str) {
+pub(crate) fn assert_refused(output: &Output, error: &str, hint: &str) {
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     let lines = |start| said.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
@@ -53,7 +53,7 @@ pub fn assert_refused(output: &Output, error: &str, hint: &str) {
 }
 
 /// The counters of every function in a raw profile, as llvm-profdata reads them.
-pub fn counts(profraw: &Path) -> Counts {
+pub(crate) fn counts(profraw: &Path) -> Counts {
     let text = testbed::run(
         "llvm-profdata-19",
         ["merge".as_ref(), "--text".as_ref(), profraw.as_os_str(), "-o".as_ref(), "-".as_ref()],
@@ -75,12 +75,12 @@ fn parse_proftext(text: &str) -> Counts {
 }
 
 /// How many counters are not zero.
-pub fn nonzero(counts: &Counts) -> usize {
+pub(crate) fn nonzero(counts: &Counts) -> usize {
     counts.values().flatten().filter(|count| **count != 0).count()
 }
 
 /// How often each function was entered, as llvm-cov reports it for this ELF.
-pub fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
+pub(crate) fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
     let dir = tempfile::tempdir().expect("a folder");
     let profdata = dir.path().join("merged.profdata");
     testbed::run(
@@ -101,7 +101,7 @@ pub fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
 }
 
 /// Waits for a process to end; kills it and fails if it does not.
-pub fn wait_for_end(mut child: Child) -> Output {
+pub(crate) fn wait_for_end(mut child: Child) -> Output {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().expect("a child").is_none() {
         if Instant::now() > deadline {

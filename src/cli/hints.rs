@@ -1,0 +1,119 @@
+//! What a user can do next about an error. Libraries say what happened; only here is said what helps.
+
+use std::io::ErrorKind;
+
+use covtap_link::{LinkError, Operation};
+
+use super::tap::ProfileExists;
+use crate::collect::CollectError;
+use crate::locate::llvm::{Caution, LocateError};
+use crate::write::WriteFileError;
+
+/// The next step after `error`, if there is one.
+#[must_use]
+pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<CollectError>() {
+            return for_collect(error);
+        }
+        if let Some(error) = cause.downcast_ref::<LinkError>() {
+            return for_link(error);
+        }
+        if let Some(error) = cause.downcast_ref::<LocateError>() {
+            return for_locate(error);
+        }
+        if cause.is::<ProfileExists>() {
+            return Some("move it away, or choose another name with --output");
+        }
+        cause.downcast_ref::<WriteFileError>().and_then(for_write)
+    })
+}
+
+/// What to do about memory that is read through QEMU's monitor.
+pub(super) const FOR_FALLBACK: &str = "hint: run covtap as the user that runs QEMU, with CAP_SYS_PTRACE or \
+    kernel.yama.ptrace_scope=0, or give the guest a shared memory backend";
+
+/// What a caution means for the profile.
+#[must_use]
+pub(super) fn for_caution(caution: &Caution) -> &'static str {
+    match caution {
+        Caution::ByteCountersNotInFile => {
+            "byte counters: the profile is right only if the target's start-up code fills __llvm_prf_cnts with 0xff"
+        }
+        Caution::ValueSitesNotRead => {
+            "value profiles (call targets, sizes) are not read: only counts are written"
+        }
+    }
+}
+
+fn for_locate(error: &LocateError) -> Option<&'static str> {
+    match error {
+        LocateError::NotInstrumented { .. } => Some(
+            "build it with -Cinstrument-coverage -Zno-profiler-runtime (rustc) or \
+             -fprofile-instr-generate -fcoverage-mapping (clang), and keep the __llvm_prf_* sections when linking",
+        ),
+        LocateError::MappingOnly { .. } | LocateError::NoCounters { .. } | LocateError::NoNames { .. } => {
+            Some(
+                "the linker dropped __llvm_prf_* sections: keep __llvm_prf_cnts in memory, and __llvm_prf_data and \
+             __llvm_prf_names at least in the file, as (INFO) sections",
+            )
+        }
+        LocateError::NoData { .. } => Some("build it without -profile-correlate=debug-info"),
+        LocateError::NotInFile { .. } => {
+            Some("do not strip its __llvm_prf_* sections; strip a copy for the target")
+        }
+        LocateError::Stripped { .. } => Some("give the ELF as it was before it was stripped"),
+        LocateError::Relocatable { .. } => Some("give the linked ELF that the target runs"),
+        LocateError::RuntimeRelocation { .. } => Some("build it without -runtime-counter-relocation"),
+        LocateError::Gcov { .. } => {
+            Some("with clang, -fprofile-instr-generate -fcoverage-mapping in place of --coverage can be read")
+        }
+        _ => None,
+    }
+}
+
+fn for_collect(error: &CollectError) -> Option<&'static str> {
+    match error {
+        CollectError::Link(error) => for_link(error),
+        CollectError::Reset { .. } => Some(
+            "its counters start again from zero; start covtap again for the new run, with %t or %p in --output to keep both",
+        ),
+        CollectError::WrongImage { .. } => {
+            Some("give the ELF that the target runs, or ELF@SLIDE if it was moved; --force goes on anyway")
+        }
+        CollectError::TooLarge { .. } => Some("is the ELF damaged?"),
+    }
+}
+
+fn for_link(error: &LinkError) -> Option<&'static str> {
+    match error {
+        LinkError::Connect { .. } => Some(
+            "is the target up, and does it listen there? QEMU does with -qmp unix:PATH,server=on,wait=off (for --qemu) or -gdb tcp::PORT (for --gdb)",
+        ),
+        LinkError::Timeout { operation: Operation::Handshake, .. } => Some(
+            "most servers take one client at a time: is another one connected? --reply-timeout waits longer",
+        ),
+        LinkError::Timeout { .. } => Some("--reply-timeout waits longer"),
+        LinkError::Closed { .. } => Some("has the target ended? start covtap again once it is back"),
+        LinkError::NotPermitted { .. } => Some(
+            "run covtap as the user that runs the target, with CAP_SYS_PTRACE or kernel.yama.ptrace_scope=0; or use another --qemu-method",
+        ),
+        LinkError::Protocol { operation: Operation::Handshake, .. } => {
+            Some("is this the right socket? --qemu wants a QMP monitor, --gdb a GDB remote server")
+        }
+        _ => None,
+    }
+}
+
+fn for_write(error: &WriteFileError) -> Option<&'static str> {
+    match error.source.kind() {
+        ErrorKind::NotFound => Some("make its folder first, or choose another one with --output"),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::IsADirectory => {
+            Some("choose another file with --output")
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("the last profile written is untouched; make room, or choose another disk with --output")
+        }
+        _ => None,
+    }
+}

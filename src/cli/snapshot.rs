@@ -1,0 +1,23 @@
+//! `covtap snapshot`: one snapshot, now.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::tap::{self, TapArgs};
+use crate::collect::Schedule;
+
+/// Attach to a running target, take one snapshot, and leave.
+#[derive(Debug, Args)]
+pub(super) struct SnapshotArgs {
+    #[command(flatten)]
+    tap: TapArgs,
+}
+
+/// Takes a snapshot.
+///
+/// # Errors
+///
+/// Anything that kept covtap from attaching, reading or writing.
+pub(super) fn run(args: &SnapshotArgs) -> Result<()> {
+    tap::run(&args.tap, Schedule::once())
+}

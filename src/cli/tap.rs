@@ -1,0 +1,197 @@
+//! What `record` and `snapshot` share: from an ELF and a target to profiles on disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use covtap_link::Link;
+use jiff::Timestamp;
+
+use super::hints;
+use super::interrupt;
+use super::pattern::{Pattern, Values};
+use super::status::Status;
+use super::target::{OpenLink, TargetArgs};
+use crate::collect::{self, CollectError, Reader, Schedule, Session, Snapshot};
+use crate::image::{Image, Slide};
+use crate::locate::llvm::{self, LlvmImage};
+use crate::profile::llvm::LlvmProfile;
+use crate::write;
+use crate::write::profraw::{self, Style};
+
+/// Options of every verb that reads counters from a target.
+#[derive(Debug, Args)]
+pub(super) struct TapArgs {
+    /// The program that the target runs; a slide says how far from its own addresses it was loaded
+    #[arg(value_name = "ELF[@SLIDE]", value_parser = ElfArg::parse)]
+    elf: ElfArg,
+    /// The profile to write; %p %h %m %Nm as LLVM has them, %n the snapshot's number, %t its UTC time
+    #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
+    output: String,
+    /// Write byte for byte what the compiler's own runtime would have written
+    #[arg(long)]
+    runtime_identical: bool,
+    /// Go on if the target does not seem to run this ELF
+    #[arg(long)]
+    force: bool,
+    /// No status on stderr; errors are still shown
+    #[arg(short, long)]
+    quiet: bool,
+    // Last, because its help has a heading of its own.
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// An ELF and how far it was moved when it was loaded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct ElfArg {
+    path: PathBuf,
+    slide: Slide,
+}
+
+impl ElfArg {
+    /// Reads `ELF` or `ELF@SLIDE`. What follows an @ is a slide only if it is a number: paths may hold an @.
+    fn parse(text: &str) -> Result<Self, String> {
+        let split = text.rsplit_once('@').and_then(|(path, slide)| Some((path, number(slide)?)));
+        let (path, slide) = split.unwrap_or((text, 0));
+        if path.is_empty() {
+            return Err("no ELF before the @".to_owned());
+        }
+        Ok(Self { path: path.into(), slide: Slide::new(slide) })
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// Runs a session with `schedule` from the first look at the ELF to the last line of status.
+///
+/// # Errors
+///
+/// Whatever kept covtap from attaching, reading or writing; profiles written before stay.
+pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
+    let image = load(&args.elf.path)?;
+    let located = llvm::locate(&image, args.elf.slide)?;
+    let output = Output::prepare(args, &located.image)?;
+    // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
+    let interrupts = interrupt::listen()?;
+    let status = Status::new(args.quiet);
+    for caution in &located.cautions {
+        status.note(hints::for_caution(caution));
+    }
+    let link = attach(args, &image, &status)?;
+    let reader = Reader::new(link, located.regions)?;
+    let session = Session { reader, schedule, stop: interrupts.stop.clone() };
+    let mut last = None;
+    let done = session.run(|snapshot| -> Result<()> {
+        last = Some(output.write(&located.image, snapshot)?);
+        let profile = LlvmProfile::new(&located.image, snapshot.counters.regions())?;
+        status.show(snapshot, &profile.stats());
+        Ok(())
+    });
+    match (done, last) {
+        (Ok(summary), last) => status.done(&summary, last.as_deref()),
+        (Err(error), last) => {
+            status.last_profile(last.as_deref());
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Connects, and makes sure that the target runs the image.
+fn attach(args: &TapArgs, image: &Image, status: &Status) -> Result<Box<dyn Link>> {
+    let OpenLink { mut link, fallback } = args.target.open()?;
+    status.attached(&link.info());
+    if let Some(reason) = fallback {
+        status.note(&format!("memory is read through the monitor, which is slower: {reason}"));
+        status.note(hints::FOR_FALLBACK);
+    }
+    match collect::check_identity(link.as_mut(), image, args.elf.slide) {
+        Ok(_) => Ok(link),
+        Err(wrong @ CollectError::WrongImage { .. }) if args.force => {
+            status.note(&format!("{wrong}; going on, as --force says"));
+            Ok(link)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn load(path: &Path) -> Result<Image> {
+    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    Ok(Image::parse(&path.display().to_string(), bytes)?)
+}
+
+/// Where profiles go, and in which form.
+struct Output {
+    pattern: Pattern,
+    style: Style,
+    values: Values,
+}
+
+impl Output {
+    /// Checks that the first profile could be written, before the target is touched.
+    fn prepare(args: &TapArgs, image: &LlvmImage) -> Result<Self> {
+        let pattern = Pattern::parse(&args.output)?;
+        let values = Values {
+            process_id: std::process::id(),
+            host_name: nix::unistd::gethostname()
+                .context("ask for the host's name")?
+                .to_string_lossy()
+                .into(),
+            signature: image.module_signature(),
+            snapshot: 1,
+            time: Timestamp::now(),
+        };
+        let first = pattern.expand(&values);
+        if pattern.merges() && first.exists() {
+            bail!(ProfileExists { path: first });
+        }
+        write::check_writable(&first)?;
+        let slide = args.elf.slide;
+        let style =
+            if args.runtime_identical { Style::RuntimeIdentical { slide } } else { Style::Normalised };
+        Ok(Self { pattern, style, values })
+    }
+
+    /// Writes a snapshot and gives the file's name.
+    fn write(&self, image: &LlvmImage, snapshot: &Snapshot) -> Result<PathBuf> {
+        let bytes = profraw::encode(image, snapshot.counters.regions(), self.style)?;
+        let values = Values { snapshot: snapshot.number, time: Timestamp::now(), ..self.values.clone() };
+        let path = self.pattern.expand(&values);
+        write::write_whole(&path, &bytes)?;
+        Ok(path)
+    }
+}
+
+/// LLVM's runtime would merge into this file.
+#[derive(Debug, thiserror::Error)]
+#[error("write {}: it is there already, and merging into it is not offered yet", path.display())]
+pub(super) struct ProfileExists {
+    path: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (PathBuf, u64) {
+        let arg = ElfArg::parse(text).expect("parses");
+        (arg.path, arg.slide.get())
+    }
+
+    #[test]
+    fn a_slide_is_a_number_after_the_last_at() {
+        assert_eq!(parse("a.elf"), ("a.elf".into(), 0));
+        assert_eq!(parse("a.elf@0x40000000"), ("a.elf".into(), 0x4000_0000));
+        assert_eq!(parse("a.elf@4096"), ("a.elf".into(), 4096));
+        assert_eq!(parse("user@host/a.elf"), ("user@host/a.elf".into(), 0));
+        assert_eq!(parse("user@host/a.elf@0x10"), ("user@host/a.elf".into(), 0x10));
+        assert!(ElfArg::parse("@0x10").is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! The target flags, and the one table that maps each to its link.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use covtap_link::Link;
+use covtap_qemu::{self as qemu, QemuLink};
+
+use super::units;
+
+/// Where the target is, and how to reach it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(super) struct TargetArgs {
+    #[command(flatten)]
+    kind: TargetKind,
+    /// How long to wait for a connection
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::parse_duration)]
+    connect_timeout: Duration,
+    /// How long to wait for an answer
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::parse_duration)]
+    reply_timeout: Duration,
+    /// With --qemu: which addresses the ELF has: physical, virtual or virtual:CPU; auto asks the CPU once
+    #[arg(long, value_name = "SPACE", default_value = "auto", requires = "qemu")]
+    qemu_address: qemu::AddressSpace,
+    /// With --qemu: how memory is read: process, shared-file or monitor; auto takes the first that works
+    #[arg(long, value_name = "METHOD", default_value = "auto", requires = "qemu")]
+    qemu_method: qemu::MethodChoice,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct TargetKind {
+    /// A QEMU monitor that speaks QMP: a Unix socket's path or HOST:PORT; the guest is never stopped
+    #[arg(long, value_name = "QMP")]
+    qemu: Option<qemu::QmpEndpoint>,
+}
+
+/// A way to open one kind of target: `None` if the flag of its kind was not given.
+type Open = fn(&TargetArgs) -> Option<Result<OpenLink>>;
+
+/// Every kind of target. A new link is one more line.
+const KINDS: &[Open] = &[open_qemu];
+
+/// An open link, and why it is not the best there could be.
+pub(super) struct OpenLink {
+    /// The link.
+    pub(super) link: Box<dyn Link>,
+    /// Why memory is not read in the fastest way, if it is not.
+    pub(super) fallback: Option<String>,
+}
+
+impl TargetArgs {
+    /// Connects to the target.
+    ///
+    /// # Errors
+    ///
+    /// It could not be reached, or did not speak as expected.
+    pub(super) fn open(&self) -> Result<OpenLink> {
+        let opened = KINDS.iter().find_map(|open| open(self));
+        opened.unwrap_or_else(|| anyhow::bail!("choose a target: --qemu"))
+    }
+}
+
+fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let endpoint = args.kind.qemu.as_ref()?;
+    let mut options = qemu::Options::default();
+    options.connect_timeout = args.connect_timeout;
+    options.reply_timeout = args.reply_timeout;
+    options.address_space = args.qemu_address;
+    options.method = args.qemu_method;
+    Some(match QemuLink::connect(endpoint, &options) {
+        Ok(link) => {
+            let fallback = link.fallback_reason().map(str::to_owned);
+            Ok(OpenLink { link: Box::new(link), fallback })
+        }
+        Err(error) => Err(error.into()),
+    })
+}
