@@ -332,6 +332,7 @@ fn runtime_identical(
     let at = |address| slide.apply(address, width).get();
     let data_at = if is_correlated { 0 } else { at(loaded.data_address) };
     let counters_delta = match version.layout().counter_ptr {
+        _ if is_correlated => 0,
         CounterPtr::Absolute => at(loaded.counters_address),
         CounterPtr::Relative => wrap(at(loaded.counters_address).wrapping_sub(data_at), width),
     };

@@ -1,0 +1,228 @@
+//! Images without any runtime, of many targets and linker scripts: counters made up here must come out of
+//! `llvm-profdata` function by function as they went in.
+
+use std::fs;
+use std::path::Path;
+
+use covtap::image::{Image, Slide};
+use covtap::locate::llvm::{self, Located, RawVersion};
+use covtap::profile::llvm::LlvmProfile;
+use covtap::write::profraw::{self, Style};
+use covtap_link::Endianness;
+use tempfile::tempdir;
+
+use crate::build::freestanding;
+use crate::proftext;
+
+/// Metadata that is not loaded, at address 0; counters in memory at 0x2000_0000.
+const INFO: &str = "
+__llvm_profile_runtime = 0;
+SECTIONS {
+  . = 0x10000; .text : { *(.text*) } .rodata : { *(.rodata*) }
+  . = 0x20000000; .data : { *(.data*) } .bss : { *(.bss*) }
+  __llvm_prf_cnts (NOLOAD) : ALIGN(8) { *(__llvm_prf_cnts) }
+  __llvm_prf_bits (NOLOAD) : { *(__llvm_prf_bits) }
+  __llvm_prf_data 0 (INFO) : { *(__llvm_prf_data) } __llvm_prf_names 0 (INFO) : { *(__llvm_prf_names) }
+  __llvm_covfun 0 (INFO) : { *(__llvm_covfun) } __llvm_covmap 0 (INFO) : { *(__llvm_covmap) }
+}";
+
+/// Metadata at 0 and counters close above it, so that their distance is small or, as 32 bits, wraps.
+const INFO_LOW: &str = "
+__llvm_profile_runtime = 0;
+SECTIONS {
+  . = 0x20; __llvm_prf_cnts (NOLOAD) : { *(__llvm_prf_cnts) } __llvm_prf_bits (NOLOAD) : { *(__llvm_prf_bits) }
+  . = 0x10000; .text : { *(.text*) } .rodata : { *(.rodata*) } .data : { *(.data*) } .bss : { *(.bss*) }
+  __llvm_prf_data 0 (INFO) : { *(__llvm_prf_data) } __llvm_prf_names 0 (INFO) : { *(__llvm_prf_names) }
+  __llvm_covfun 0 (INFO) : { *(__llvm_covfun) } __llvm_covmap 0 (INFO) : { *(__llvm_covmap) }
+}";
+
+/// All loaded at high addresses, bitmaps before counters before data, data padded to 512.
+const COUNTERS_FIRST: &str = "
+__llvm_profile_runtime = 0;
+SECTIONS {
+  . = 0x80000000;
+  .text : { *(.text*) } .rodata : { *(.rodata*) } .data : { *(.data*) } .bss : { *(.bss*) }
+  __llvm_prf_bits : { *(__llvm_prf_bits) } __llvm_prf_cnts : ALIGN(8) { *(__llvm_prf_cnts) }
+  __llvm_prf_data : ALIGN(8) { *(__llvm_prf_data) . = ALIGN(512); }
+  __llvm_prf_names : { *(__llvm_prf_names) . = ALIGN(64); }
+  __llvm_covfun 0 (INFO) : { *(__llvm_covfun) } __llvm_covmap 0 (INFO) : { *(__llvm_covmap) }
+}";
+
+/// Data low, counters as high as they can be.
+const COUNTERS_HIGH: &str = "
+__llvm_profile_runtime = 0;
+SECTIONS {
+  . = 0x1000; __llvm_prf_data : ALIGN(8) { *(__llvm_prf_data) } __llvm_prf_names : { *(__llvm_prf_names) }
+  .text : { *(.text*) } .rodata : { *(.rodata*) } .data : { *(.data*) } .bss : { *(.bss*) }
+  . = 0xfffffe00; __llvm_prf_cnts (NOLOAD) : { *(__llvm_prf_cnts) }
+  __llvm_prf_bits (NOLOAD) : { *(__llvm_prf_bits) }
+  __llvm_covfun 0 (INFO) : { *(__llvm_covfun) } __llvm_covmap 0 (INFO) : { *(__llvm_covmap) }
+}";
+
+/// No section of LLVM's left: only the symbols tell.
+const MERGED: &str = "
+__llvm_profile_runtime = 0;
+SECTIONS {
+  . = 0x10000; .text : { *(.text*) }
+  .rodata : { *(.rodata*)
+    __start___llvm_prf_names = .; *(__llvm_prf_names) __stop___llvm_prf_names = .; }
+  . = 0x20000000;
+  .data : { *(.data*) . = ALIGN(8);
+    __start___llvm_prf_data = .; *(__llvm_prf_data) __stop___llvm_prf_data = .; }
+  .bss : { *(.bss*) . = ALIGN(8);
+    __start___llvm_prf_cnts = .; *(__llvm_prf_cnts) __stop___llvm_prf_cnts = .;
+    __start___llvm_prf_bits = .; *(__llvm_prf_bits) __stop___llvm_prf_bits = .; }
+  __llvm_covfun 0 (INFO) : { *(__llvm_covfun) } __llvm_covmap 0 (INFO) : { *(__llvm_covmap) }
+}";
+
+const SCRIPTS: [(&str, &str); 5] = [
+    ("INFO", INFO),
+    ("INFO_LOW", INFO_LOW),
+    ("COUNTERS_FIRST", COUNTERS_FIRST),
+    ("COUNTERS_HIGH", COUNTERS_HIGH),
+    ("MERGED", MERGED),
+];
+
+/// What an image of a target must turn out to be.
+struct Target {
+    triple: &'static str,
+    compile: &'static [&'static str],
+    architecture: &'static str,
+    endianness: Endianness,
+    /// Scripts whose distances the target's relocations reach.
+    scripts: &'static [usize],
+}
+
+const LITTLE: Endianness = Endianness::Little;
+const BIG: Endianness = Endianness::Big;
+const ALL: &[usize] = &[0, 1, 2, 3, 4];
+
+const TARGETS: &[Target] = &[
+    Target { triple: "i386-none-elf", compile: &[], architecture: "i386", endianness: LITTLE, scripts: ALL },
+    Target {
+        triple: "x86_64-none-elf",
+        compile: &["-mcmodel=large"],
+        architecture: "x86_64",
+        endianness: LITTLE,
+        scripts: ALL,
+    },
+    Target {
+        triple: "thumbv7m-none-eabi",
+        compile: &[],
+        architecture: "arm",
+        endianness: LITTLE,
+        scripts: ALL,
+    },
+    Target {
+        triple: "armebv7a-none-eabi",
+        compile: &[],
+        architecture: "armeb",
+        endianness: BIG,
+        scripts: ALL,
+    },
+    Target {
+        triple: "aarch64-none-elf",
+        compile: &["-mcmodel=large"],
+        architecture: "aarch64",
+        endianness: LITTLE,
+        scripts: ALL,
+    },
+    Target {
+        triple: "riscv32-none-elf",
+        compile: &["-march=rv32imac"],
+        architecture: "riscv32",
+        endianness: LITTLE,
+        scripts: ALL,
+    },
+    Target {
+        triple: "riscv64-none-elf",
+        compile: &["-mcmodel=medany"],
+        architecture: "riscv64",
+        endianness: LITTLE,
+        scripts: &[0, 1, 2, 4],
+    },
+    Target {
+        triple: "powerpc-none-elf",
+        compile: &[],
+        architecture: "powerpc",
+        endianness: BIG,
+        scripts: ALL,
+    },
+    Target {
+        triple: "s390x-none-elf",
+        compile: &[],
+        architecture: "s390x",
+        endianness: BIG,
+        scripts: &[0, 1, 2, 4],
+    },
+];
+
+/// A snapshot in which every counter and every byte of the bitmap is another value.
+fn made_up(located: &Located) -> Vec<Vec<u8>> {
+    let counter = |n: u64| (n * n * 3 + n % 2).wrapping_mul(0x0101_0000_0001) >> 2;
+    let mut regions = Vec::new();
+    for region in &located.regions {
+        let len = region.range.len_bytes();
+        regions.push(match (region.element_bytes, region.endianness) {
+            (8, LITTLE) => (0..len / 8).flat_map(|n| counter(n).to_le_bytes()).collect(),
+            (8, BIG) => (0..len / 8).flat_map(|n| counter(n).to_be_bytes()).collect(),
+            _ => (0..len).map(|n| if n % 3 == 0 { 0 } else { 0xff }).collect(),
+        });
+    }
+    regions
+}
+
+fn check(exe: &Path, dir: &Path) -> Located {
+    let image = Image::parse("program.elf", fs::read(exe).unwrap()).unwrap();
+    let located = llvm::locate(&image, Slide::ZERO).unwrap();
+    let regions = made_up(&located);
+    let expected = LlvmProfile::new(&located.image, &regions).unwrap();
+    let expected = proftext::of_profile(&located.image, &expected);
+    assert_eq!(expected.len(), 4);
+    assert_eq!(located.image.version(), RawVersion::V10);
+    let normalised = profraw::encode(&located.image, &regions, Style::Normalised).unwrap();
+    assert_eq!(proftext::read_back("llvm-profdata-19", dir, &normalised), expected);
+    if located.image.bitmap_len_bytes() == 0 {
+        let older = profraw::encode_as(&located.image, &regions, RawVersion::V8).unwrap();
+        assert_eq!(proftext::read_back("llvm-profdata-14", dir, &older), expected);
+    }
+    located
+}
+
+fn check_target(triple: &str, more: &[&str]) {
+    let target = TARGETS.iter().find(|target| target.triple == triple).unwrap();
+    let triple = format!("--target={triple}");
+    let compile = [&[triple.as_str()], target.compile, more].concat();
+    for index in target.scripts {
+        let (name, script) = SCRIPTS[*index];
+        println!("{triple} {name} {more:?}");
+        let dir = tempdir().unwrap();
+        let exe = freestanding(dir.path(), &compile, &[], script);
+        let image = Image::parse("program.elf", fs::read(&exe).unwrap()).unwrap();
+        assert_eq!((image.architecture(), image.endianness()), (target.architecture, target.endianness));
+        let located = check(&exe, dir.path());
+        assert_eq!(located.image.bitmap_len_bytes() > 0, more.contains(&"-fcoverage-mcdc"));
+    }
+}
+
+macro_rules! each_target {
+    ($($name:ident: $triple:literal;)*) => { $(
+        #[test]
+        fn $name() {
+            check_target($triple, &[]);
+            check_target($triple, &["-fcoverage-mcdc"]);
+        }
+    )* };
+}
+
+each_target! {
+    i386: "i386-none-elf";
+    x86_64: "x86_64-none-elf";
+    thumbv7m: "thumbv7m-none-eabi";
+    armeb: "armebv7a-none-eabi";
+    aarch64: "aarch64-none-elf";
+    riscv32: "riscv32-none-elf";
+    riscv64: "riscv64-none-elf";
+    powerpc: "powerpc-none-elf";
+    s390x: "s390x-none-elf";
+}

@@ -1,0 +1,264 @@
+//! A hosted program stops itself where no counter changes any more; its counters are read from its memory; then
+//! it runs on to its end, where the runtime in it writes its own profile. The two files must be the same bytes.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use covtap::image::{Image, ImageAddr, Slide};
+use covtap::locate::CounterRegion;
+use covtap::locate::llvm::{self, Located, RawVersion};
+use covtap::profile::llvm::LlvmProfile;
+use covtap::write::profraw::{self, Style};
+use covtap_link::TargetAddr;
+use covtap_testbed as testbed;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use tempfile::tempdir;
+
+use crate::build::{COVERAGE, hosted_c, hosted_rust};
+use crate::proftext;
+
+/// A program that has stopped itself. Dropping it ends it.
+struct Stopped {
+    child: Child,
+    pid: Pid,
+    exe: PathBuf,
+    profile: PathBuf,
+}
+
+impl Stopped {
+    fn start(exe: &Path) -> Self {
+        let exe = fs::canonicalize(exe).unwrap();
+        let profile = exe.with_extension("profraw");
+        let child = Command::new(&exe).env("LLVM_PROFILE_FILE", &profile).spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let stopped = Self { child, pid, exe, profile };
+        let status = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert_eq!(status, WaitStatus::Stopped(pid, Signal::SIGSTOP));
+        stopped
+    }
+
+    /// The slide, from the first mapping of the program's file, which is its first segment's.
+    fn slide(&self, image: &Image) -> Slide {
+        if !image.is_position_independent() {
+            return Slide::ZERO;
+        }
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
+        let first = maps.lines().find(|line| line.ends_with(self.exe.to_str().unwrap())).unwrap();
+        let start = u64::from_str_radix(first.split('-').next().unwrap(), 16).unwrap();
+        Slide::between(ImageAddr::new(0), TargetAddr::new(start))
+    }
+
+    fn memory(&self, addr: TargetAddr, len_bytes: u64) -> Vec<u8> {
+        let memory = File::open(format!("/proc/{}/mem", self.pid)).unwrap();
+        let mut bytes = vec![0; usize::try_from(len_bytes).unwrap()];
+        memory.read_exact_at(&mut bytes, addr.get()).unwrap();
+        bytes
+    }
+
+    fn read(&self, located: &Located) -> Vec<Vec<u8>> {
+        let read = |region: &CounterRegion| self.memory(region.range.start(), region.range.len_bytes());
+        located.regions.iter().map(read).collect()
+    }
+
+    /// Lets the program run to its end and gives the profile that its runtime wrote.
+    fn finish(mut self) -> (PathBuf, Vec<u8>) {
+        kill(self.pid, Signal::SIGCONT).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        (self.profile.clone(), fs::read(&self.profile).unwrap())
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Already ended is as good as ended now.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn parse(exe: &Path) -> Image {
+    Image::parse(&exe.display().to_string(), fs::read(exe).unwrap()).unwrap()
+}
+
+/// Compares all that can be compared for one hosted program, and gives what was found in it.
+fn check(exe: &Path, profdata: &str, version: RawVersion) -> Located {
+    let program = Stopped::start(exe);
+    let image = parse(exe);
+    let slide = program.slide(&image);
+    check_identity(&program, &image, slide);
+    let located = llvm::locate(&image, slide).unwrap();
+    assert_eq!(located.image.version(), version);
+    let regions = program.read(&located);
+    let (their_path, theirs) = program.finish();
+
+    let identical = profraw::encode(&located.image, &regions, Style::RuntimeIdentical { slide }).unwrap();
+    let ours_path = exe.with_extension("identical.profraw");
+    fs::write(&ours_path, &identical).unwrap();
+    testbed::run("cmp", [&ours_path, &their_path]).unwrap();
+    assert!(identical == theirs);
+
+    compare_shown(&located, &regions, exe, profdata, &their_path);
+    let stats = LlvmProfile::new(&located.image, &regions).unwrap().stats();
+    assert!(stats.functions_entered > 0 && stats.functions_entered < stats.functions, "{stats:?}");
+    located
+}
+
+/// The normalised profile must show what the runtime's own shows, and what we think is in it.
+fn compare_shown(located: &Located, regions: &[Vec<u8>], exe: &Path, profdata: &str, their_path: &Path) {
+    let normalised = profraw::encode(&located.image, regions, Style::Normalised).unwrap();
+    let ours_path = exe.with_extension("normalised.profraw");
+    fs::write(&ours_path, &normalised).unwrap();
+    // A profile for binary correlation has no data: the tool takes the binary's, and refuses it for any other.
+    let binary = parse(exe).section("__llvm_covdata").map(|_| format!("--binary-file={}", exe.display()));
+    let theirs = show(profdata, their_path, binary.as_deref());
+    assert!(theirs.contains("Total functions: "), "{theirs}");
+    assert_eq!(show(profdata, &ours_path, None), theirs);
+
+    let profile = LlvmProfile::new(&located.image, regions).unwrap();
+    let read = proftext::read_back(profdata, exe.parent().unwrap(), &normalised);
+    assert_eq!(read, proftext::of_profile(&located.image, &profile));
+}
+
+/// What the tool says of a profile.
+fn show(profdata: &str, profile: &Path, binary: Option<&str>) -> String {
+    let indexed = profile.with_extension("profdata").display().to_string();
+    let profile = profile.to_str().unwrap();
+    let merge = ["merge", profile, "-o", &indexed];
+    testbed::run(profdata, merge.iter().copied().chain(binary)).unwrap();
+    testbed::run(profdata, ["show", "--all-functions", "--counts", &indexed]).unwrap()
+}
+
+fn check_identity(program: &Stopped, image: &Image, slide: Slide) {
+    use covtap::image::identity::Verdict;
+    let identity = image.identity();
+    assert!(identity.samples.len() > 16);
+    let places = identity.places(image, slide);
+    let mut found: Vec<Option<Vec<u8>>> =
+        places.iter().map(|p| p.map(|p| program.memory(p.start(), p.len_bytes()))).collect();
+    if let Some(build_id) = &identity.build_id {
+        assert_eq!(identity.compare(&found), Verdict::SameBuildId(build_id.id.clone()));
+        found[0] = None;
+    }
+    // Nothing that the loader changes may have been sampled: all of them are equal.
+    let Verdict::SameBytes(agreement) = identity.compare(&found) else { panic!("other bytes") };
+    assert_eq!((agreement.equal, agreement.of), (identity.samples.len(), identity.samples.len()));
+}
+
+#[test]
+fn clang_14_position_independent() {
+    let dir = tempdir().unwrap();
+    let exe = hosted_c("clang-14", dir.path(), &[&COVERAGE[..], &["-fPIE", "-pie"]].concat());
+    check(&exe, "llvm-profdata-14", RawVersion::V8);
+}
+
+#[test]
+fn clang_14_fixed() {
+    let dir = tempdir().unwrap();
+    let exe = hosted_c("clang-14", dir.path(), &[&COVERAGE[..], &["-no-pie"]].concat());
+    check(&exe, "llvm-profdata-14", RawVersion::V8);
+}
+
+#[test]
+fn clang_19_position_independent() {
+    let dir = tempdir().unwrap();
+    let exe = hosted_c("clang-19", dir.path(), &[&COVERAGE[..], &["-fPIE", "-pie"]].concat());
+    check(&exe, "llvm-profdata-19", RawVersion::V10);
+}
+
+#[test]
+fn clang_19_fixed_without_a_build_id() {
+    let dir = tempdir().unwrap();
+    let exe =
+        hosted_c("clang-19", dir.path(), &[&COVERAGE[..], &["-no-pie", "-Wl,--build-id=none"]].concat());
+    assert!(check(&exe, "llvm-profdata-19", RawVersion::V10).image.binary_ids().is_empty());
+}
+
+#[test]
+fn clang_19_linked_by_lld_with_packed_relocations() {
+    let dir = tempdir().unwrap();
+    let link = ["-fPIE", "-pie", "-fuse-ld=lld", "-Wl,-z,pack-relative-relocs", "-Wl,--build-id=sha1"];
+    let exe = hosted_c("clang-19", dir.path(), &[&COVERAGE[..], &link].concat());
+    assert!(parse(&exe).section(".relr.dyn").is_some());
+    check(&exe, "llvm-profdata-19", RawVersion::V10);
+}
+
+#[test]
+fn clang_19_with_a_build_id_of_odd_length() {
+    let dir = tempdir().unwrap();
+    let exe = hosted_c("clang-19", dir.path(), &[&COVERAGE[..], &["-Wl,--build-id=0x0102030405"]].concat());
+    let located = check(&exe, "llvm-profdata-19", RawVersion::V10);
+    assert_eq!(located.image.binary_ids()[0].to_string(), "0102030405");
+}
+
+#[test]
+fn clang_19_mcdc() {
+    let dir = tempdir().unwrap();
+    let exe = hosted_c("clang-19", dir.path(), &[&COVERAGE[..], &["-fcoverage-mcdc"]].concat());
+    let located = check(&exe, "llvm-profdata-19", RawVersion::V10);
+    assert!(located.image.bitmap_len_bytes() > 0);
+}
+
+#[test]
+fn clang_19_single_byte_counters() {
+    let dir = tempdir().unwrap();
+    let bytes = ["-mllvm", "-enable-single-byte-coverage=true"];
+    let exe = hosted_c("clang-19", dir.path(), &[&COVERAGE[..], &bytes].concat());
+    assert!(check(&exe, "llvm-profdata-19", RawVersion::V10).image.is_byte_coverage());
+}
+
+#[test]
+fn clang_19_binary_correlation() {
+    let dir = tempdir().unwrap();
+    let correlate = [&COVERAGE[..], &["-mllvm", "-profile-correlate=binary"]].concat();
+    check(&hosted_c("clang-19", dir.path(), &correlate), "llvm-profdata-19", RawVersion::V10);
+    let exe = hosted_c("clang-19", dir.path(), &[&correlate[..], &["-fcoverage-mcdc"]].concat());
+    let located = check(&exe, "llvm-profdata-19", RawVersion::V10);
+    assert!(located.image.bitmap_len_bytes() > 0);
+}
+
+#[test]
+fn clang_19_counting_in_intermediate_code() {
+    let dir = tempdir().unwrap();
+    let exe = hosted_c("clang-19", dir.path(), &["-fprofile-generate", "-mllvm", "-disable-vp=true"]);
+    check(&exe, "llvm-profdata-19", RawVersion::V10);
+}
+
+#[test]
+fn rustc_position_independent() {
+    let dir = tempdir().unwrap();
+    check(&hosted_rust(dir.path()), "llvm-profdata-19", RawVersion::V10);
+}
+
+#[test]
+fn counters_relocated_at_run_time_are_refused_by_name() {
+    let dir = tempdir().unwrap();
+    let relocate = ["-mllvm", "-runtime-counter-relocation"];
+    let exe = hosted_c("clang-19", dir.path(), &[&COVERAGE[..], &relocate].concat());
+    let error = llvm::locate(&parse(&exe), Slide::ZERO).unwrap_err();
+    let text = "they are relocated at run time (__llvm_profile_counter_bias), which is not read yet";
+    assert!(error.to_string().ends_with(text), "{error}");
+}
+
+#[test]
+fn what_is_not_read_says_which_case_it_is() {
+    use llvm::LocateError as E;
+    let dir = tempdir().unwrap();
+    let located = |compiler: &str, args: &[&str]| {
+        llvm::locate(&parse(&hosted_c(compiler, dir.path(), args)), Slide::ZERO).unwrap_err()
+    };
+    assert!(matches!(located("clang-19", &[]), E::NotInstrumented { .. }));
+    assert!(matches!(
+        located("clang-19", &["-fcoverage-mapping", "-fprofile-instr-generate", "-c"]),
+        E::Relocatable { .. }
+    ));
+    assert!(matches!(located("clang-19", &["--coverage"]), E::Gcov { .. }));
+    assert!(matches!(located("clang-14", &["--coverage"]), E::Gcov { .. }));
+    assert!(matches!(located("gcc", &["--coverage"]), E::Gcov { .. }));
+    assert!(matches!(located("gcc", &["--coverage", "-s"]), E::Gcov { .. }));
+    let debug = [&COVERAGE[..], &["-g", "-mllvm", "-profile-correlate=debug-info"]].concat();
+    assert!(matches!(located("clang-19", &debug), E::NoData { .. }));
+}
