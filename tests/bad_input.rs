@@ -84,17 +84,17 @@ fn qmp(guest: &Guest) -> String {
 }
 
 /// Starts covtap and waits until it has written `n` snapshots; the rest of its status is read on.
-fn start_and_wait_for_snapshot(args: &[String], n: u32) -> (Child, thread::JoinHandle<String>) {
+fn start_and_wait_for_snapshot(args: &[String], n: usize) -> (Child, thread::JoinHandle<String>) {
     let mut child = covtap(args).stderr(Stdio::piped()).spawn().expect("covtap starts");
     let mut stderr = child.stderr.take().expect("stderr");
     let (seen, wait) = std::sync::mpsc::channel();
-    let wanted = format!("snapshot {n} at");
     let reader = thread::spawn(move || {
         let mut said = String::new();
         let mut chunk = [0; 4096];
         while let Ok(len @ 1..) = stderr.read(&mut chunk) {
             said.push_str(&String::from_utf8_lossy(&chunk[..len]));
-            if said.contains(&wanted) {
+            // Not by number: a slow disk lets newer snapshots overtake older ones.
+            if said.matches("snapshot ").count() >= n {
                 let _ = seen.send(());
             }
         }

@@ -37,7 +37,8 @@ impl Status {
     /// Shows a line that stays.
     pub(super) fn note(&self, line: &str) {
         let Some(bar) = &self.bar else { return };
-        if bar.is_hidden() {
+        // Below a status line that stays, or where there is none: nothing to print around.
+        if bar.is_hidden() || bar.is_finished() {
             eprintln!("covtap: {line}");
         } else {
             bar.println(format!("covtap: {line}"));
