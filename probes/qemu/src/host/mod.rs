@@ -1,0 +1,12 @@
+//! The host's side of a guest: the QEMU process and the files behind its memory.
+
+pub(crate) mod file;
+pub(crate) mod find;
+pub(crate) mod process;
+
+/// One piece of a copy: where it is, and where its bytes go.
+#[derive(Debug)]
+pub(crate) struct Piece<'a, P> {
+    pub(crate) place: P,
+    pub(crate) buf: &'a mut [u8],
+}

@@ -1,0 +1,196 @@
+//! The link itself: reads translate, then copy; events make translations void.
+
+use std::time::{Duration, Instant};
+
+use covtap_link::{
+    Effect, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport, ReadRequest, RunState, TargetAddr,
+    TargetEvent, TargetEvents,
+};
+use serde_json::{Value, json};
+
+use crate::copy::{Copier, Part};
+use crate::failure::Failure;
+use crate::qmp::{self, Client, Command};
+use crate::translate::Translator;
+use crate::{Options, QmpEndpoint, architecture};
+
+/// A QEMU guest, read without stopping it.
+#[derive(Debug)]
+pub struct QemuLink {
+    endpoint: String,
+    /// `None` once detached.
+    client: Option<Client>,
+    translator: Translator,
+    copier: Copier,
+    target: Option<String>,
+    state: RunState,
+    server: String,
+}
+
+impl QemuLink {
+    /// Connects to a monitor, finds out how the guest's memory can be read, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Connect`] if nobody listens; [`LinkError::Timeout`] if the monitor does not greet, as when it
+    /// serves another client already; [`LinkError::Protocol`] if the server is no monitor;
+    /// [`LinkError::NotPermitted`] or [`LinkError::Unsupported`] if the method chosen by name cannot be used.
+    pub fn connect(endpoint: &QmpEndpoint, options: &Options) -> Result<Self, LinkError> {
+        let name = endpoint.to_string();
+        let greeted = qmp::connect(endpoint, options)
+            .map_err(|source| LinkError::Connect { endpoint: name.clone(), source })?;
+        greeted
+            .and_then(|client| Self::over(client, name.clone(), options))
+            .map_err(|failure| failure.during(Operation::Handshake, &name))
+    }
+
+    fn over(mut client: Client, endpoint: String, options: &Options) -> Result<Self, Failure> {
+        let target = ask_word(&mut client, "query-target", "arch")?;
+        let status = ask_word(&mut client, "query-status", "status")?;
+        let last_addr = target.as_deref().map_or(u64::MAX, architecture::last_address);
+        let mut translator = Translator::new(options.address_space, options.recheck_after, last_addr);
+        let copier = Copier::choose(options.method, &mut client, &mut translator)?;
+        let state = if status.as_deref() == Some("running") { RunState::Running } else { RunState::Stopped };
+        let server = format!("QEMU {}", client.version());
+        Ok(Self { endpoint, client: Some(client), translator, copier, target, state, server })
+    }
+
+    /// Why reads do not use a faster method than they do, such as
+    /// `process_vm_readv of process 1234: Operation not permitted (kernel.yama.ptrace_scope is 1)`.
+    #[must_use]
+    pub fn fallback_reason(&self) -> Option<&str> {
+        self.copier.reason()
+    }
+
+    /// The id of the QEMU process, where its memory is read directly.
+    #[must_use]
+    pub fn process_id(&self) -> Option<i32> {
+        self.copier.pid()
+    }
+
+    /// Whether the guest runs, as of the connection and of the events polled since. A guest that was found paused
+    /// stays so and is read the same way.
+    #[must_use]
+    pub fn run_state(&self) -> RunState {
+        self.state
+    }
+
+    /// Reads once; translations that turn out to be of the past are made anew and the read is repeated.
+    fn read_all(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<(), (TargetAddr, u64, Failure)> {
+        let outcome = match self.read_once(reads) {
+            Err((_, _, Failure::Stale { .. })) => {
+                self.translator.forget();
+                self.read_once(reads)
+            }
+            other => other,
+        };
+        // A process that dies loses its memory before its sockets.
+        if let (Err((_, _, Failure::Closed)), Some(client)) = (&outcome, &mut self.client) {
+            client.events.push_exited();
+        }
+        outcome
+    }
+
+    fn read_once(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<(), (TargetAddr, u64, Failure)> {
+        let (first, total) = span(reads);
+        let Some(client) = &mut self.client else { return Err((first, total, Failure::Closed)) };
+        client.pump().map_err(|failure| (first, total, failure))?;
+        if client.events.take_memory_changed() {
+            self.translator.forget();
+        }
+        let mut parts: Vec<Part<'_>> = Vec::with_capacity(reads.len());
+        for read in reads {
+            let len = read.buf.len() as u64;
+            let mut stretches = Vec::with_capacity(1);
+            self.translator
+                .translate(client, read.addr.get(), len, &mut stretches)
+                .map_err(|failure| (read.addr, len, failure))?;
+            parts.push((stretches, read.buf));
+        }
+        self.copier
+            .copy(client, self.translator.space(), &mut parts)
+            .map_err(|failure| (first, total, failure))
+    }
+
+    fn closed(&self, operation: Operation) -> LinkError {
+        Failure::Closed.during(operation, &self.endpoint)
+    }
+}
+
+/// Where reads start and how many bytes they are together, for a message.
+fn span(reads: &[ReadRequest<'_>]) -> (TargetAddr, u64) {
+    let first = reads.first().map_or(TargetAddr::new(0), |read| read.addr);
+    (first, reads.iter().map(|read| read.buf.len() as u64).sum())
+}
+
+/// One string of a command's answer, or `None` from a QEMU that does not know the command.
+fn ask_word(client: &mut Client, command: &'static str, key: &str) -> Result<Option<String>, Failure> {
+    match client.execute(&Command::new(command, json!({}))) {
+        Ok(value) => Ok(value.get(key).and_then(Value::as_str).map(str::to_owned)),
+        Err(failure) if failure.leaves_monitor_usable() => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+impl ReadMemory for QemuLink {
+    fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        let started = Instant::now();
+        self.read_all(reads).map_err(|(addr, len_bytes, failure)| {
+            failure.during(Operation::Read { addr, len_bytes }, &self.endpoint)
+        })?;
+        Ok(ReadReport { elapsed: started.elapsed(), pause: Duration::ZERO })
+    }
+}
+
+impl TargetEvents for QemuLink {
+    fn poll(&mut self) -> Result<Option<TargetEvent>, LinkError> {
+        let operation = || Operation::Command("poll for events".to_owned());
+        let Some(client) = &mut self.client else { return Err(self.closed(operation())) };
+        match client.pump() {
+            // The end of the connection is an event.
+            Ok(()) | Err(Failure::Closed) => {}
+            Err(failure) => return Err(failure.during(operation(), &self.endpoint)),
+        }
+        let event = client.events.pop();
+        match event {
+            Some(TargetEvent::Stopped | TargetEvent::Exited) => self.state = RunState::Stopped,
+            Some(TargetEvent::Resumed) => self.state = RunState::Running,
+            _ => {}
+        }
+        Ok(event)
+    }
+}
+
+impl Link for QemuLink {
+    fn info(&self) -> LinkInfo {
+        let target = self.target.as_deref();
+        LinkInfo {
+            endpoint: self.endpoint.clone(),
+            server: format!("{}, {}", self.server, self.copier.name(self.translator.space())),
+            architecture: self.target.clone(),
+            endianness: target.and_then(architecture::endianness),
+            pointer_width: target.and_then(architecture::pointer_width),
+            effect: Effect::Free,
+        }
+    }
+
+    fn detach(&mut self) -> Result<(), LinkError> {
+        let Some(mut client) = self.client.take() else { return Ok(()) };
+        match self.copier.release(&mut client) {
+            // Nobody is left who could be left differently than found.
+            Ok(()) | Err(Failure::Closed) => Ok(()),
+            Err(failure) => Err(failure.during(Operation::Detach, &self.endpoint)),
+        }
+    }
+
+    fn events(&mut self) -> Option<&mut dyn TargetEvents> {
+        Some(self)
+    }
+}
+
+impl Drop for QemuLink {
+    fn drop(&mut self) {
+        // Nobody is left to be told.
+        let _ = self.detach();
+    }
+}

@@ -1,0 +1,1 @@
+//! Translation against a monitor of a few lines, truthful or not.
