@@ -11,14 +11,14 @@ use covtap::locate::CounterRegion;
 use covtap::locate::llvm::{self, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
-use covtap_link::TargetAddr;
+use covtap_link::{PointerWidth, TargetAddr};
 use covtap_testbed as testbed;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tempfile::tempdir;
 
-use crate::build::{COVERAGE, hosted_c, hosted_rust};
+use crate::build::{COVERAGE, hosted_c, hosted_rust, i386_with_runtime};
 use crate::proftext;
 
 /// A program that has stopped itself. Dropping it ends it.
@@ -33,7 +33,12 @@ impl Stopped {
     fn start(exe: &Path) -> Self {
         let exe = fs::canonicalize(exe).unwrap();
         let profile = exe.with_extension("profraw");
-        let child = Command::new(&exe).env("LLVM_PROFILE_FILE", &profile).spawn().unwrap();
+        let mut command = Command::new(&exe);
+        // A program that writes no file itself has the profile for its output.
+        if exe.parent().unwrap().join("program.o").exists() {
+            command.stdout(File::create(&profile).unwrap());
+        }
+        let child = command.env("LLVM_PROFILE_FILE", &profile).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         let stopped = Self { child, pid, exe, profile };
         let status = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
@@ -231,6 +236,21 @@ fn clang_19_counting_in_intermediate_code() {
 fn rustc_position_independent() {
     let dir = tempdir().unwrap();
     check(&hosted_rust(dir.path()), "llvm-profdata-19", RawVersion::V10);
+}
+
+#[test]
+fn clang_14_i386() {
+    let dir = tempdir().unwrap();
+    let located = check(&i386_with_runtime("14", dir.path(), &[]), "llvm-profdata-14", RawVersion::V8);
+    assert_eq!(located.image.pointer_width(), PointerWidth::Bits32);
+}
+
+#[test]
+fn clang_19_i386() {
+    let dir = tempdir().unwrap();
+    check(&i386_with_runtime("19", dir.path(), &[]), "llvm-profdata-19", RawVersion::V10);
+    let mcdc = i386_with_runtime("19", dir.path(), &["-fcoverage-mcdc"]);
+    assert!(check(&mcdc, "llvm-profdata-19", RawVersion::V10).image.bitmap_len_bytes() > 0);
 }
 
 #[test]
