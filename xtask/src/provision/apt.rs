@@ -3,6 +3,7 @@
 //! QEMU is the one thing that a release may have too old. On Debian it then comes from the release's
 //! backports, whose suite is enabled if it is not.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,27 +25,32 @@ const SOURCES_DIR: &str = "/etc/apt/sources.list.d";
 /// Waits for another apt instead of failing, and does not give up at a server's first hiccup.
 const PATIENCE: [&str; 4] = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
 
+/// What a backported QEMU depends on in versions that only the backports have. Only these are taken from there:
+/// with `apt-get -t` all that QEMU needs would be, and a library from there can keep the release's own programs,
+/// GDB for one, from being installed later.
+const BACKPORTED_WITH: &[(&str, &[&str])] = &[
+    ("qemu-system-x86", &["qemu-system-common", "qemu-system-data", "seabios"]),
+    ("qemu-system-arm", &["qemu-system-common", "qemu-system-data"]),
+    (
+        "qemu-system-misc",
+        &["qemu-system-common", "qemu-system-data", "qemu-system-riscv", "qemu-system-s390x", "opensbi"],
+    ),
+];
+
 /// What installs a set of packages.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// A file of sources to be written first.
     source: Option<(PathBuf, String)>,
-    installs: Vec<Install>,
+    /// Packages as apt-get takes them: `NAME`, or `NAME/SUITE`.
+    packages: Vec<String>,
 }
 
-/// One call of `apt-get install`.
-#[derive(Debug)]
-struct Install {
-    suite: Option<String>,
-    packages: Vec<&'static str>,
-}
-
-impl Install {
-    fn args(&self) -> Vec<&str> {
-        let mut args = vec!["install", "--yes", "--no-install-recommends"];
-        args.extend(self.suite.iter().flat_map(|suite| ["-t", suite.as_str()]));
-        args.extend(&self.packages);
-        args
+impl Plan {
+    /// All at once, so that apt sees every demand; and nothing may be removed for it.
+    fn install_args(&self) -> Vec<&str> {
+        let fixed = ["install", "--yes", "--no-remove", "--no-install-recommends"];
+        fixed.into_iter().chain(self.packages.iter().map(String::as_str)).collect()
     }
 }
 
@@ -54,29 +60,41 @@ impl fmt::Display for Plan {
         if let Some((path, text)) = &self.source {
             writeln!(f, "  cat > {} <<'END'\n{text}END", path.display())?;
         }
-        writeln!(f, "  apt-get update")?;
-        self.installs.iter().try_for_each(|install| writeln!(f, "  apt-get {}", install.args().join(" ")))
+        write!(f, "  apt-get update\n  apt-get {}", self.install_args().join(" "))
     }
 }
 
 /// What would install `missing` on this machine, as far as apt's lists tell.
 pub(super) fn plan(missing: &[&'static Package]) -> Result<Plan> {
     let (qemu, mut plain): (Vec<_>, Vec<_>) = missing.iter().copied().partition(|p| p.is_qemu());
-    let mut plan = Plan { source: None, installs: Vec::new() };
+    let mut plan = Plan { source: None, packages: Vec::new() };
     if qemu.iter().copied().all(new_enough) {
         plain.extend(qemu);
     } else {
         let codename = debian_codename()?;
         plan.source = backports_source(&codename)?;
-        plan.installs.push(Install {
-            suite: Some(format!("{codename}-backports")),
-            packages: qemu.iter().map(|p| p.name).collect(),
-        });
+        let names = backported(&qemu, &installed_of_qemu()?);
+        plan.packages.extend(names.iter().map(|name| format!("{name}/{codename}-backports")));
     }
-    if !plain.is_empty() {
-        plan.installs.push(Install { suite: None, packages: plain.iter().map(|p| p.name).collect() });
-    }
+    plan.packages.extend(plain.iter().map(|p| p.name.to_owned()));
     Ok(plan)
+}
+
+/// The packages to take from the backports for `qemu`: with companions, and with those of QEMU's that are there
+/// in an older version and would not go with a newer one.
+fn backported(qemu: &[&Package], installed: &[String]) -> BTreeSet<String> {
+    let companions = |name| BACKPORTED_WITH.iter().filter(move |(package, _)| *package == name);
+    let companions = qemu.iter().flat_map(|p| companions(p.name)).flat_map(|(_, with)| with.iter().copied());
+    let names = qemu.iter().map(|p| p.name).chain(companions).map(str::to_owned);
+    names.chain(installed.iter().cloned()).collect()
+}
+
+/// Installed packages that are made from QEMU's source.
+fn installed_of_qemu() -> Result<Vec<String>> {
+    let format = "${source:Package} ${db:Status-Status} ${Package}\n";
+    let output = child::output(Command::new("dpkg-query").args(["--show", "--showformat", format]))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    Ok(printed.lines().filter_map(|line| line.strip_prefix("qemu installed ")).map(str::to_owned).collect())
 }
 
 /// Installs `missing`; this process must be root.
@@ -94,7 +112,7 @@ pub(super) fn install(missing: &[&'static Package]) -> Result<()> {
     if !unknown.is_empty() {
         bail!("this machine's apt sources do not have {}", names(&unknown));
     }
-    plan.installs.iter().try_for_each(|install| apt_get(&install.args()))
+    apt_get(&plan.install_args())
 }
 
 /// Writes a source and fetches its lists; a source that does not work is taken away again.
@@ -190,6 +208,7 @@ fn source_files() -> Result<Vec<SourceFile>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packages::PACKAGES;
     use super::*;
 
     #[test]
@@ -205,16 +224,27 @@ mod tests {
     fn a_plan_is_printed_as_commands() {
         let plan = Plan {
             source: Some(("/etc/apt/sources.list.d/x.sources".into(), "Types: deb\n".into())),
-            installs: vec![
-                Install { suite: Some("bookworm-backports".into()), packages: vec!["qemu-system-arm"] },
-                Install { suite: None, packages: vec!["clang-19", "gdbserver"] },
-            ],
+            packages: vec!["qemu-system-arm/bookworm-backports".into(), "clang-19".into()],
         };
         assert_eq!(
             plan.to_string(),
             "  cat > /etc/apt/sources.list.d/x.sources <<'END'\nTypes: deb\nEND\n  apt-get update\n  \
-             apt-get install --yes --no-install-recommends -t bookworm-backports qemu-system-arm\n  \
-             apt-get install --yes --no-install-recommends clang-19 gdbserver\n"
+             apt-get install --yes --no-remove --no-install-recommends qemu-system-arm/bookworm-backports clang-19"
         );
+    }
+
+    #[test]
+    fn an_emulator_takes_its_parts_from_the_backports_and_what_is_there_of_qemu() {
+        let arm = PACKAGES.iter().find(|p| p.name == "qemu-system-arm").unwrap();
+        let names = backported(&[arm], &["qemu-utils".to_owned(), "qemu-system-common".to_owned()]);
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        assert_eq!(names, ["qemu-system-arm", "qemu-system-common", "qemu-system-data", "qemu-utils"]);
+    }
+
+    #[test]
+    fn every_emulator_has_its_companions() {
+        for package in PACKAGES.iter().filter(|p| p.is_qemu()) {
+            assert!(BACKPORTED_WITH.iter().any(|(name, _)| *name == package.name), "{}", package.name);
+        }
     }
 }
