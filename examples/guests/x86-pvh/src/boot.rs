@@ -79,6 +79,7 @@ global_asm!(
     "mov ds, ax",
     "mov es, ax",
     "mov ss, ax",
+    // Again, because now it clears the upper half of rsp.
     "mov esp, offset __stack_top",
     "call main",
     "ud2",
