@@ -24,6 +24,18 @@
 //! | `process_vm_readv`, shared file | nothing waits for the copy; memory bandwidth is shared |
 //! | `pmemsave`, `memsave`, `xp` | runs, but QEMU's big lock is held while it copies: a CPU that needs it waits |
 //!
+//! ```no_run
+//! use covtap_link::{Link, ReadMemory, TargetAddr};
+//! use covtap_qemu::{Options, QemuLink};
+//!
+//! let mut link = QemuLink::connect(&"/run/vm/qmp.sock".parse()?, &Options::default())?;
+//! let mut counters = vec![0; 4096];
+//! let report = link.read(TargetAddr::new(0x2000_0000), &mut counters)?;
+//! assert!(report.pause.is_zero());
+//! println!("{} ({:?})", link.info().server, link.fallback_reason());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Virtual addresses are those of one CPU at the moment it is asked: where a kernel keeps its own memory out of
 //! the page tables that user code runs on, a question at the wrong moment has no answer.
 

@@ -183,8 +183,12 @@ impl Translator {
             let within = next - start;
             let run_last = start + (run.len_bytes - 1);
             let end = run_last.min(last);
-            let gpa = run.gpa.wrapping_add(within);
-            self.physical(monitor, next, gpa, gpa.wrapping_add(end - next), stretches)?;
+            let gpa = run.gpa.checked_add(within);
+            let span = gpa.and_then(|gpa| Some((gpa, gpa.checked_add(end - next)?)));
+            let (gpa, gpa_last) = span.ok_or_else(|| {
+                Failure::Protocol(format!("gva2gpa: {next:#x} is at the end of physical memory"))
+            })?;
+            self.physical(monitor, next, gpa, gpa_last, stretches)?;
             if end == last {
                 return Ok(());
             }

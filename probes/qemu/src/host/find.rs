@@ -127,10 +127,11 @@ mod tests {
         let (far, _) = listener.accept().expect("accept");
         let inodes = tcp_inodes(near.local_addr().expect("near"), far.local_addr().expect("far"));
         assert_eq!(inodes.len(), 1);
-        let (pids, _) = holders(&inodes);
-        assert_eq!(pids, [i32::try_from(std::process::id()).expect("a process id")]);
+        let own = i32::try_from(std::process::id()).expect("a process id");
+        assert!(holders(&inodes).0.contains(&own));
         let found = candidates(&Socket::Tcp(near));
-        assert_eq!(found.pids, Vec::<i32>::new());
+        // A child that another test starts holds the same sockets until it executes its program.
+        assert!(!found.pids.contains(&own));
         assert!(found.searched.contains("no process of this host"), "{}", found.searched);
     }
 }

@@ -202,6 +202,8 @@ impl Client {
 
     /// Takes in what has arrived without waiting: events are kept, the end of the connection is one.
     pub(crate) fn pump(&mut self) -> Result<(), Failure> {
+        // What came in one piece with the last answer first: the end of the connection must not overtake it.
+        while self.take_message()?.is_some() {}
         for _ in 0..MAX_PUMPS {
             if !self.socket.has_arrived().map_err(Failure::Io)? {
                 break;

@@ -6,8 +6,8 @@ use covtap_testbed::Guest;
 use serde_json::json;
 
 use crate::support::{
-    AN385, Control, Kind, RISCV, X86, connect, counter, endpoint, options, read, start, start_plain,
-    wait_until_it_counts,
+    AN385, Control, Kind, RISCV, TCP_MONITOR, X86, connect, counter, endpoint, options, read, start,
+    start_plain, wait_until_it_counts,
 };
 
 const METHODS: [(MethodChoice, &str); 2] =
@@ -218,10 +218,8 @@ fn the_process_that_is_read_is_qemu_and_not_who_bound_its_socket() {
 
 #[test]
 fn a_monitor_on_tcp_leads_to_the_process_too() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let endpoint = listener.local_addr().expect("its address").to_string().parse().expect("an endpoint");
-    drop(listener);
-    let running = start(AN385, ["-qmp".to_owned(), format!("tcp:{endpoint},server=on,wait=off")]);
+    let running = start(AN385, TCP_MONITOR);
+    let endpoint = Control::new(&running.guest).tcp_monitor().parse().expect("an endpoint");
     for (method, name) in METHODS {
         let mut link =
             QemuLink::connect(&endpoint, &options(method, AddressSpace::Physical)).expect("connect");

@@ -8,18 +8,33 @@ use std::process::Command;
 use covtap_link::Link;
 use covtap_qemu::{AddressSpace, QemuLink};
 use covtap_testbed::tool;
+use tempfile::TempDir;
 
-use crate::support::{AN385, Control, X86, options, pattern, read, start, start_plain};
+use crate::support::{AN385, Control, TCP_MONITOR, X86, options, pattern, read, start, start_plain};
 
 const ENDPOINT: &str = "COVTAP_TEST_ENDPOINT";
 const RANGE: &str = "COVTAP_TEST_RANGE";
 const METHOD: &str = "COVTAP_TEST_METHOD";
 
 /// Runs [`reader`] in a user namespace and gives what it printed.
-fn read_without_rights(endpoint: &str, method: &str, (addr, len): (u64, usize)) -> String {
-    let output = Command::new(tool("unshare").expect("unshare"))
-        .arg("--user")
-        .arg(std::env::current_exe().expect("this test"))
+fn read_without_rights(endpoint: &str, method: &str, range: (u64, usize)) -> String {
+    let mut command = Command::new(tool("unshare").expect("unshare"));
+    command.arg("--user").arg(std::env::current_exe().expect("this test"));
+    run_reader(command, endpoint, method, range)
+}
+
+/// Runs [`reader`] where it sees neither QEMU's process nor QEMU the files that it writes, as in a container.
+fn read_in_a_container(endpoint: &str, range: (u64, usize)) -> String {
+    let hidden = TempDir::new().expect("a folder");
+    let mut command = Command::new(tool("unshare").expect("unshare"));
+    command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]);
+    command.args(["sh", "-c", "mount -t tmpfs none \"$TMPDIR\" && exec \"$0\" \"$@\""]);
+    command.arg(std::env::current_exe().expect("this test")).env("TMPDIR", hidden.path());
+    run_reader(command, endpoint, "auto", range)
+}
+
+fn run_reader(mut command: Command, endpoint: &str, method: &str, (addr, len): (u64, usize)) -> String {
+    let output = command
         .args(["refused::reader", "--exact", "--ignored", "--nocapture"])
         .env(ENDPOINT, endpoint)
         .env(METHOD, method)
@@ -88,4 +103,23 @@ fn a_refused_process_with_a_shared_file_is_read_from_that() {
     let printed = read_without_rights(&running.guest.qmp().display().to_string(), "auto", X86.pattern);
     assert!(printed.contains("shared file"), "{printed}");
     assert!(printed.contains(&refusal(running.guest.pid())), "{printed}");
+}
+
+#[test]
+fn from_a_container_memory_comes_through_a_descriptor() {
+    let running = start_plain(X86);
+    let printed = read_in_a_container(&running.guest.qmp().display().to_string(), X86.pattern);
+    assert!(printed.contains(", pmemsave\n"), "{printed}");
+    assert!(printed.contains("reason: the QEMU process was not found"), "{printed}");
+}
+
+#[test]
+fn from_a_container_over_tcp_memory_comes_as_text() {
+    let running = start(X86, TCP_MONITOR);
+    let mut control = Control::new(&running.guest);
+    let endpoint = control.tcp_monitor();
+    let printed = read_in_a_container(&endpoint, (X86.pattern.0, 200_000));
+    assert!(printed.contains(", xp\n"), "{printed}");
+    assert!(printed.contains("reason: the QEMU process was not found"), "{printed}");
+    assert_eq!(control.status(), "running");
 }

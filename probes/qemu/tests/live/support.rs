@@ -63,6 +63,9 @@ pub(crate) const X86: Kind = Kind {
     target: "x86_64",
 };
 
+/// QEMU's arguments for a monitor on TCP.
+pub(crate) const TCP_MONITOR: [&str; 2] = ["-qmp", "tcp:127.0.0.1:0,server=on,wait=off"];
+
 /// A running guest with a pattern in its memory.
 pub(crate) struct Running {
     pub(crate) guest: Guest,
@@ -211,6 +214,14 @@ impl Control {
             assert!(answer.get("error").is_none(), "{command}: {answer}");
             return answer["return"].take();
         }
+    }
+
+    /// The address of the monitor that was started with [`TCP_MONITOR`], on a port of QEMU's choice.
+    pub(crate) fn tcp_monitor(&mut self) -> String {
+        let chardevs = self.execute("query-chardev", &json!({}));
+        let names = chardevs.as_array().expect("chardevs").iter().filter_map(|c| c["filename"].as_str());
+        let mut ports = names.filter_map(|name| name.strip_prefix("disconnected:tcp:")?.split(',').next());
+        ports.next().expect("a monitor on TCP").to_owned()
     }
 
     pub(crate) fn status(&mut self) -> String {
