@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
 use covtap_link::Link;
 use covtap_qemu::{self as qemu, QemuLink};
 
@@ -32,6 +33,9 @@ pub(super) struct TargetArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct TargetKind {
+    /// A GDB remote server: HOST:PORT, unix:PATH, serial:/dev/ttyX:BAUD or exec:COMMAND
+    #[arg(long, value_name = "ADDR")]
+    gdb: Option<gdb_remote::Endpoint>,
     /// A QEMU monitor that speaks QMP: a Unix socket's path or HOST:PORT; the guest is never stopped
     #[arg(long, value_name = "QMP")]
     qemu: Option<qemu::QmpEndpoint>,
@@ -41,7 +45,7 @@ struct TargetKind {
 type Open = fn(&TargetArgs) -> Option<Result<OpenLink>>;
 
 /// Every kind of target. A new link is one more line.
-const KINDS: &[Open] = &[open_qemu];
+const KINDS: &[Open] = &[open_gdb_remote, open_qemu];
 
 /// An open link, and why it is not the best there could be.
 pub(super) struct OpenLink {
@@ -59,8 +63,19 @@ impl TargetArgs {
     /// It could not be reached, or did not speak as expected.
     pub(super) fn open(&self) -> Result<OpenLink> {
         let opened = KINDS.iter().find_map(|open| open(self));
-        opened.unwrap_or_else(|| anyhow::bail!("choose a target: --qemu"))
+        opened.unwrap_or_else(|| anyhow::bail!("choose a target: --gdb or --qemu"))
     }
+}
+
+fn open_gdb_remote(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let endpoint = args.kind.gdb.as_ref()?;
+    let mut options = gdb_remote::Options::default();
+    options.connect_timeout = args.connect_timeout;
+    options.reply_timeout = args.reply_timeout;
+    Some(match GdbRemote::connect(endpoint, &options) {
+        Ok(link) => Ok(OpenLink { link: Box::new(link), fallback: None }),
+        Err(error) => Err(error.into()),
+    })
 }
 
 fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink>> {
