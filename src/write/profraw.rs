@@ -29,13 +29,15 @@
 //! Source: `lprofWriteDataImpl` in `compiler-rt/lib/profile/InstrProfilingWriter.c` and `InstrProfData.inc`,
 //! llvmorg-14.0.6 and llvmorg-19.1.7; `RawInstrProfReader` in `llvm/lib/ProfileData/InstrProfReader.cpp`.
 
-use covtap_link::PointerWidth;
+mod writer;
 
 use crate::image::{Slide, wrap};
 use crate::locate::llvm::{
     CounterPtr, HeaderField, LlvmImage, RawVersion, RecordLayout, Variant, put_uint, relocated,
 };
 use crate::profile::llvm::{SnapshotError, split};
+
+use writer::{Header, Writer, binary_ids_size, pad};
 
 /// How the bytes are chosen where the format leaves room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,152 +118,48 @@ pub fn encode_as<R: AsRef<[u8]>>(
     normalised(image, counters, bitmap, version)
 }
 
-/// The numbers of a header that are not always 0.
-#[derive(Clone, Copy, Default, Debug)]
-struct Header {
-    version_word: u64,
-    binary_ids_size: u64,
-    num_data: u64,
-    num_counters: u64,
-    pad_after_counters: u64,
-    num_bitmap_bytes: u64,
-    pad_after_bitmap: u64,
-    names_size: u64,
-    counters_delta: u64,
-    bitmap_delta: u64,
-    names_delta: u64,
-}
-
-impl Header {
-    fn get(&self, field: HeaderField, value_kind_last: u16) -> u64 {
-        match field {
-            HeaderField::BinaryIdsSize => self.binary_ids_size,
-            HeaderField::NumData => self.num_data,
-            HeaderField::NumCounters => self.num_counters,
-            HeaderField::PadAfterCounters => self.pad_after_counters,
-            HeaderField::NumBitmapBytes => self.num_bitmap_bytes,
-            HeaderField::PadAfterBitmap => self.pad_after_bitmap,
-            HeaderField::NamesSize => self.names_size,
-            HeaderField::CountersDelta => self.counters_delta,
-            HeaderField::BitmapDelta => self.bitmap_delta,
-            HeaderField::NamesDelta => self.names_delta,
-            HeaderField::ValueKindLast => value_kind_last.into(),
-            // On ELF targets outside of continuous mode the counters follow the data directly. Uniform counters
-            // are an offload target's, vtables need value profiling.
-            HeaderField::PadBeforeCounters
-            | HeaderField::NumUniformCounters
-            | HeaderField::PadAfterUniform
-            | HeaderField::UniformCountersDelta
-            | HeaderField::NumVTables
-            | HeaderField::VNamesSize => 0,
-        }
-    }
-}
-
-/// A growing file in the target's byte order.
-struct Writer<'i> {
-    image: &'i LlvmImage,
-    bytes: Vec<u8>,
-}
-
-impl<'i> Writer<'i> {
-    fn new(image: &'i LlvmImage) -> Self {
-        Self { image, bytes: Vec::new() }
-    }
-
-    fn u64(&mut self, value: u64) {
-        let mut bytes = [0; 8];
-        put_uint(&mut bytes, value, self.image.endianness());
-        self.bytes.extend(bytes);
-    }
-
-    fn header(&mut self, version: RawVersion, header: &Header) {
-        self.u64(magic(self.image.pointer_width()));
-        self.u64(header.version_word);
-        let layout = version.layout();
-        for field in layout.header {
-            self.u64(header.get(*field, layout.value_kind_last));
-        }
-    }
-
-    fn binary_ids(&mut self) {
-        for id in self.image.binary_ids() {
-            let id = id.as_bytes();
-            self.u64(id.len() as u64);
-            self.padded(id);
-        }
-    }
-
-    /// Appends `bytes` and zeros up to a multiple of 8 of their own length.
-    fn padded(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        self.zeros(pad(bytes.len()));
-    }
-
-    fn zeros(&mut self, len: usize) {
-        self.bytes.resize(self.bytes.len().saturating_add(len), 0);
-    }
-}
-
-const fn magic(width: PointerWidth) -> u64 {
-    let letter = match width {
-        PointerWidth::Bits32 => b'R',
-        PointerWidth::Bits64 => b'r',
-    };
-    u64::from_be_bytes([0xff, b'l', b'p', b'r', b'o', b'f', letter, 0x81])
-}
-
-/// How many bytes complete `len` to a multiple of 8.
-const fn pad(len: usize) -> usize {
-    len.wrapping_neg() % 8
-}
-
-fn binary_ids_size(image: &LlvmImage) -> u64 {
-    image.binary_ids().iter().fold(0u64, |size, id| {
-        let len = id.as_bytes().len();
-        size.saturating_add(8).saturating_add(len.saturating_add(pad(len)) as u64)
-    })
-}
-
 fn normalised(
     image: &LlvmImage,
     counters: &[u8],
     bitmap: &[u8],
     version: RawVersion,
 ) -> Result<Vec<u8>, ProfrawError> {
-    let layout = version.layout();
     check_expressible(image, bitmap, version)?;
-    let stride = layout.record(image.pointer_width()).stride;
+    let stride = version.layout().record(image.pointer_width()).stride;
     let data_len = image.records().len().saturating_mul(stride);
     let bitmap_start = data_len.saturating_add(counters.len());
     let whole = bitmap_start.saturating_add(bitmap.len()) as u64;
     if wrap(whole, image.pointer_width()) != whole {
         return Err(ProfrawError::TooLong { image: image.name().to_owned(), len_bytes: whole });
     }
-    let variant = image.variant().without(Variant::CORRELATE);
     let header = Header {
-        version_word: version.number() | variant.bits(),
-        binary_ids_size: binary_ids_size(image),
+        version_word: version.number() | image.variant().without(Variant::CORRELATE).bits(),
         num_data: image.records().len() as u64,
         num_counters: (counters.len() / image.counter_bytes().max(1)) as u64,
-        pad_after_counters: pad(counters.len()) as u64,
-        num_bitmap_bytes: bitmap.len() as u64,
-        pad_after_bitmap: pad(bitmap.len()) as u64,
         names_size: image.names_section().len() as u64,
         counters_delta: data_len as u64,
         bitmap_delta: bitmap_start as u64,
         names_delta: 0,
+        ..lengths(image, counters.len(), bitmap.len())
     };
     let mut writer = Writer::new(image);
-    writer.header(version, &header);
-    if layout.has(HeaderField::BinaryIdsSize) {
-        writer.binary_ids();
-    }
-    records(&mut writer, version, data_len, bitmap_start);
+    writer.begin(version, &header);
+    records(&mut writer, image, version, data_len, bitmap_start);
     writer.padded(counters);
     writer.padded(bitmap);
     writer.padded(image.names_section());
-    Ok(writer.bytes)
+    Ok(writer.finish())
+}
+
+/// The fields that follow from the lengths of the parts.
+fn lengths(image: &LlvmImage, counters_len: usize, bitmap_len: usize) -> Header {
+    Header {
+        binary_ids_size: binary_ids_size(image),
+        pad_after_counters: pad(counters_len) as u64,
+        num_bitmap_bytes: bitmap_len as u64,
+        pad_after_bitmap: pad(bitmap_len) as u64,
+        ..Header::default()
+    }
 }
 
 fn check_expressible(image: &LlvmImage, bitmap: &[u8], version: RawVersion) -> Result<(), ProfrawError> {
@@ -277,9 +175,14 @@ fn check_expressible(image: &LlvmImage, bitmap: &[u8], version: RawVersion) -> R
     Ok(())
 }
 
-/// Appends the data records, laid out as if data began at 0 and the counters at `counters_start`.
-fn records(writer: &mut Writer<'_>, version: RawVersion, counters_start: usize, bitmap_start: usize) {
-    let image = writer.image;
+/// Appends the data records, laid out as if data began at 0 and counters and bitmap at their starts.
+fn records(
+    writer: &mut Writer<'_>,
+    image: &LlvmImage,
+    version: RawVersion,
+    counters_start: usize,
+    bitmap_start: usize,
+) {
     let (layout, width) = (version.layout(), image.pointer_width());
     let fields = layout.record(width);
     let mut bytes = vec![0; fields.stride];
@@ -288,7 +191,8 @@ fn records(writer: &mut Writer<'_>, version: RawVersion, counters_start: usize, 
             CounterPtr::Absolute => 0,
             CounterPtr::Relative => index.saturating_mul(fields.stride),
         };
-        let pointer = |start: usize, offset: usize| (start + offset - base) as u64;
+        // Not negative: every start is at or after the end of the last record.
+        let pointer = |start: usize, offset: usize| start.saturating_add(offset).saturating_sub(base) as u64;
         let mut put = |at: usize, len: usize, value: u64| {
             if let Some(slot) = bytes.get_mut(at..at.saturating_add(len)) {
                 put_uint(slot, value, image.endianness());
@@ -304,7 +208,7 @@ fn records(writer: &mut Writer<'_>, version: RawVersion, counters_start: usize, 
             put(ptr, width.bytes(), value);
             put(len, 4, record.num_bitmap_bytes as u64);
         }
-        writer.bytes.extend_from_slice(&bytes);
+        writer.raw(&bytes);
     }
 }
 
@@ -314,52 +218,69 @@ fn runtime_identical(
     bitmap: &[u8],
     slide: Slide,
 ) -> Result<Vec<u8>, ProfrawError> {
-    let (loaded, version, width) = (image.loaded(), image.version(), image.pointer_width());
-    let not_read = |what| Err(ProfrawError::NotRead { image: image.name().to_owned(), what });
-    if image.records().iter().any(|record| record.value_sites.iter().any(|sites| *sites > 0)) {
-        return not_read("values");
-    }
-    if loaded.has_vtables {
-        return not_read("vtables");
-    }
-    let is_correlated = loaded.is_correlated;
-    let mut data =
-        if is_correlated { Vec::new() } else { relocated(loaded, slide, image.endianness(), width) };
-    let stride = version.layout().record(width).stride;
-    data.resize(data.len().next_multiple_of(stride), 0);
-    let names: &[u8] = if is_correlated { &[] } else { image.names_section() };
-    let counters_len = loaded.counters_len.next_multiple_of(image.counter_bytes().max(1));
-    let at = |address| slide.apply(address, width).get();
-    let data_at = if is_correlated { 0 } else { at(loaded.data_address) };
-    let counters_delta = match version.layout().counter_ptr {
-        _ if is_correlated => 0,
-        CounterPtr::Absolute => at(loaded.counters_address),
-        CounterPtr::Relative => wrap(at(loaded.counters_address).wrapping_sub(data_at), width),
+    check_static(image)?;
+    let (loaded, width) = (image.loaded(), image.pointer_width());
+    let stride = image.version().layout().record(width).stride;
+    // With binary correlation neither data nor names are in the target's memory.
+    let (mut data, names) = match loaded.is_correlated {
+        true => (Vec::new(), &[][..]),
+        false => (relocated(loaded, slide, image.endianness(), width), image.names_section()),
     };
-    let bitmap_at = loaded.bitmap_address.map_or(0, at);
+    data.resize(data.len().next_multiple_of(stride), 0);
+    let counter_bytes = image.counter_bytes().max(1);
+    let counters_len = loaded.counters_len.next_multiple_of(counter_bytes);
     let header = Header {
-        version_word: version.number() | image.variant().bits(),
-        binary_ids_size: binary_ids_size(image),
+        version_word: image.version().number() | image.variant().bits(),
         num_data: (data.len() / stride) as u64,
-        num_counters: (counters_len / image.counter_bytes().max(1)) as u64,
-        pad_after_counters: pad(counters_len) as u64,
-        num_bitmap_bytes: bitmap.len() as u64,
-        pad_after_bitmap: pad(bitmap.len()) as u64,
+        num_counters: (counters_len / counter_bytes) as u64,
         names_size: names.len() as u64,
-        counters_delta,
-        bitmap_delta: wrap(bitmap_at.wrapping_sub(data_at), width),
-        names_delta: if is_correlated { 0 } else { at(loaded.names_address) },
+        ..deltas(image, slide, lengths(image, counters_len, bitmap.len()))
     };
     let mut writer = Writer::new(image);
-    writer.header(version, &header);
-    if version.layout().has(HeaderField::BinaryIdsSize) {
-        writer.binary_ids();
-    }
-    writer.bytes.extend_from_slice(&data);
-    writer.bytes.extend_from_slice(counters);
+    writer.begin(image.version(), &header);
+    writer.raw(&data);
+    writer.raw(counters);
     writer.zeros(counters_len.saturating_sub(counters.len()));
     writer.zeros(pad(counters_len));
     writer.padded(bitmap);
     writer.padded(names);
-    Ok(writer.bytes)
+    Ok(writer.finish())
 }
+
+/// Refuses what the runtime would take from its heap.
+fn check_static(image: &LlvmImage) -> Result<(), ProfrawError> {
+    let not_read = |what| Err(ProfrawError::NotRead { image: image.name().to_owned(), what });
+    if image.records().iter().any(|record| record.value_sites.iter().any(|sites| *sites > 0)) {
+        return not_read("values");
+    }
+    if image.loaded().has_vtables {
+        return not_read("vtables");
+    }
+    Ok(())
+}
+
+/// The distances between the sections as they are loaded. Where a section is absent, its address is 0, as that of
+/// an undefined weak symbol.
+fn deltas(image: &LlvmImage, slide: Slide, header: Header) -> Header {
+    let (loaded, width) = (image.loaded(), image.pointer_width());
+    let at = |address| slide.apply(address, width).get();
+    let bitmap_at = loaded.bitmap_address.map_or(0, at);
+    if loaded.is_correlated {
+        return Header { bitmap_delta: bitmap_at, ..header };
+    }
+    let data_at = at(loaded.data_address);
+    let counters_at = at(loaded.counters_address);
+    let counters_delta = match image.version().layout().counter_ptr {
+        CounterPtr::Absolute => counters_at,
+        CounterPtr::Relative => wrap(counters_at.wrapping_sub(data_at), width),
+    };
+    Header {
+        counters_delta,
+        bitmap_delta: wrap(bitmap_at.wrapping_sub(data_at), width),
+        names_delta: at(loaded.names_address),
+        ..header
+    }
+}
+
+#[cfg(test)]
+mod tests;

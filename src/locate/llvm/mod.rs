@@ -183,6 +183,15 @@ impl LlvmImage {
 /// of [`LocateError`] say which.
 pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
     let sections = Sections::find(image)?;
+    let llvm_image = static_side(image, &sections)?;
+    Ok(Located {
+        regions: regions(image, slide, &sections, &llvm_image)?,
+        cautions: cautions(&llvm_image, &sections),
+        image: llvm_image,
+    })
+}
+
+fn static_side(image: &Image, sections: &Sections<'_>) -> Result<LlvmImage, LocateError> {
     let names_section = sections.names.bytes(image)?.to_vec();
     let names = Names::decode(&names_section).map_err(|fault| LocateError::Names {
         image: image.name().to_owned(),
@@ -190,11 +199,10 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
         offset: fault.offset,
         detail: fault.detail,
     })?;
-    let loaded = loaded_sections(image, &sections)?;
+    let loaded = loaded_sections(image, sections)?;
     let bitmap_len = sections.bitmap.as_ref().map_or(Ok(0), |bitmap| len(image, bitmap))?;
-    let linked_data = relocated(&loaded, Slide::ZERO, image.endianness(), image.pointer_width());
     let around = Surroundings {
-        bytes: &linked_data,
+        bytes: &relocated(&loaded, Slide::ZERO, image.endianness(), image.pointer_width()),
         data_address: loaded.data_address.get(),
         counters_address: loaded.counters_address.get(),
         counters_len: loaded.counters_len,
@@ -211,7 +219,7 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
         return Err(LocateError::NoData { image: image.name().to_owned() });
     }
     let counter_bytes = inferred.reading.counter_bytes;
-    let llvm_image = LlvmImage {
+    Ok(LlvmImage {
         name: image.name().to_owned(),
         version: inferred.reading.version,
         variant: inferred.variant,
@@ -225,10 +233,7 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
         names_section,
         binary_ids: image.build_ids(),
         loaded,
-    };
-    let cautions = cautions(&llvm_image, &sections);
-    let regions = regions(image, slide, &sections, &llvm_image)?;
-    Ok(Located { regions, image: llvm_image, cautions })
+    })
 }
 
 fn loaded_sections(image: &Image, sections: &Sections<'_>) -> Result<LoadedSections, LocateError> {

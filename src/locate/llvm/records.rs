@@ -81,7 +81,12 @@ pub(super) fn decode(around: &Surroundings<'_>, reading: Reading) -> Result<Vec<
         let raw = Raw { bytes: &padded, layout, around };
         records.push(raw.check(reading, offset).map_err(fault)?);
     }
-    if reading.counter_bytes == 8 { overlap(&records).map_or(Ok(records), Err) } else { Ok(records) }
+    let counters = |r: &DataRecord| (r.counters_offset, r.num_counters.saturating_mul(reading.counter_bytes));
+    let bitmaps = |r: &DataRecord| (r.bitmap_offset, r.num_bitmap_bytes);
+    for fault in [overlap(&records, "counters", counters), overlap(&records, "bitmap", bitmaps)] {
+        fault.map_or(Ok(()), Err)?;
+    }
+    Ok(records)
 }
 
 /// The record's bytes at full length. i386 aligns a u64 to 4, so that the last record may lack the padding
@@ -96,19 +101,22 @@ fn whole(bytes: &[u8], stride: usize, width: PointerWidth) -> Result<Vec<u8>, St
     Ok(padded)
 }
 
-/// Functions do not share counters: if they seem to, the counters are narrower than was thought.
-fn overlap(records: &[DataRecord]) -> Option<RecordFault> {
-    let mut spans: Vec<(usize, usize, usize)> = (records.iter().enumerate())
-        .map(|(index, r)| {
-            (r.counters_offset, r.counters_offset.saturating_add(r.num_counters.saturating_mul(8)), index)
-        })
-        .collect();
+/// Functions share neither counters nor bitmaps: where they seem to, the records were read the wrong way. It also
+/// bounds what a profile holds by the length of its sections.
+fn overlap(
+    records: &[DataRecord],
+    what: &str,
+    span: impl Fn(&DataRecord) -> (usize, usize),
+) -> Option<RecordFault> {
+    let spans = records.iter().map(span).enumerate().filter(|(_, (_, len))| *len > 0);
+    let mut spans: Vec<(usize, usize, usize)> =
+        spans.map(|(index, (start, len))| (start, start.saturating_add(len), index)).collect();
     spans.sort_unstable();
     spans.windows(2).find_map(|pair| match pair {
         [(_, end, first), (start, _, second)] if start < end => Some(RecordFault {
             index: *second,
             offset: 0,
-            detail: format!("its counters overlap those of record {first}"),
+            detail: format!("its {what} overlaps that of record {first}"),
         }),
         _ => None,
     })

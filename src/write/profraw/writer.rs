@@ -1,0 +1,120 @@
+//! The file as it grows: numbers in the target's byte order, parts padded to 8.
+
+use covtap_link::PointerWidth;
+
+use crate::locate::llvm::{HeaderField, LlvmImage, RawVersion, put_uint};
+
+/// The numbers of a header that are not always 0.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Header {
+    pub(super) version_word: u64,
+    pub(super) binary_ids_size: u64,
+    pub(super) num_data: u64,
+    pub(super) num_counters: u64,
+    pub(super) pad_after_counters: u64,
+    pub(super) num_bitmap_bytes: u64,
+    pub(super) pad_after_bitmap: u64,
+    pub(super) names_size: u64,
+    pub(super) counters_delta: u64,
+    pub(super) bitmap_delta: u64,
+    pub(super) names_delta: u64,
+}
+
+impl Header {
+    fn get(&self, field: HeaderField, value_kind_last: u16) -> u64 {
+        match field {
+            HeaderField::BinaryIdsSize => self.binary_ids_size,
+            HeaderField::NumData => self.num_data,
+            HeaderField::NumCounters => self.num_counters,
+            HeaderField::PadAfterCounters => self.pad_after_counters,
+            HeaderField::NumBitmapBytes => self.num_bitmap_bytes,
+            HeaderField::PadAfterBitmap => self.pad_after_bitmap,
+            HeaderField::NamesSize => self.names_size,
+            HeaderField::CountersDelta => self.counters_delta,
+            HeaderField::BitmapDelta => self.bitmap_delta,
+            HeaderField::NamesDelta => self.names_delta,
+            HeaderField::ValueKindLast => value_kind_last.into(),
+            // On ELF targets outside of continuous mode the counters follow the data directly. Uniform counters
+            // are an offload target's, vtables need value profiling.
+            HeaderField::PadBeforeCounters
+            | HeaderField::NumUniformCounters
+            | HeaderField::PadAfterUniform
+            | HeaderField::UniformCountersDelta
+            | HeaderField::NumVTables
+            | HeaderField::VNamesSize => 0,
+        }
+    }
+}
+
+/// A growing file in the target's byte order.
+pub(super) struct Writer<'i> {
+    image: &'i LlvmImage,
+    bytes: Vec<u8>,
+}
+
+impl<'i> Writer<'i> {
+    pub(super) fn new(image: &'i LlvmImage) -> Self {
+        Self { image, bytes: Vec::new() }
+    }
+
+    fn u64(&mut self, value: u64) {
+        let mut bytes = [0; 8];
+        put_uint(&mut bytes, value, self.image.endianness());
+        self.bytes.extend(bytes);
+    }
+
+    /// Begins the file: header, and binary ids where the version has them.
+    pub(super) fn begin(&mut self, version: RawVersion, header: &Header) {
+        self.u64(magic(self.image.pointer_width()));
+        self.u64(header.version_word);
+        let layout = version.layout();
+        for field in layout.header {
+            self.u64(header.get(*field, layout.value_kind_last));
+        }
+        let has_ids = layout.has(HeaderField::BinaryIdsSize);
+        for id in self.image.binary_ids().iter().filter(|_| has_ids) {
+            let id = id.as_bytes();
+            self.u64(id.len() as u64);
+            self.padded(id);
+        }
+    }
+
+    /// Appends `bytes` as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends `bytes` and zeros up to a multiple of 8 of their own length.
+    pub(super) fn padded(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.zeros(pad(bytes.len()));
+    }
+
+    pub(super) fn zeros(&mut self, len: usize) {
+        self.bytes.resize(self.bytes.len().saturating_add(len), 0);
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+const fn magic(width: PointerWidth) -> u64 {
+    let letter = match width {
+        PointerWidth::Bits32 => b'R',
+        PointerWidth::Bits64 => b'r',
+    };
+    u64::from_be_bytes([0xff, b'l', b'p', b'r', b'o', b'f', letter, 0x81])
+}
+
+/// How many bytes complete `len` to a multiple of 8.
+pub(super) const fn pad(len: usize) -> usize {
+    len.wrapping_neg() % 8
+}
+
+pub(super) fn binary_ids_size(image: &LlvmImage) -> u64 {
+    image.binary_ids().iter().fold(0u64, |size, id| {
+        let len = id.as_bytes().len();
+        size.saturating_add(8).saturating_add(len.saturating_add(pad(len)) as u64)
+    })
+}
