@@ -56,18 +56,23 @@ fn measure(link: &mut QemuLink, addr: TargetAddr, len: usize) -> Result<()> {
         Ok(())
     })?;
     link.read(addr, &mut buf)?;
-    let mut times = Vec::new();
+    let (source, mut target) = (vec![1u8; len], vec![2u8; len]);
+    let (mut reads, mut copies) = (Vec::new(), Vec::new());
     let started = Instant::now();
     let busy = counting(link, addr, |link| {
+        // Alternately, so that whatever else the host does slows both.
         while started.elapsed() < PER_MEASUREMENT {
             let begun = Instant::now();
             link.read(addr, &mut buf)?;
-            times.push(begun.elapsed());
+            reads.push(begun.elapsed());
+            let begun = Instant::now();
+            target.copy_from_slice(std::hint::black_box(&source));
+            std::hint::black_box(&mut target);
+            copies.push(begun.elapsed());
         }
         Ok(())
     })?;
-    let read = median(&mut times);
-    let plain = memcpy(len);
+    let (read, plain) = (median(&mut reads), median(&mut copies));
     println!(
         "{:<30} {len:>9} {:>12.0} {:>10.2} {:>10.2} {:>8.2}",
         link.info().server,
@@ -92,21 +97,6 @@ fn counting(
     work(link)?;
     link.read(addr, &mut word)?;
     Ok(f64::from(u32::from_le_bytes(word).wrapping_sub(before)) / started.elapsed().as_secs_f64())
-}
-
-/// The median time of a copy between two buffers, in seconds.
-fn memcpy(len: usize) -> f64 {
-    let source = vec![1u8; len];
-    let mut target = vec![2u8; len];
-    let mut times: Vec<Duration> = (0..200)
-        .map(|_| {
-            let begun = Instant::now();
-            target.copy_from_slice(std::hint::black_box(&source));
-            std::hint::black_box(&mut target);
-            begun.elapsed()
-        })
-        .collect();
-    median(&mut times)
 }
 
 fn median(times: &mut [Duration]) -> f64 {

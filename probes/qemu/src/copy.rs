@@ -4,7 +4,7 @@
 //!
 //! What always holds:
 //! - the process and the files were compared with what QEMU prints of the same memory before they are believed;
-//!   from a file that shows nothing but zeros, no byte is taken;
+//!   from a file that shows nothing that proves it, no byte is taken;
 //! - with [`MethodChoice::Auto`] a method that the host refuses is left for the next one, and the first reason
 //!   is kept; a method chosen by name is never replaced by another.
 
@@ -281,7 +281,7 @@ fn prove_process(
         match compare(client, backing.first, backing.last, copy)? {
             Verdict::Same => return Ok(()),
             // A whole region mapped at the address that QEMU told is believed even if nothing was written yet.
-            Verdict::OnlyZeros => {}
+            Verdict::Unproven => {}
             Verdict::Other => {
                 let (addr, region) = (backing.first, &backing.region);
                 let why = format!("process {pid} does not hold the guest's memory at {addr:#x} ({region})");
@@ -388,7 +388,7 @@ fn prove_file(
         &mut |gpa: u64, buf: &mut [u8]| file.copy(start.saturating_add(gpa.saturating_sub(stretch.gpa)), buf);
     match compare(client, stretch.gpa, last, copy) {
         Ok(Verdict::Same) => file.proven = true,
-        Ok(Verdict::OnlyZeros) => {}
+        Ok(Verdict::Unproven) => {}
         Ok(Verdict::Other) => {
             return Ok(Err(format!("the file behind {} does not hold the guest's memory", file.region())));
         }

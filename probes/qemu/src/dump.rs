@@ -69,7 +69,7 @@ impl Dump {
 
     /// Why bytes come as text, if they do.
     pub(crate) fn refusals(&self) -> &[String] {
-        &self.refusals
+        if matches!(self.way, Some(Way::Text)) { &self.refusals } else { &[] }
     }
 
     /// Fills every piece.

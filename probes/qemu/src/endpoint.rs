@@ -46,12 +46,11 @@ impl FromStr for QmpEndpoint {
         let (host, port) = address.unwrap_or(text).rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-        let host = match bare {
-            Some(bare) => bare,
-            None if host.contains([':', '[', ']']) => return Err(wrong()),
-            None => host,
-        };
-        if host.is_empty() {
+        if bare.is_none() && host.contains(':') {
+            return Err(wrong());
+        }
+        let host = bare.unwrap_or(host);
+        if host.is_empty() || host.contains(['[', ']', '/']) {
             return Err(wrong());
         }
         Ok(Self::Tcp { host: host.to_owned(), port })
@@ -68,6 +67,7 @@ impl fmt::Display for QmpEndpoint {
                 write!(f, "{}{text}", if plain { "" } else { "unix:" })
             }
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } if host == "unix" || host == "tcp" => write!(f, "tcp:{host}:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
     }
@@ -93,6 +93,7 @@ mod tests {
             ("localhost:4444", tcp("localhost", 4444)),
             ("tcp:10.0.2.2:1", tcp("10.0.2.2", 1)),
             ("[::1]:4444", tcp("::1", 4444)),
+            ("tcp:unix:1", tcp("unix", 1)),
         ];
         for (text, endpoint) in table {
             assert_eq!(text.parse(), Ok(endpoint.clone()), "{text}");
@@ -102,7 +103,19 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused() {
-        for text in ["", "unix:", "tcp:", ":4444", "host:", "host:65536", "host:-1", "::1:4444", "tcp:a/b"] {
+        for text in [
+            "",
+            "unix:",
+            "tcp:",
+            ":4444",
+            "host:",
+            "host:65536",
+            "host:-1",
+            "::1:4444",
+            "tcp:a/b",
+            "tcp:a/b:1",
+            "[[]:1",
+        ] {
             let error = text.parse::<QmpEndpoint>().expect_err(text).to_string();
             assert!(error.ends_with("neither a socket's path nor HOST:PORT"), "{error}");
         }
@@ -110,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_prints_as_itself(text in "[a-z:/.\\[\\]0-9]{0,24}") {
+        fn what_parses_prints_as_itself(text in "(unix|tcp|[a-c:/.\\[\\]0-9]){0,12}") {
             if let Ok(endpoint) = text.parse::<QmpEndpoint>() {
                 prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
             }

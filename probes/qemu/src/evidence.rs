@@ -2,7 +2,7 @@
 //!
 //! A process that holds the monitor's socket need not be QEMU, and a file at the path that QEMU tells need not
 //! be the one it opened. So some of the bytes found there are compared with what QEMU itself prints of the same
-//! place. The guest runs meanwhile: bytes are read before and after, and only those that did not change count.
+//! place. The guest runs meanwhile: bytes are read before and after, and only those that never changed count.
 
 use crate::failure::Failure;
 use crate::human;
@@ -14,16 +14,17 @@ const BLOCK_BYTES: usize = 256;
 /// How far into a range bytes other than zero are looked for.
 const SEARCH_BYTES: usize = 64 << 10;
 
-/// How often a comparison is repeated where the guest was faster.
-const ATTEMPTS: usize = 5;
+/// How often the bytes are copied, printed and copied again. A byte that the guest keeps changing is hardly the
+/// same in all copies.
+const ROUNDS: usize = 3;
 
 /// What a comparison showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     /// Bytes other than zero are the same.
     Same,
-    /// The bytes found are all zero, as QEMU's are at one of the places: other memory could look so too.
-    OnlyZeros,
+    /// Nothing contradicts, but what was found is all zeros, or changes all the time: other memory could look so.
+    Unproven,
     /// The bytes differ.
     Other,
 }
@@ -45,27 +46,35 @@ pub(crate) fn compare(
     let gpa = first.saturating_add((found.unwrap_or(0) * BLOCK_BYTES) as u64);
     let within = usize::try_from(last - gpa).unwrap_or(usize::MAX).saturating_add(1);
     let len = BLOCK_BYTES.min(within);
-    let (mut before, mut told, mut after) = (vec![0; len], vec![0; len], vec![0; len]);
-    for _ in 0..ATTEMPTS {
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        let (mut before, mut told, mut after) = (vec![0; len], vec![0; len], vec![0; len]);
         copy(gpa, &mut before)?;
         let printed = monitor.human(&[format!("xp /{len}xb {gpa:#x}")], None)?;
         human::xp(gpa, printed.first().map_or("", String::as_str), &mut told)?;
         copy(gpa, &mut after)?;
-        let still = before.iter().zip(&after).zip(&told).filter(|((before, after), _)| before == after);
-        let (mut same, mut other, mut not_zero) = (0, 0, false);
-        for ((byte, _), told) in still {
-            if byte == told {
-                same += 1;
-            } else {
-                other += 1;
-            }
-            not_zero |= *byte != 0;
+        rounds.push([before, told, after]);
+    }
+    Ok(judge(&rounds, len))
+}
+
+/// Judges by the bytes that were the same in every copy: what the guest changed meanwhile says nothing.
+fn judge(rounds: &[[Vec<u8>; 3]], len: usize) -> Verdict {
+    let mut verdict = Verdict::Unproven;
+    for i in 0..len {
+        let copies = rounds.iter().flat_map(|[before, _, after]| [before.get(i), after.get(i)]);
+        let first = rounds.first().and_then(|[before, ..]| before.get(i));
+        if copies.into_iter().any(|byte| byte != first) {
+            continue;
         }
-        if other == 0 && same * 2 >= len {
-            return Ok(if not_zero { Verdict::Same } else { Verdict::OnlyZeros });
+        if rounds.iter().all(|[_, told, _]| told.get(i) != first) {
+            return Verdict::Other;
+        }
+        if first.is_some_and(|byte| *byte != 0) {
+            verdict = Verdict::Same;
         }
     }
-    Ok(Verdict::Other)
+    verdict
 }
 
 #[cfg(test)]
@@ -107,7 +116,7 @@ mod tests {
         let zeros = guest.clone();
         assert_eq!(
             verdict(&guest, |at, buf| buf.copy_from_slice(&zeros[at..][..buf.len()])),
-            Verdict::OnlyZeros
+            Verdict::Unproven
         );
         guest[300] = 7;
         let found = guest.clone();
@@ -115,7 +124,7 @@ mod tests {
         // The byte that differs is in a block that was not compared: zeros stay without proof.
         assert_eq!(
             verdict(&guest, |at, buf| buf.copy_from_slice(&zeros[at..][..buf.len()])),
-            Verdict::OnlyZeros
+            Verdict::Unproven
         );
         guest[3] = 7;
         assert_eq!(verdict(&guest, |at, buf| buf.copy_from_slice(&zeros[at..][..buf.len()])), Verdict::Other);
@@ -138,7 +147,7 @@ mod tests {
             noise = noise.wrapping_add(1);
             buf.fill(noise);
         });
-        assert_eq!(outcome, Verdict::Other);
+        assert_eq!(outcome, Verdict::Unproven);
     }
 
     #[test]

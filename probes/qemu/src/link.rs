@@ -50,7 +50,10 @@ impl QemuLink {
         let last_addr = target.as_deref().map_or(u64::MAX, architecture::last_address);
         let mut translator = Translator::new(options.address_space, options.recheck_after, last_addr);
         let copier = Copier::choose(options.method, &mut client, &mut translator)?;
-        let state = if status.as_deref() == Some("running") { RunState::Running } else { RunState::Stopped };
+        let state = match status.as_deref() {
+            Some("running") | None => RunState::Running,
+            Some(_) => RunState::Stopped,
+        };
         let server = format!("QEMU {}", client.version());
         Ok(Self { endpoint, client: Some(client), translator, copier, target, state, server })
     }

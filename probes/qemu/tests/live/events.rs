@@ -1,11 +1,16 @@
 //! Reset, stop, resume and the guest's end.
 
-use covtap_link::{Link, LinkError, ReadMemory, RunState, TargetAddr, TargetEvent, TargetEvents};
-use covtap_qemu::{AddressSpace, MethodChoice};
+use std::time::{Duration, Instant};
+
+use covtap_link::{Link, LinkError, Operation, ReadMemory, RunState, TargetAddr, TargetEvent, TargetEvents};
+use covtap_qemu::{AddressSpace, MethodChoice, QemuLink};
+use covtap_testbed::Guest;
+use nix::sys::signal::Signal;
+use procfs::process::Process;
 use serde_json::json;
 
 use crate::support::{
-    AN385, Control, PATIENCE, RISCV, X86, connect, counter, next_event, read, start, start_plain,
+    AN385, Control, PATIENCE, RISCV, X86, connect, counter, endpoint, next_event, options, read, start_plain,
     wait_until_it_counts,
 };
 
@@ -100,18 +105,55 @@ fn a_qemu_that_dies_while_it_is_read_is_closed() {
     }
 }
 
+/// Stops QEMU itself and waits until each of its threads has.
+fn freeze(guest: &Guest) {
+    guest.signal(Signal::SIGSTOP).expect("stop QEMU");
+    let process = Process::new(i32::try_from(guest.pid()).expect("a process id")).expect("QEMU");
+    let is_frozen = || {
+        let mut tasks = process.tasks().expect("threads").flatten();
+        tasks.all(|task| task.stat().expect("a thread's state").state == 'T')
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !is_frozen() {
+        assert!(Instant::now() < deadline, "QEMU does not stop");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
-fn a_guest_that_waits_at_its_first_instruction_is_read() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let bytes = crate::support::pattern(4096);
-    let file = dir.path().join("bytes");
-    std::fs::write(&file, &bytes).expect("write");
-    let running = start(
-        AN385,
-        ["-device".to_owned(), format!("loader,file={},addr=0x20100000,force-raw=on", file.display())],
-    );
-    let mut control = Control::new(&running.guest);
-    control.execute("stop", &json!({}));
-    let mut link = connect(&running.guest, MethodChoice::Auto, AddressSpace::Auto);
-    assert_eq!(read(&mut link, 0x2010_0000, 4096), bytes);
+fn a_qemu_that_does_not_answer_is_read_by_its_process_all_the_same() {
+    let running = start_plain(AN385);
+    let mut link = connect(&running.guest, MethodChoice::Process, AddressSpace::Physical);
+    read(&mut link, AN385.pattern.0, 4);
+    freeze(&running.guest);
+    assert!(read(&mut link, AN385.pattern.0, 1 << 20) == running.pattern[..1 << 20]);
+    let held = counter(&mut link, AN385.counter);
+    assert_eq!(counter(&mut link, AN385.counter), held);
+    running.guest.signal(Signal::SIGCONT).expect("continue QEMU");
+    wait_until_it_counts(&mut link, AN385.counter, held);
+}
+
+#[test]
+fn a_qemu_that_does_not_answer_is_given_up_by_its_monitor() {
+    let running = start_plain(AN385);
+    let mut options = options(MethodChoice::Monitor, AddressSpace::Physical);
+    options.reply_timeout = Duration::from_secs(2);
+    let mut link = QemuLink::connect(&endpoint(&running.guest), &options).expect("connect");
+    read(&mut link, AN385.counter, 4096);
+    freeze(&running.guest);
+    let error = link.read(TargetAddr::new(AN385.counter), &mut [0; 8]).expect_err("no answer");
+    assert!(matches!(error, LinkError::Timeout { waited_ms: 2000, .. }), "{error}");
+    assert!(error.to_string().starts_with("read 8 bytes at 0x20000000 on /"), "{error}");
+}
+
+#[test]
+fn a_monitor_that_serves_somebody_else_is_given_up() {
+    let running = start_plain(AN385);
+    let first = connect(&running.guest, MethodChoice::Auto, AddressSpace::Physical);
+    let mut options = options(MethodChoice::Auto, AddressSpace::Physical);
+    options.reply_timeout = Duration::from_millis(100);
+    let error = QemuLink::connect(&endpoint(&running.guest), &options).expect_err("it is busy");
+    assert!(matches!(error, LinkError::Timeout { operation: Operation::Handshake, .. }), "{error}");
+    drop(first);
+    connect(&running.guest, MethodChoice::Auto, AddressSpace::Physical);
 }
