@@ -164,3 +164,55 @@ pub(crate) fn split<'r, R: AsRef<[u8]>>(
     };
     Ok((region(0, "counters", image.counters_len_bytes())?, region(1, "bitmap", image.bitmap_len_bytes())?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Image, Slide};
+    use crate::locate::llvm::{Located, locate};
+
+    fn located(elf: &[u8]) -> Located {
+        locate(&Image::parse("fixture", elf.to_vec()).unwrap(), Slide::ZERO).unwrap()
+    }
+
+    /// Zeros for a counters region but for the given counters, by record and index.
+    fn snapshot(located: &Located, width: usize, fill: u8, set: &[(usize, usize, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![fill; located.image.counters_len_bytes()];
+        for (record, index, value) in set {
+            let at = located.image.records()[*record].counters_offset + index * width;
+            bytes[at..][..width].copy_from_slice(value);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_function_is_entered_when_its_first_counter_is_not_zero() {
+        let located = located(include_bytes!("../../tests/fixtures/hosted/clang-19.elf"));
+        let (five, top) = (5u64.to_le_bytes(), u64::MAX.to_le_bytes());
+        let counters = snapshot(&located, 8, 0, &[(0, 1, &five), (2, 0, &top)]);
+        let profile = LlvmProfile::new(&located.image, &[counters]).unwrap();
+        let functions: Vec<Function<'_>> = profile.functions().collect();
+        assert_eq!(functions[0].counts[..2], [0, 5]);
+        assert_eq!(functions[2].counts[0], u64::MAX);
+        let stats = profile.stats();
+        assert_eq!((stats.counters_hit, stats.functions_entered, stats.functions), (2, 1, 3));
+        assert_eq!((stats + stats).counters, 2 * stats.counters);
+    }
+
+    #[test]
+    fn a_byte_counter_is_covered_when_it_is_zero() {
+        let located = located(include_bytes!("../../tests/fixtures/hosted/bytes.elf"));
+        let counters = snapshot(&located, 1, 0xff, &[(1, 0, &[0])]);
+        let profile = LlvmProfile::new(&located.image, &[counters]).unwrap();
+        let counts: Vec<u64> = profile.functions().flat_map(|function| function.counts.to_vec()).collect();
+        assert_eq!(counts.iter().sum::<u64>(), 1);
+        assert_eq!((profile.stats().counters_hit, profile.stats().functions_entered), (1, 1));
+    }
+
+    #[test]
+    fn a_snapshot_without_the_bitmap_is_refused() {
+        let located = located(include_bytes!("../../tests/fixtures/hosted/mcdc.elf"));
+        let error = LlvmProfile::new(&located.image, &[snapshot(&located, 8, 0, &[])]).unwrap_err();
+        assert_eq!((error.region, error.expected, error.found), ("bitmap", 1, 0));
+    }
+}

@@ -8,11 +8,17 @@ use covtap_testbed as testbed;
 /// Stops itself where no counter changes any more.
 const HOSTED_C: &str = r#"
 #include <signal.h>
+#include <string.h>
 static int twice(int x) { return x > 2 && x < 100 ? x * 2 : x; }
 int never(int x) { return x; }
+/* Call targets and sizes, for the builds that profile values. */
+int (*volatile call)(int) = twice;
+char from[64], to[64];
+volatile unsigned long len = 40;
 int main(int argc, char **argv) {
   int sum = 0;
-  for (int i = 0; i < 5; i++) sum += twice(i + argc);
+  for (int i = 0; i < 5; i++) sum += call(i + argc);
+  memcpy(to, from, len);
   raise(SIGSTOP);
   return sum == 0;
 }

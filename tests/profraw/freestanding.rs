@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use covtap::image::{Image, Slide};
-use covtap::locate::llvm::{self, Located, RawVersion};
+use covtap::locate::llvm::{self, Caution, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
 use covtap_link::Endianness;
+use covtap_testbed as testbed;
 use tempfile::tempdir;
 
 use crate::build::freestanding;
@@ -203,6 +204,54 @@ fn check_target(triple: &str, more: &[&str]) {
         let located = check(&exe, dir.path());
         assert_eq!(located.image.bitmap_len_bytes() > 0, more.contains(&"-fcoverage-mcdc"));
     }
+}
+
+/// Nothing but the records tells that counters are bytes once symbols are stripped, and that they are right only if
+/// start-up code sets them.
+#[test]
+fn byte_counters_without_symbols() {
+    let dir = tempdir().unwrap();
+    let compile = ["--target=thumbv7m-none-eabi", "-mllvm", "-enable-single-byte-coverage=true"];
+    let located = check(&freestanding(dir.path(), &compile, &["--strip-all"], INFO), dir.path());
+    assert!(located.image.is_byte_coverage());
+    assert_eq!(located.cautions, [Caution::ByteCountersNotInFile]);
+    let located = check(&freestanding(dir.path(), &compile, &["--strip-all"], COUNTERS_FIRST), dir.path());
+    assert!(located.image.is_byte_coverage());
+    assert_eq!(located.cautions, []);
+}
+
+#[test]
+fn damaged_instrumentation_says_what_is_missing() {
+    use llvm::LocateError as E;
+    let error = |args: &[&str]| changed(INFO, args).unwrap_err();
+    assert!(matches!(error(&["-R", "__llvm_prf_cnts"]), E::NoCounters { .. }));
+    assert!(matches!(error(&["-R", "__llvm_prf_data"]), E::NoData { .. }));
+    assert!(matches!(error(&["-R", "__llvm_prf_names"]), E::NoNames { .. }));
+    let mapping = error(&["-R", "__llvm_prf_cnts", "-R", "__llvm_prf_data", "-R", "__llvm_prf_names"]);
+    assert!(matches!(mapping, E::MappingOnly { section, .. } if section == "__llvm_covmap"));
+    assert!(matches!(error(&["--strip-sections"]), E::Stripped { .. }));
+    let twice = error(&["--rename-section=.text=__llvm_prf_data"]);
+    assert_eq!(twice.to_string(), "find counters in changed.elf: 2 sections are named __llvm_prf_data");
+}
+
+/// Sections that are not loaded go with the symbols, and stay with the debug information.
+#[test]
+fn stripping_takes_the_sections_that_are_not_loaded() {
+    use llvm::LocateError as E;
+    assert!(matches!(changed(INFO, &["--strip-all"]), Err(E::NoData { .. })));
+    assert!(matches!(changed(COUNTERS_FIRST, &["--strip-all"]), Ok(_)));
+    assert!(matches!(changed(INFO, &["--only-keep-debug"]), Ok(_)));
+    assert!(matches!(changed(COUNTERS_FIRST, &["--only-keep-debug"]), Err(E::NotInFile { .. })));
+}
+
+/// What is found in a Cortex-M program after `llvm-objcopy` has changed it.
+fn changed(script: &str, args: &[&str]) -> Result<Located, llvm::LocateError> {
+    let dir = tempdir().unwrap();
+    let exe = freestanding(dir.path(), &["--target=thumbv7m-none-eabi"], &[], script);
+    let changed = dir.path().join("changed.elf");
+    let paths = [exe.to_str().unwrap(), changed.to_str().unwrap()];
+    testbed::run("llvm-objcopy-19", args.iter().chain(&paths)).unwrap();
+    llvm::locate(&Image::parse("changed.elf", fs::read(&changed).unwrap()).unwrap(), Slide::ZERO)
 }
 
 macro_rules! each_target {

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 
 use covtap::image::{Image, ImageAddr, Slide};
 use covtap::locate::CounterRegion;
-use covtap::locate::llvm::{self, Located, RawVersion};
+use covtap::locate::llvm::{self, Caution, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
 use covtap_link::{PointerWidth, TargetAddr};
@@ -230,6 +230,24 @@ fn clang_19_counting_in_intermediate_code() {
     let dir = tempdir().unwrap();
     let exe = hosted_c("clang-19", dir.path(), &["-fprofile-generate", "-mllvm", "-disable-vp=true"]);
     check(&exe, "llvm-profdata-19", RawVersion::V10);
+}
+
+/// Values are in the program's heap: the counts are read without them, and the runtime's file is not imitated.
+#[test]
+fn clang_19_profiling_values() {
+    let dir = tempdir().unwrap();
+    let values = ["-mllvm", "-enable-value-profiling=true", "-mllvm", "-disable-vp=false"];
+    let exe = hosted_c("clang-19", dir.path(), &[&["-fprofile-generate"], &values[..]].concat());
+    let program = Stopped::start(&exe);
+    let image = parse(&exe);
+    let slide = program.slide(&image);
+    let located = llvm::locate(&image, slide).unwrap();
+    assert_eq!(located.cautions, [Caution::ValueSitesNotRead]);
+    let regions = program.read(&located);
+    let (their_path, _) = program.finish();
+    let error = profraw::encode(&located.image, &regions, Style::RuntimeIdentical { slide }).unwrap_err();
+    assert!(error.to_string().ends_with("values are not read from the target"), "{error}");
+    compare_shown(&located, &regions, &exe, "llvm-profdata-19", &their_path);
 }
 
 #[test]
