@@ -1,0 +1,293 @@
+//! Stop, resume, step, breakpoints, registers, and writing memory.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use covtap_link::{Endianness, LinkError, Operation, RunControl, RunState, TargetAddr, WriteMemory};
+
+use crate::core::session::{Execution, Incoming};
+use crate::core::stop::{StopReply, ThreadId};
+use crate::core::{hex, memory, resume};
+use crate::link::{GdbRemote, Hold};
+use crate::profile::Resume;
+
+/// More threads than are followed one by one.
+const MAX_THREADS: usize = 4096;
+
+impl GdbRemote {
+    /// Stops a running target and waits until it has; whether it was us who stopped it. If not, it is held
+    /// by somebody else, or waits for a file operation.
+    pub(crate) fn interrupt(&mut self, operation: &Operation) -> Result<bool, LinkError> {
+        if self.waits_for_file_io() {
+            return Ok(false);
+        }
+        self.wire.session.interrupt();
+        let since = Instant::now();
+        loop {
+            match self.wire.next(operation, since)? {
+                Incoming::Stop(stop) if self.is_ours(&stop) => {
+                    self.note_thread(&stop);
+                    self.hold = Hold::Us;
+                    return Ok(true);
+                }
+                other => self.absorb(other, operation)?,
+            }
+            if self.has_ended {
+                return Err(self.wire.refused(operation, "the target has ended"));
+            }
+            if self.hold != Hold::Nobody || self.waits_for_file_io() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether a stop is the answer to an interrupt.
+    fn is_ours(&self, stop: &StopReply) -> bool {
+        let StopReply::Signal { signal, .. } = stop else { return false };
+        match self.profile.interrupt_signal {
+            Some(ours) => *signal == ours,
+            // Many servers answer with the signal of a breakpoint.
+            None => self.breakpoints.is_empty() || *signal != 5,
+        }
+    }
+
+    /// Lets the target run on; nobody holds it afterwards.
+    pub(crate) fn run_on(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        let packet = self.actions.resume();
+        if self.profile.resume == Resume::Never {
+            self.wire.session.assume_running();
+        } else if self.is_non_stop {
+            self.expect_ok(operation, &packet)?;
+            self.stopped_threads.clear();
+        } else if self.wire.session.execution() == Execution::Stopped {
+            self.wire.say(operation, |session| session.resume(&packet))?;
+        }
+        self.hold = Hold::Nobody;
+        self.wire.flush(operation)
+    }
+
+    /// Sends a packet whose answer is `OK`.
+    pub(crate) fn expect_ok(&mut self, operation: &Operation, packet: &[u8]) -> Result<(), LinkError> {
+        let reply = self.exchange(operation, packet)?;
+        match reply.as_slice() {
+            b"OK" => Ok(()),
+            b"" => Err(self.wire.unsupported(operation, "the server has no such packet")),
+            other => match memory::refusal(other) {
+                Some(reason) => Err(self.wire.refused(operation, reason)),
+                None => Err(self.wire.senseless(operation, memory::printable(other))),
+            },
+        }
+    }
+
+    /// Stops every thread one by one, as non-stop mode has it.
+    fn stop_threads(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        self.hold = Hold::Us;
+        self.expect_ok(operation, b"vCont;t")?;
+        let since = Instant::now();
+        while !self.threads(operation)?.is_subset(&self.stopped_threads) {
+            match self.wire.next(operation, since)? {
+                Incoming::Stop(stop) if !stop.is_end() => self.note_thread(&stop),
+                other => self.absorb(other, operation)?,
+            }
+            if self.has_ended {
+                return Err(self.wire.refused(operation, "the target has ended"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The threads of the target: `qfThreadInfo`, `qsThreadInfo`, answered by `m ID,ID...` until `l`.
+    fn threads(&mut self, operation: &Operation) -> Result<BTreeSet<ThreadId>, LinkError> {
+        let mut threads = BTreeSet::new();
+        let mut packet: &[u8] = b"qfThreadInfo";
+        while threads.len() < MAX_THREADS {
+            let reply = self.exchange(operation, packet)?;
+            let Some(ids) = reply.strip_prefix(b"m") else { break };
+            let before = threads.len();
+            threads.extend(ids.split(|byte| *byte == b',').filter_map(ThreadId::parse));
+            if threads.len() == before {
+                break;
+            }
+            packet = b"qsThreadInfo";
+        }
+        Ok(threads)
+    }
+
+    /// Fails unless the target is stopped.
+    fn need_stopped(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        self.ready(operation)?;
+        match self.hold {
+            Hold::Nobody => Err(self.wire.refused(operation, "the target is running")),
+            Hold::Found | Hold::Us | Hold::Other => Ok(()),
+        }
+    }
+
+    fn change_breakpoint(&mut self, is_set: bool, addr: TargetAddr, kind: u8) -> Result<(), LinkError> {
+        let operation = Operation::Breakpoint(addr);
+        self.need_stopped(&operation)?;
+        self.expect_ok(&operation, &resume::breakpoint(is_set, addr.get(), kind))?;
+        if is_set {
+            self.breakpoints.insert(addr.get(), kind);
+        } else {
+            self.breakpoints.remove(&addr.get());
+        }
+        Ok(())
+    }
+
+    /// Does something for which the target has to be stopped, and lets it run on if it ran.
+    fn while_stopped(
+        &mut self,
+        operation: &Operation,
+        act: impl FnOnce(&mut Self) -> Result<(), LinkError>,
+    ) -> Result<(), LinkError> {
+        self.ready(operation)?;
+        let is_ours =
+            self.hold == Hold::Nobody && !self.reads_while_running() && self.interrupt(operation)?;
+        let done = act(self);
+        match &done {
+            Err(error) if error.is_fatal() => return done,
+            _ if is_ours => self.run_on(operation)?,
+            _ => self.answer_file_io(operation)?,
+        }
+        done
+    }
+
+    fn number(&self, bytes: &[u8], endianness: Endianness) -> u64 {
+        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        match endianness {
+            Endianness::Little => bytes.iter().rev().fold(0, add),
+            Endianness::Big => bytes.iter().fold(0, add),
+        }
+    }
+}
+
+impl RunControl for GdbRemote {
+    fn state(&self) -> RunState {
+        match self.hold {
+            Hold::Nobody => RunState::Running,
+            Hold::Found | Hold::Us | Hold::Other => RunState::Stopped,
+        }
+    }
+
+    fn stop(&mut self) -> Result<(), LinkError> {
+        let operation = Operation::Stop;
+        self.ready(&operation)?;
+        if self.hold != Hold::Nobody {
+            return Ok(());
+        }
+        if self.profile.resume == Resume::Never {
+            return Err(self.wire.unsupported(&operation, "the server cannot stop its target"));
+        }
+        if self.is_non_stop {
+            return self.stop_threads(&operation);
+        }
+        while !self.interrupt(&operation)? && self.waits_for_file_io() {
+            self.answer_file_io(&operation)?;
+        }
+        self.wire.session.acknowledge();
+        self.wire.flush(&operation)
+    }
+
+    fn resume(&mut self) -> Result<(), LinkError> {
+        let operation = Operation::Resume;
+        self.ready(&operation)?;
+        if self.hold == Hold::Nobody {
+            return Ok(());
+        }
+        self.leaves_running = true;
+        self.run_on(&operation)
+    }
+
+    fn step(&mut self) -> Result<(), LinkError> {
+        let operation = Operation::Step;
+        self.need_stopped(&operation)?;
+        let packet = self.actions.step(self.thread.as_ref());
+        if self.is_non_stop {
+            self.stopped_threads.clear();
+            self.expect_ok(&operation, &packet)?;
+        } else {
+            self.wire.say(&operation, |session| session.resume(&packet))?;
+        }
+        let since = Instant::now();
+        loop {
+            match self.wire.next(&operation, since)? {
+                Incoming::Stop(stop) if !stop.is_end() => {
+                    self.note_thread(&stop);
+                    break;
+                }
+                Incoming::ResumeRefused(reason) => return Err(self.wire.refused(&operation, reason)),
+                other => self.absorb(other, &operation)?,
+            }
+            if self.has_ended {
+                return Err(self.wire.refused(&operation, "the target has ended"));
+            }
+        }
+        self.hold = Hold::Us;
+        self.wire.flush(&operation)
+    }
+
+    fn set_breakpoint(&mut self, addr: TargetAddr, kind: u8) -> Result<(), LinkError> {
+        self.change_breakpoint(true, addr, kind)
+    }
+
+    fn clear_breakpoint(&mut self, addr: TargetAddr, kind: u8) -> Result<(), LinkError> {
+        self.change_breakpoint(false, addr, kind)
+    }
+
+    fn read_register(&mut self, name: &str) -> Result<u64, LinkError> {
+        let operation = Operation::Register(name.into());
+        self.need_stopped(&operation)?;
+        let Some(register) = self.description.register(name).cloned() else {
+            return Err(self
+                .wire
+                .unsupported(&operation, "the server's target description does not name it"));
+        };
+        if register.len_bytes > 8 {
+            return Err(self.wire.unsupported(&operation, format!("it has {} bytes", register.len_bytes)));
+        }
+        let Some(endianness) = self.endianness().or(self.options.endianness) else {
+            return Err(self.wire.unsupported(&operation, "the server does not tell the byte order"));
+        };
+        // `p N` is one register; servers that lack it have `g`, which is all of them.
+        let mut reply = self.exchange(&operation, format!("p{:x}", register.number).as_bytes())?;
+        let mut offset = 0;
+        if reply.is_empty() {
+            reply = self.exchange(&operation, b"g")?;
+            offset = self.description.offset_bytes(&register).saturating_mul(2);
+        }
+        if let Some(reason) = memory::refusal(&reply) {
+            return Err(self.wire.refused(&operation, reason));
+        }
+        let digits = offset
+            .checked_add(register.len_bytes.saturating_mul(2))
+            .and_then(|end| reply.get(offset..end))
+            .ok_or_else(|| self.wire.refused(&operation, "the server sent fewer bytes than it has"))?;
+        match hex::decode(digits) {
+            Some(bytes) => Ok(self.number(&bytes, endianness)),
+            None if digits.iter().all(|digit| *digit == b'x') => {
+                Err(self.wire.refused(&operation, "the server does not know its value"))
+            }
+            None => Err(self.wire.senseless(&operation, memory::printable(digits))),
+        }
+    }
+}
+
+impl WriteMemory for GdbRemote {
+    fn write(&mut self, addr: TargetAddr, bytes: &[u8]) -> Result<(), LinkError> {
+        let operation = Operation::Write { addr, len_bytes: bytes.len() as u64 };
+        if addr.checked_add(bytes.len() as u64).is_none() {
+            return Err(self.wire.refused(&operation, "it passes the end of the address space"));
+        }
+        // The head of the packet takes room that a read does not need.
+        const HEAD_BYTES: usize = 32;
+        let max_bytes = self.max_read_bytes.saturating_sub(HEAD_BYTES).max(4);
+        self.while_stopped(&operation, |link| {
+            let mut at = addr.get();
+            for piece in bytes.chunks(max_bytes) {
+                link.expect_ok(&operation, &memory::write_packet(at, piece))?;
+                at = at.wrapping_add(piece.len() as u64);
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Packets that let a target run, and breakpoints. (GDB manual, "Packets".)
+//!
+//! ```text
+//! -> vCont?              <- vCont;c;C;s;S;t
+//! -> vCont;c | c         all threads run on; the reply is the next stop reply
+//! -> vCont;s:THREAD | s  one instruction
+//! -> vCont;t             stops all threads; only in non-stop mode
+//! -> vCont;C AA:THREAD;c one thread gets a signal, and all run on
+//! -> Z0,ADDR,KIND | z0,ADDR,KIND    <- OK | E NN | (empty)
+//! -> D | D;PID           <- OK
+//! ```
+
+use super::stop::ThreadId;
+
+/// The byte that asks a running target to stop; it is no packet.
+pub(crate) const INTERRUPT: u8 = 0x03;
+
+/// What a server can do with single threads.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Actions {
+    /// It has `vCont` with `c` and `s`.
+    pub(crate) v_cont: bool,
+}
+
+impl Actions {
+    /// Reads the answer to `vCont?`.
+    pub(crate) fn parse(payload: &[u8]) -> Self {
+        let actions: Vec<&[u8]> =
+            payload.strip_prefix(b"vCont").unwrap_or_default().split(|byte| *byte == b';').collect();
+        Self { v_cont: actions.contains(&&b"c"[..]) && actions.contains(&&b"s"[..]) }
+    }
+
+    /// Lets every thread run on.
+    pub(crate) fn resume(self) -> Vec<u8> {
+        if self.v_cont { b"vCont;c".to_vec() } else { b"c".to_vec() }
+    }
+
+    /// Lets one thread execute one instruction.
+    pub(crate) fn step(self, thread: Option<&ThreadId>) -> Vec<u8> {
+        match thread {
+            Some(thread) if self.v_cont => format!("vCont;s:{thread}").into_bytes(),
+            _ if self.v_cont => b"vCont;s".to_vec(),
+            _ => b"s".to_vec(),
+        }
+    }
+}
+
+/// Lets every thread run on, and gives a signal to the one that was stopped with it.
+pub(crate) fn pass_signal(signal: u8, thread: &ThreadId) -> Vec<u8> {
+    format!("vCont;C{signal:02x}:{thread};c").into_bytes()
+}
+
+/// Sets or clears a software breakpoint.
+pub(crate) fn breakpoint(is_set: bool, addr: u64, kind: u8) -> Vec<u8> {
+    format!("{}0,{addr:x},{kind:x}", if is_set { 'Z' } else { 'z' }).into_bytes()
+}
+
+/// Lets go of the target.
+pub(crate) fn detach(process: Option<u64>) -> Vec<u8> {
+    process.map_or_else(|| b"D".to_vec(), |process| format!("D;{process:x}").into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_spelled_as_the_manual_has_them() {
+        let thread = ThreadId::parse(b"p01.02").unwrap();
+        let with = Actions::parse(b"vCont;c;C;s;S");
+        let without = Actions::parse(b"");
+        assert_eq!((with.resume(), without.resume()), (b"vCont;c".to_vec(), b"c".to_vec()));
+        assert_eq!(with.step(Some(&thread)), b"vCont;s:p01.02");
+        assert_eq!(with.step(None), b"vCont;s");
+        assert_eq!(without.step(Some(&thread)), b"s");
+        assert_eq!(pass_signal(10, &thread), b"vCont;C0a:p01.02;c");
+        assert_eq!(breakpoint(true, 0x1000, 2), b"Z0,1000,2");
+        assert_eq!(breakpoint(false, 0x1000, 2), b"z0,1000,2");
+        assert_eq!(detach(Some(0x3273)), b"D;3273");
+        assert_eq!(detach(None), b"D");
+    }
+
+    #[test]
+    fn half_a_v_cont_is_none() {
+        assert!(!Actions::parse(b"vCont;t").v_cont);
+        assert!(!Actions::parse(b"c;s").v_cont);
+        assert!(Actions::parse(b"vCont;c;s").v_cont);
+    }
+}

@@ -1,0 +1,124 @@
+//! Stop replies: why the target stopped. (GDB manual, "Stop Reply Packets".)
+//!
+//! ```text
+//! S AA                       stopped by signal AA
+//! T AA n1:r1;n2:r2;...       the same, with pairs: `thread`, `swbreak`, `hwbreak`, registers
+//! W AA [;process:PID]        exited with status AA
+//! X AA [;process:PID]        ended by signal AA
+//! N                          no thread is left to resume
+//! ```
+
+use std::fmt;
+
+use super::hex;
+
+/// A thread of the target in the server's own spelling: `p01.02`, `3`.
+///
+/// What always holds: it consists of characters that a thread id may have, so that it can be sent back.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct ThreadId(String);
+
+impl ThreadId {
+    /// No server's thread id comes near.
+    const MAX_LEN: usize = 64;
+
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let fits = !text.is_empty()
+            && text.len() <= Self::MAX_LEN
+            && text.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'p' | b'.' | b'-'));
+        fits.then(|| Self(text.iter().copied().map(char::from).collect()))
+    }
+
+    /// The process of a thread, where the server speaks of processes.
+    pub(crate) fn process(&self) -> Option<u64> {
+        let (process, _) = self.0.strip_prefix('p')?.split_once('.')?;
+        hex::number(process.as_bytes())
+    }
+}
+
+impl fmt::Display for ThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why the target, or one of its threads, does not run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum StopReply {
+    /// A signal in GDB's numbering, in a thread if the server told which.
+    Signal {
+        /// 2 after an interrupt, 5 at a breakpoint; 0 for a thread that was stopped without one.
+        signal: u8,
+        /// The thread that was stopped.
+        thread: Option<ThreadId>,
+    },
+    /// The target exited.
+    Exited(u8),
+    /// The target was ended by a signal.
+    Killed(u8),
+    /// No thread is left.
+    NoThread,
+}
+
+impl StopReply {
+    /// Reads a stop reply; `None` for any other packet.
+    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
+        let (kind, rest) = payload.split_first()?;
+        if *kind == b'N' {
+            return rest.is_empty().then_some(Self::NoThread);
+        }
+        let code = u8::try_from(hex::number(rest.get(..2)?)?).ok()?;
+        let pairs = rest.get(2..)?;
+        match kind {
+            b'S' if pairs.is_empty() => Some(Self::Signal { signal: code, thread: None }),
+            b'T' => Some(Self::Signal { signal: code, thread: thread_of(pairs) }),
+            b'W' if pairs.is_empty() || pairs.starts_with(b";") => Some(Self::Exited(code)),
+            b'X' if pairs.is_empty() || pairs.starts_with(b";") => Some(Self::Killed(code)),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no target any more.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self, Self::Exited(_) | Self::Killed(_))
+    }
+}
+
+fn thread_of(pairs: &[u8]) -> Option<ThreadId> {
+    pairs.split(|byte| *byte == b';').find_map(|pair| ThreadId::parse(pair.strip_prefix(b"thread:")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_servers_send() {
+        let gdbserver = b"T0506:0000000000000000;07:50e6ff;10:704bfef7;thread:p3273.3273;core:1;";
+        let Some(StopReply::Signal { signal: 5, thread: Some(thread) }) = StopReply::parse(gdbserver) else {
+            panic!("not a stop reply");
+        };
+        assert_eq!(thread.to_string(), "p3273.3273");
+        assert_eq!(thread.process(), Some(0x3273));
+        assert_eq!(StopReply::parse(b"S05"), Some(StopReply::Signal { signal: 5, thread: None }));
+        assert_eq!(StopReply::parse(b"W2a"), Some(StopReply::Exited(42)));
+        assert_eq!(StopReply::parse(b"X09;process:1"), Some(StopReply::Killed(9)));
+        assert_eq!(StopReply::parse(b"N"), Some(StopReply::NoThread));
+    }
+
+    #[test]
+    fn other_packets_are_not_stop_replies() {
+        for payload in [&b""[..], b"OK", b"E01", b"T", b"T0", b"Txx", b"S05x", b"W0", b"NO", b"00112233"] {
+            assert_eq!(StopReply::parse(payload), None, "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_id_that_could_end_a_packet_is_not_taken() {
+        for id in [&b"1#00"[..], b"1;c", b"", &[b'1'; 65]] {
+            assert_eq!(ThreadId::parse(id), None);
+        }
+        assert_eq!(ThreadId::parse(b"p1.-1").unwrap().process(), Some(1));
+        assert_eq!(ThreadId::parse(b"7").unwrap().process(), None);
+    }
+}

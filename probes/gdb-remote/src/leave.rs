@@ -1,0 +1,96 @@
+//! Leaving the target as it was found.
+//!
+//! What always holds: this happens once, it ends within a few timeouts, and nothing is asked afterwards.
+
+use covtap_link::{LinkError, Operation};
+
+use crate::core::resume;
+use crate::core::session::Execution;
+use crate::link::{GdbRemote, Hold};
+use crate::profile::Leave;
+
+impl GdbRemote {
+    /// Removes our breakpoints, lets the target run on if it ran, and ends the connection.
+    pub(crate) fn leave(&mut self) -> Result<(), LinkError> {
+        if std::mem::replace(&mut self.is_left, true) {
+            return Ok(());
+        }
+        let operation = Operation::Detach;
+        let left = if self.has_ended {
+            Ok(())
+        } else if self.wire.has_failed() {
+            // It failed before: whoever was told then is not told again.
+            self.leave_blindly(&operation);
+            Ok(())
+        } else {
+            self.leave_in_order(&operation)
+        };
+        if left.is_err() {
+            self.leave_blindly(&operation);
+        }
+        self.wire.close();
+        left
+    }
+
+    fn leave_in_order(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        self.settle(operation)?;
+        self.answer_file_io(operation)?;
+        self.remove_breakpoints(operation)?;
+        let is_ended_by_close = self.profile.owns_programs && self.owns_server;
+        let is_running = self.hold == Hold::Nobody;
+        let needs_packet = match self.profile.leave {
+            Leave::Detach => true,
+            Leave::DetachIfHeld => !is_running,
+        };
+        if !self.leaves_running || is_ended_by_close || !needs_packet {
+            return self.wire.flush(operation);
+        }
+        if is_running && !self.reads_while_running() {
+            self.interrupt(operation)?;
+            self.answer_file_io(operation)?;
+        }
+        self.let_go(operation)
+    }
+
+    /// Removes what we set; the target is stopped for it where that is needed.
+    fn remove_breakpoints(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        if self.breakpoints.is_empty() {
+            return Ok(());
+        }
+        if self.hold == Hold::Nobody && !self.reads_while_running() {
+            self.interrupt(operation)?;
+        }
+        for (addr, kind) in std::mem::take(&mut self.breakpoints) {
+            let reply = self.exchange(operation, &resume::breakpoint(false, addr, kind))?;
+            if reply != b"OK" {
+                return Err(self.wire.refused(operation, format!("the breakpoint at {addr:#x} stays")));
+            }
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        let process = self.thread.as_ref().and_then(crate::core::stop::ThreadId::process);
+        let packet = resume::detach(process);
+        self.wire.say(operation, |session| session.detach(&packet))?;
+        match self.reply(operation)?.as_slice() {
+            b"OK" => Ok(()),
+            // A server without the packet may run the target on when the connection ends, or not.
+            b"" => Err(self.wire.unsupported(operation, "the server has no such packet")),
+            other => Err(self.wire.refused(operation, crate::core::memory::printable(other))),
+        }
+    }
+
+    /// Lets go of the target although the answers can no longer be told apart: what was sent half is sent
+    /// whole, and a target that we hold is let go of.
+    fn leave_blindly(&mut self, operation: &Operation) {
+        let is_ours = self.leaves_running && !matches!(self.hold, Hold::Nobody | Hold::Other);
+        if is_ours || self.wire.session.execution() == Execution::Stopped {
+            let process = self.thread.as_ref().and_then(crate::core::stop::ThreadId::process);
+            // Refused only where the target runs, and then there is nothing to let go of.
+            let _ = self.wire.say(operation, |session| session.detach(&resume::detach(process)));
+        }
+        // The other side may be gone; nobody is left to be told.
+        let _ = self.wire.flush(operation);
+    }
+}
