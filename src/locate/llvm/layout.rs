@@ -21,6 +21,16 @@ use std::fmt;
 
 use covtap_link::PointerWidth;
 
+/// The number that a raw profile begins with: `ff 6c 70 72 6f 66 72 81`, most significant byte first, with `52`
+/// for `72` where pointers have 32 bits.
+pub(crate) const fn magic(width: PointerWidth) -> u64 {
+    let letter = match width {
+        PointerWidth::Bits32 => b'R',
+        PointerWidth::Bits64 => b'r',
+    };
+    u64::from_be_bytes([0xff, b'l', b'p', b'r', b'o', b'f', letter, 0x81])
+}
+
 /// A version of LLVM's raw profile format. Writers and readers must agree on it exactly.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum RawVersion {

@@ -22,7 +22,7 @@ use super::{CounterRegion, MergeRule};
 use crate::image::{BuildId, Image, ImageAddr, Slide};
 
 pub use error::LocateError;
-pub(crate) use layout::{CounterPtr, HeaderField, RecordLayout};
+pub(crate) use layout::{CounterPtr, HeaderField, RecordLayout, magic};
 pub use layout::{RawVersion, Variant};
 pub use names::{NameRef, Names};
 pub use records::DataRecord;
@@ -89,6 +89,7 @@ pub(crate) struct LoadedSections {
     pub(crate) names_address: ImageAddr,
     pub(crate) is_correlated: bool,
     pub(crate) has_vtables: bool,
+    pub(crate) num_value_nodes: u64,
 }
 
 impl LlvmImage {
@@ -259,6 +260,7 @@ fn loaded_sections(image: &Image, sections: &Sections<'_>) -> Result<LoadedSecti
         names_address: sections.names.address,
         is_correlated: sections.is_correlated,
         has_vtables: sections.vtables.is_some(),
+        num_value_nodes: signature::num_value_nodes(image),
     })
 }
 

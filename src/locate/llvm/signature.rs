@@ -1,33 +1,34 @@
 //! The number by which LLVM's runtime tells the files of a merge pool apart (`%m`).
 //!
 //! Source: `lprofGetLoadModuleSignature` in `compiler-rt/lib/profile/InstrProfilingMerge.c`, llvmorg-19.1.7.
-//! Value-profiling nodes, which only a hosted runtime has, count as none.
 
-use covtap_link::PointerWidth;
+use object::elf;
 
 use super::LlvmImage;
+use super::layout::magic;
+use crate::image::Image;
 
-/// The magic that a profile begins with, as a number; the last letter tells the pointer width.
-const MAGIC_64: u64 = u64::from_be_bytes(*b"\xfflprofr\x81");
-const MAGIC_32: u64 = u64::from_be_bytes(*b"\xfflprofR\x81");
+/// How many value-profiling nodes the image has room for; a runtime brings some even where nothing uses them.
+pub(super) fn num_value_nodes(image: &Image) -> u64 {
+    // `struct ValueProfNode`: two u64 and a pointer, aligned as the processor's u64 is.
+    let node_bytes = if image.machine() == elf::EM_386.0 { 20 } else { 24 };
+    image.section("__llvm_prf_vnds").map_or(0, |nodes| nodes.len_bytes() / node_bytes)
+}
 
 impl LlvmImage {
     /// The image's signature, the same as the compiler's own runtime computes for it.
     #[must_use]
     pub fn module_signature(&self) -> u64 {
-        let magic = match self.pointer_width {
-            PointerWidth::Bits64 => MAGIC_64,
-            PointerWidth::Bits32 => MAGIC_32,
-        };
         let counters = self.counters_len / self.counter_bytes.max(1);
         let first_name = self.records.first().map_or(0, |record| record.name_ref.get());
         [
             (self.names_section.len() as u64) << 40,
             (counters as u64) << 30,
             (self.records.len() as u64) << 20,
+            self.loaded.num_value_nodes << 10,
             first_name,
             self.version.number() | self.variant.bits(),
-            magic,
+            magic(self.pointer_width),
         ]
         .into_iter()
         .fold(0, u64::wrapping_add)

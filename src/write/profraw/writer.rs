@@ -1,8 +1,6 @@
 //! The file as it grows: numbers in the target's byte order, parts padded to 8.
 
-use covtap_link::PointerWidth;
-
-use crate::locate::llvm::{HeaderField, LlvmImage, RawVersion, put_uint};
+use crate::locate::llvm::{HeaderField, LlvmImage, RawVersion, magic, put_uint};
 
 /// The numbers of a header that are not always 0.
 #[derive(Clone, Copy, Default, Debug)]
@@ -97,14 +95,6 @@ impl<'i> Writer<'i> {
     pub(super) fn finish(self) -> Vec<u8> {
         self.bytes
     }
-}
-
-const fn magic(width: PointerWidth) -> u64 {
-    let letter = match width {
-        PointerWidth::Bits32 => b'R',
-        PointerWidth::Bits64 => b'r',
-    };
-    u64::from_be_bytes([0xff, b'l', b'p', b'r', b'o', b'f', letter, 0x81])
 }
 
 /// How many bytes complete `len` to a multiple of 8.
