@@ -74,12 +74,12 @@ fn measure(link: &mut QemuLink, addr: TargetAddr, len: usize) -> Result<()> {
     })?;
     let (read, plain) = (median(&mut reads), median(&mut copies));
     println!(
-        "{:<30} {len:>9} {:>12.0} {:>10.2} {:>10.2} {:>8.2}",
+        "{:<30} {len:>9} {:>12.0} {:>10.2} {:>10.2} {:>8}",
         link.info().server,
         1.0 / read,
         len as f64 / read / 1e9,
         plain / read,
-        busy / idle
+        if idle > 0.0 { format!("{:.2}", busy / idle) } else { "-".to_owned() }
     );
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Copies bytes out of the QEMU process with `process_vm_readv`.
 //!
 //! Measured beside `pread` of `/proc/PID/mem` and a copy by two threads (QEMU 10.0.2, Linux 6.18): at 4 KiB the
-//! call and `pread` cost the same, at 16 MiB the call copies as fast as `memcpy` and `pread` half as fast, for
-//! it goes through a bounce page; a second thread gains nothing.
+//! call and `pread` cost the same, at 16 MiB the call copies about as fast as `memcpy` and `pread` half as fast,
+//! for it goes through a bounce page; a second thread gains nothing where the host has no idle processor.
 //!
 //! What always holds: bytes come from the process that was opened, never from a later one with the same id. A
 //! descriptor of the process (`pidfd`) is held and looked at after each copy: as long as the process has not
