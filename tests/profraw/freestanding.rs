@@ -239,8 +239,8 @@ fn damaged_instrumentation_says_what_is_missing() {
 fn stripping_takes_the_sections_that_are_not_loaded() {
     use llvm::LocateError as E;
     assert!(matches!(changed(INFO, &["--strip-all"]), Err(E::NoData { .. })));
-    assert!(matches!(changed(COUNTERS_FIRST, &["--strip-all"]), Ok(_)));
-    assert!(matches!(changed(INFO, &["--only-keep-debug"]), Ok(_)));
+    assert!(changed(COUNTERS_FIRST, &["--strip-all"]).is_ok());
+    assert!(changed(INFO, &["--only-keep-debug"]).is_ok());
     assert!(matches!(changed(COUNTERS_FIRST, &["--only-keep-debug"]), Err(E::NotInFile { .. })));
 }
 
