@@ -86,11 +86,23 @@ impl GdbRemote {
     fn leave_blindly(&mut self, operation: &Operation) {
         let is_ours = self.leaves_running && !matches!(self.hold, Hold::Nobody | Hold::Other);
         if is_ours || self.wire.session.execution() == Execution::Stopped {
-            let process = self.thread.as_ref().and_then(crate::core::stop::ThreadId::process);
+            let packet = self.parting();
             // Refused only where the target runs, and then there is nothing to let go of.
-            let _ = self.wire.say(operation, |session| session.detach(&resume::detach(process)));
+            let _ = self.wire.say(operation, |session| session.detach(&packet));
         }
         // The other side may be gone; nobody is left to be told.
         let _ = self.wire.flush(operation);
+    }
+
+    /// What lets go of a target whose server may read it when we are gone.
+    ///
+    /// A QEMU that serves another client leaves ours waiting, and takes it up when that one is done: it pauses
+    /// its guest for a client that is gone, and does what that client had sent (measured on 10.0: `c` lets the
+    /// guest run, `D` does not).
+    fn parting(&self) -> Vec<u8> {
+        if !self.wire.has_heard() {
+            return self.actions.resume();
+        }
+        resume::detach(self.thread.as_ref().and_then(crate::core::stop::ThreadId::process))
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Wire {
     endpoint: String,
     timeout: Duration,
     has_failed: bool,
+    has_heard: bool,
 }
 
 impl Wire {
@@ -31,6 +32,7 @@ impl Wire {
             endpoint,
             timeout,
             has_failed: false,
+            has_heard: false,
         }
     }
 
@@ -41,6 +43,11 @@ impl Wire {
     /// Whether the answers can no longer be told apart.
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed
+    }
+
+    /// Whether the server has sent anything at all.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.has_heard
     }
 
     /// The operation failed, but the conversation goes on.
@@ -168,6 +175,7 @@ impl Wire {
             LinkError::Io { operation: operation.clone(), endpoint: self.endpoint.clone(), source }
         })?;
         self.session.sent(transfer.sent_bytes);
+        self.has_heard |= transfer.received_bytes > 0;
         let received = self.input.get(..transfer.received_bytes).unwrap_or_default();
         let fed = self.session.feed(received);
         fed.map_err(|error| self.broken(operation, error))?;
