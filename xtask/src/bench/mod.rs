@@ -11,6 +11,8 @@ use crate::{Outcome, child};
 
 mod disturbance;
 mod figures;
+mod gdb;
+mod snapshot;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +23,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Time to read counters: covtap's links, `pmemsave`, GDB, memcpy
+    Snapshot(snapshot::Args),
     /// What 100 snapshots a second do to the guest's own speed
     Disturbance(disturbance::Args),
 }
@@ -32,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     }
     provision::ensure(Need::Bench)?;
     match &args.what {
+        What::Snapshot(args) => snapshot::run(args),
         What::Disturbance(args) => disturbance::run(args),
     }
 }

@@ -5,8 +5,9 @@
 //! | memcpy | a copy of as many bytes within this process: the reference |
 //! | `--qemu` | one read through covtap's QEMU link; the guest runs on |
 //! | pmemsave | one QMP command of that name, without reading its file back; the guest runs on |
-//! | `--gdb` | one read through covtap's GDB link, with stop and resume |
-//! | gdb dump | one `dump binary memory` of a guest that is stopped already, without GDB's start |
+//! | `--gdb` | one read through covtap's GDB link, with stop and resume: the guest runs before and after |
+//! | `--gdb` halted | one read through covtap's GDB link of a guest that stands still |
+//! | gdb dump | one `dump binary memory` of a guest that stands still, without GDB's start |
 //!
 //! What always holds: each way's bytes are compared with those that the guest was started with.
 
@@ -64,6 +65,7 @@ struct Times {
     qemu: Vec<Duration>,
     pmemsave: Vec<Duration>,
     gdb_remote: Vec<Duration>,
+    gdb_remote_halted: Vec<Duration>,
     gdb_dump: Vec<Duration>,
 }
 
@@ -113,12 +115,14 @@ impl<'a> Bench<'a> {
             times.qemu.push(self.qemu(size)?);
             times.pmemsave.push(self.pmemsave(size)?);
         }
-        let mut link = self.connect_gdb()?;
-        for (size, times) in SIZES.iter().zip(times.iter_mut()) {
-            times.gdb_remote.push(self.read_through(&mut link, size.len_bytes, size.gdb_reads)?);
+        let running = self.gdb_remote()?;
+        self.monitor.execute("stop", &json!({}))?;
+        let halted = self.gdb_remote()?;
+        self.monitor.execute("cont", &json!({}))?;
+        for ((times, running), halted) in times.iter_mut().zip(running).zip(halted) {
+            times.gdb_remote.push(running);
+            times.gdb_remote_halted.push(halted);
         }
-        link.detach()?;
-        drop(link);
         let dumps = gdb::dump_times(self.guest.gdb(), ADDR, &SIZES, self.dir)?;
         for ((size, times), dump) in SIZES.iter().zip(times.iter_mut()).zip(dumps) {
             self.compare(&fs::read(gdb::dump_file(self.dir, size.len_bytes))?, size.len_bytes)?;
@@ -150,12 +154,7 @@ impl<'a> Bench<'a> {
     }
 
     fn qemu(&mut self, size: &Size) -> Result<Duration> {
-        let buf = self.buf.get_mut(..size.len_bytes).context("buffer")?;
-        let start = Instant::now();
-        for _ in 0..size.fast_reads {
-            self.qemu.read(TargetAddr::new(ADDR), buf)?;
-        }
-        let elapsed = start.elapsed() / size.fast_reads;
+        let elapsed = read_times(&mut self.qemu, &mut self.buf, size.len_bytes, size.fast_reads)?;
         self.compare_buf(size.len_bytes)?;
         Ok(elapsed)
     }
@@ -172,15 +171,16 @@ impl<'a> Bench<'a> {
         Ok(elapsed)
     }
 
-    fn read_through(&mut self, link: &mut dyn Link, len_bytes: usize, reads: u32) -> Result<Duration> {
-        let buf = self.buf.get_mut(..len_bytes).context("buffer")?;
-        let start = Instant::now();
-        for _ in 0..reads {
-            link.read(TargetAddr::new(ADDR), buf)?;
+    /// Every size, through one connection.
+    fn gdb_remote(&mut self) -> Result<Vec<Duration>> {
+        let mut link = self.connect_gdb()?;
+        let mut times = Vec::new();
+        for size in &SIZES {
+            times.push(read_times(&mut link, &mut self.buf, size.len_bytes, size.gdb_reads)?);
+            self.compare_buf(size.len_bytes)?;
         }
-        let elapsed = start.elapsed() / reads;
-        self.compare_buf(len_bytes)?;
-        Ok(elapsed)
+        link.detach()?;
+        Ok(times)
     }
 
     fn compare_buf(&mut self, len_bytes: usize) -> Result<()> {
@@ -195,6 +195,16 @@ impl<'a> Bench<'a> {
         ensure!(got == expected, "{len_bytes} bytes at {ADDR:#x}: not what the guest was started with");
         Ok(())
     }
+}
+
+/// The mean time of one read.
+fn read_times(link: &mut dyn Link, buf: &mut [u8], len_bytes: usize, reads: u32) -> Result<Duration> {
+    let buf = buf.get_mut(..len_bytes).context("buffer")?;
+    let start = Instant::now();
+    for _ in 0..reads {
+        link.read(TargetAddr::new(ADDR), buf)?;
+    }
+    Ok(start.elapsed() / reads)
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {
@@ -215,37 +225,49 @@ fn pseudo_random(len_bytes: usize) -> Vec<u8> {
     bytes
 }
 
+/// A name, and the times that stand below it.
+type Column = (&'static str, fn(&Times) -> &[Duration]);
+
+const COLUMNS: [Column; 6] = [
+    ("memcpy", |t| &t.memcpy),
+    ("--qemu", |t| &t.qemu),
+    ("pmemsave", |t| &t.pmemsave),
+    ("--gdb", |t| &t.gdb_remote),
+    ("--gdb halted", |t| &t.gdb_remote_halted),
+    ("gdb dump", |t| &t.gdb_dump),
+];
+
+/// How many times as fast the first is as the second, and what is wanted of it.
+type Ratio = (&'static str, fn(&Times) -> [&[Duration]; 2], &'static str);
+
+const RATIOS: [Ratio; 3] = [
+    ("--qemu : pmemsave", |t| [&t.qemu, &t.pmemsave], "goal: 50 at 4 KiB"),
+    ("--qemu : memcpy", |t| [&t.qemu, &t.memcpy], "goal: 0.8 at 16 MiB"),
+    ("--gdb halted : gdb dump", |t| [&t.gdb_remote_halted, &t.gdb_dump], "goal: 5"),
+];
+
 /// Prints times and rates, then ratios with the goals. `None` if a way was not measured.
 fn print(times: &[Times]) -> Option<()> {
-    let ways: [(&str, fn(&Times) -> &[Duration]); 5] = [
-        ("memcpy", |t| &t.memcpy),
-        ("--qemu", |t| &t.qemu),
-        ("pmemsave", |t| &t.pmemsave),
-        ("--gdb", |t| &t.gdb_remote),
-        ("gdb dump", |t| &t.gdb_dump),
-    ];
     print!("\n{:8}", "size");
-    ways.iter().for_each(|(name, _)| print!("{name:>23}"));
+    COLUMNS.iter().for_each(|(name, _)| print!("{name:>22}"));
     println!();
     for (Size { len_bytes, .. }, times) in SIZES.iter().zip(times) {
         print!("{:8}", size(*len_bytes));
-        for (_, way) in &ways {
-            let median = median_time(way(times))?;
-            print!("{:>23}", format!("{} {:>10}", time(median), rate(*len_bytes, median)));
+        for (_, column) in &COLUMNS {
+            let median = median_time(column(times))?;
+            print!("{:>22}", format!("{} {:>10}", time(median), rate(*len_bytes, median)));
         }
         println!();
     }
-    println!("\n{:8}{:>22}{:>22}{:>22}", "size", "--qemu : pmemsave", "--qemu : memcpy", "--gdb : gdb dump");
-    for (Size { len_bytes, .. }, times) in SIZES.iter().zip(times) {
-        let by_pmemsave = median_ratio(&times.pmemsave, &times.qemu)?;
-        let by_memcpy = median_ratio(&times.memcpy, &times.qemu)?;
-        let by_gdb = median_ratio(&times.gdb_dump, &times.gdb_remote)?;
-        print!("{:8}", size(*len_bytes));
-        [by_pmemsave, by_memcpy, by_gdb].iter().for_each(|ratio| print!("{:>22}", three_digits(*ratio)));
-        println!();
+    println!("\nhow many times as fast:");
+    for (name, pair, goal) in &RATIOS {
+        print!("{name:24}");
+        for (Size { len_bytes, .. }, times) in SIZES.iter().zip(times) {
+            let [fast, slow] = pair(times);
+            let ratio = format!("{} ({})", three_digits(median_ratio(slow, fast)?), size(*len_bytes));
+            print!("{ratio:>16}");
+        }
+        println!("   {goal}");
     }
-    println!(
-        "ratios of speeds; goals: --qemu at least 50 pmemsave at 4 KiB and 0.8 memcpy at 16 MiB, --gdb at least 5 gdb"
-    );
     Some(())
 }
