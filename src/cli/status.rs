@@ -82,7 +82,7 @@ impl Status {
     }
 }
 
-/// `11 snapshots, the workload was paused for 0 in all; ended: as scheduled`
+/// `11 snapshots, the workload was paused for 0 in all; ended as scheduled`
 fn summary_line(summary: &Summary) -> String {
     let ended = match summary.ended {
         Ended::Scheduled => "as scheduled",
@@ -94,11 +94,12 @@ fn summary_line(summary: &Summary) -> String {
         0 => String::new(),
         n => format!(" ({n} overtaken by newer ones before they could be written)"),
     };
+    let taken = match summary.taken {
+        1 => "1 snapshot".to_owned(),
+        n => format!("{n} snapshots"),
+    };
     let pause = units::duration(summary.pause);
-    format!(
-        "{} snapshots{overtaken}, the workload was paused for {pause} in all; ended {ended}",
-        summary.taken
-    )
+    format!("{taken}{overtaken}, the workload was paused for {pause} in all; ended {ended}")
 }
 
 /// `snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0`
