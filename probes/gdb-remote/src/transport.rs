@@ -36,7 +36,8 @@ pub(crate) struct Transfer {
 
 /// A way for bytes.
 pub(crate) trait Transport: Send {
-    /// Sends what it can of `out` and receives what has arrived, waiting at most `patience` for either.
+    /// Sends `out` if it can all be sent at once; else, or if there is nothing to send, waits at most
+    /// `patience` until more can be sent or something has arrived, which is received.
     fn transfer(&mut self, out: &[u8], input: &mut [u8], patience: Duration) -> io::Result<Transfer>;
 
     /// Ends the connection, and sees to it that the other side had what was sent before.
@@ -240,6 +241,9 @@ impl Transport for Stream {
                 Err(error) if is_gone(&error) => {}
                 Err(error) => return Err(error),
             }
+            if transfer.sent_bytes == out.len() {
+                return Ok(transfer);
+            }
         }
         self.wait(transfer.sent_bytes < out.len(), patience)?;
         match later(self.socket.read(input)) {
@@ -282,7 +286,7 @@ impl Transport for Line {
         self.0.set_timeout(patience)?;
         if !out.is_empty() {
             transfer.sent_bytes = timed_out(self.0.write(out))?;
-            if self.0.bytes_to_read()? == 0 {
+            if transfer.sent_bytes == out.len() || self.0.bytes_to_read()? == 0 {
                 return Ok(transfer);
             }
         }
