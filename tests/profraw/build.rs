@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use covtap_testbed as testbed;
 
@@ -89,8 +90,10 @@ pub(crate) const COVERAGE: [&str; 2] = ["-fprofile-instr-generate", "-fcoverage-
 pub(crate) fn hosted_c(compiler: &str, dir: &Path, args: &[&str]) -> PathBuf {
     let (source, exe) = (dir.join("program.c"), dir.join("program"));
     fs::write(&source, HOSTED_C).unwrap();
-    let paths = [source.to_str().unwrap(), "-o", exe.to_str().unwrap()];
-    testbed::run(compiler, ["-O1"].iter().chain(args).chain(&paths)).unwrap();
+    let mut command = Command::new(testbed::tool(compiler).unwrap());
+    // Some compilers put the notes of `--coverage` where they are called.
+    command.current_dir(dir).arg("-O1").args(args).arg(&source).arg("-o").arg(&exe);
+    assert!(command.status().unwrap().success(), "{command:?}");
     exe
 }
 
