@@ -1,5 +1,7 @@
 //! The check that no committed file names a path that only one machine has: a home directory, or where the
 //! workspace happened to lie. Binary fixtures are checked as well: compilers like to write such paths into them.
+//!
+//! And the check that no fixture is ignored by git: it would be here, and in no clone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,9 +17,17 @@ const HOMES: [&str; 3] = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!(
 /// A workspace in a directory of so few components could have any path's name.
 const MIN_ROOT_COMPONENTS: usize = 3;
 
-/// Fails with each file, line and path that should not be there.
+/// Where everything has to be committed.
+const FIXTURES: &str = "tests/fixtures";
+
+/// Fails with each file, line and path that should not be there, and with each fixture that is ignored.
 pub(crate) fn check() -> Result<()> {
-    let files = committed()?;
+    let ignored = list(&["--others", "--ignored", "--exclude-standard", "--", FIXTURES])?;
+    if !ignored.is_empty() {
+        let names: Vec<_> = ignored.iter().map(|path| path.display().to_string()).collect();
+        bail!("git ignores fixtures, which no clone will have:\n{}", names.join("\n"));
+    }
+    let files = list(&[])?;
     if files.is_empty() {
         bail!("git names no committed file");
     }
@@ -37,9 +47,11 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-fn committed() -> Result<Vec<PathBuf>> {
+/// Files as `git ls-files` lists them: the committed ones, unless `options` say otherwise.
+fn list(options: &[&str]) -> Result<Vec<PathBuf>> {
     let mut command = Command::new("git");
-    let output = child::output(command.args(["ls-files", "-z"]).current_dir(workspace_root()))?;
+    command.args(["ls-files", "-z"]).args(options).current_dir(workspace_root());
+    let output = child::output(&mut command)?;
     if !output.status.success() {
         bail!("`git ls-files` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -99,6 +111,6 @@ mod tests {
 
     #[test]
     fn git_names_this_file() {
-        assert!(committed().unwrap().iter().any(|path| path.ends_with("Cargo.toml")));
+        assert!(list(&[]).unwrap().iter().any(|path| path.ends_with("Cargo.toml")));
     }
 }

@@ -31,7 +31,11 @@ struct Step {
 /// Quick ones first.
 const STEPS: &[Step] = &[
     Step { name: "format", about: "the code is formatted", run: format },
-    Step { name: "committed", about: "no committed file names paths of one machine", run: committed::check },
+    Step {
+        name: "committed",
+        about: "committed files name no path of one machine, and no fixture is ignored",
+        run: committed::check,
+    },
     Step { name: "clippy", about: "no lint fires", run: clippy },
     Step { name: "tests", about: "all tests pass, those with guests in QEMU too", run: tests },
     Step { name: "doc", about: "the documentation builds and its links lead somewhere", run: doc },
