@@ -17,10 +17,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::thread;
 
-use common::{PATIENCE, assert_refused, covtap, run};
+use common::{PATIENCE, Session, assert_refused, run};
 use covtap_testbed::{Guest, Machine, Monitor, fixture};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -83,32 +82,11 @@ fn qmp(guest: &Guest) -> String {
     guest.qmp().display().to_string()
 }
 
-/// Starts covtap and waits until it has written `n` snapshots; the rest of its status is read on.
-fn start_and_wait_for_snapshot(args: &[String], n: usize) -> (Child, thread::JoinHandle<String>) {
-    let mut child = covtap(args).stderr(Stdio::piped()).spawn().expect("covtap starts");
-    let mut stderr = child.stderr.take().expect("stderr");
-    let (seen, wait) = std::sync::mpsc::channel();
-    let reader = thread::spawn(move || {
-        let mut said = String::new();
-        let mut chunk = [0; 4096];
-        while let Ok(len @ 1..) = stderr.read(&mut chunk) {
-            said.push_str(&String::from_utf8_lossy(&chunk[..len]));
-            // Not by number: a slow disk lets newer snapshots overtake older ones.
-            if said.matches("snapshot ").count() >= n {
-                let _ = seen.send(());
-            }
-        }
-        said
-    });
-    wait.recv_timeout(PATIENCE).expect("snapshots are written");
-    (child, reader)
-}
-
-/// The end of a covtap that was started with [`start_and_wait_for_snapshot`].
-fn end_of((child, reader): (Child, thread::JoinHandle<String>)) -> std::process::Output {
-    let mut output = common::wait_for_end(child);
-    output.stderr = reader.join().expect("stderr").into_bytes();
-    output
+/// A covtap that has written `n` snapshots.
+fn session_after(n: usize, args: &[String]) -> Session {
+    let session = Session::start(args);
+    session.wait_for_snapshots(n);
+    session
 }
 
 #[test]
@@ -225,9 +203,9 @@ fn a_server_that_dies_in_mid_session() {
         let mut guest = guest();
         let address = if through_qemu { qmp(&guest) } else { guest.gdb().to_string() };
         let flag = if through_qemu { "--qemu" } else { "--gdb" };
-        let session = start_and_wait_for_snapshot(&scene.record(flag, &address, &elf()), 3);
+        let session = session_after(3, &scene.record(flag, &address, &elf()));
         guest.kill().expect("QEMU ends");
-        let output = end_of(session);
+        let output = session.end();
         assert_refused(&output, &address, "has the target ended?");
         let last = common::counts(&scene.output());
         assert!(common::nonzero(&last) > 0);
@@ -242,9 +220,9 @@ fn a_server_that_stops_answering_in_mid_session() {
     let address = guest.gdb().to_string();
     let mut args = scene.record("--gdb", &address, &elf());
     args.extend(["--reply-timeout", "200ms"].map(str::to_owned));
-    let session = start_and_wait_for_snapshot(&args, 3);
+    let session = session_after(3, &args);
     guest.signal(Signal::SIGSTOP).expect("QEMU is there");
-    let output = end_of(session);
+    let output = session.end();
     assert_refused(&output, "no answer after", "--reply-timeout");
     assert!(common::nonzero(&common::counts(&scene.output())) > 0);
 }
@@ -256,11 +234,11 @@ fn a_target_that_is_reset() {
         let guest = guest();
         let address = if through_qemu { qmp(&guest) } else { guest.gdb().to_string() };
         let flag = if through_qemu { "--qemu" } else { "--gdb" };
-        let session = start_and_wait_for_snapshot(&scene.record(flag, &address, &elf()), 3);
+        let session = session_after(3, &scene.record(flag, &address, &elf()));
         let before = fs::read(scene.output()).expect("a profile");
         let mut monitor = Monitor::connect(guest.control()).expect("a monitor");
         monitor.execute("system_reset", &json!({})).expect("QEMU resets the guest");
-        let output = end_of(session);
+        let output = session.end();
         assert_refused(&output, "the target was reset", "start covtap again");
         let counts = common::counts(&scene.output());
         let started = scene.path("started.profraw");
@@ -275,16 +253,15 @@ fn two_covtaps_on_one_gdb_server() {
     let scene = Scene::new();
     let guest = guest();
     let address = guest.gdb().to_string();
-    let first = start_and_wait_for_snapshot(&scene.record("--gdb", &address, &elf()), 1);
+    let first = session_after(1, &scene.record("--gdb", &address, &elf()));
     let other = Scene::new();
     let mut args = other.record("--gdb", &address, &elf());
     args.extend(["--connect-timeout", "300ms", "--reply-timeout", "300ms"].map(str::to_owned));
     let output = run(args);
     assert_refused(&output, &address, "one client at a time");
     other.assert_untouched();
-    let pid = i32::try_from(first.0.id()).expect("a process id");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGINT).expect("covtap is there");
-    common::assert_done(&end_of(first));
+    first.signal(Signal::SIGINT);
+    common::assert_done(&first.end());
     let mut monitor = Monitor::connect(guest.control()).expect("a monitor");
     assert_eq!(monitor.status().expect("an answer"), "running");
 }

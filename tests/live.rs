@@ -15,27 +15,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{Counts, PATIENCE};
+use common::{Counts, PATIENCE, Way};
 use covtap_testbed::{Guest, Machine, Monitor, fixture};
 use md5::{Digest, Md5};
 use object::{Endianness, Object, ObjectSection};
 use serde_json::json;
-
-/// A way to the same guest.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Qemu,
-    Gdb,
-}
-
-impl Way {
-    fn flags(self, guest: &Guest) -> [String; 2] {
-        match self {
-            Self::Qemu => ["--qemu".to_owned(), guest.qmp().display().to_string()],
-            Self::Gdb => ["--gdb".to_owned(), guest.gdb().to_string()],
-        }
-    }
-}
 
 #[test]
 fn x86_pvh_through_qemu() {

@@ -97,7 +97,10 @@ impl Reader {
         let mut report = ReadReport::default();
         let mut rereads = 0;
         let delta = loop {
-            let once = read_regions(self.link.as_mut(), &self.regions, room)?;
+            let once = match read_regions(self.link.as_mut(), &self.regions, room) {
+                Ok(once) => once,
+                Err(error) => return self.unless_ended(error),
+            };
             report.elapsed += once.elapsed;
             report.pause += once.pause;
             let delta = Delta::between(&self.regions, &self.previous, room);
@@ -122,6 +125,15 @@ impl Reader {
     /// The server refused or did not answer.
     pub fn detach(&mut self) -> Result<(), CollectError> {
         Ok(self.link.detach()?)
+    }
+
+    /// What a failed reading comes to: nothing, if the target has just said that it ended.
+    fn unless_ended(&mut self, error: CollectError) -> Result<Option<Snapshot>, CollectError> {
+        match self.look_for_events() {
+            Ok(true) => Ok(None),
+            Err(reset @ CollectError::Reset { .. }) => Err(reset),
+            Ok(false) | Err(_) => Err(error),
+        }
     }
 
     /// Whether the target has ended; an error if it was reset.
@@ -228,6 +240,14 @@ mod tests {
             error.to_string(),
             "snapshot 2 of scripted: the target was reset (the server reported a reset)"
         );
+    }
+
+    #[test]
+    fn a_target_that_ends_in_mid_snapshot_gives_none_and_no_error() {
+        let mut reader = reader(link().with_fault(2, Fault::End));
+        take(&mut reader);
+        assert!(reader.take(Duration::ZERO).expect("no error").is_none());
+        assert_eq!(reader.taken(), 1);
     }
 
     #[test]

@@ -4,11 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use covtap_testbed as testbed;
+use covtap_testbed::{self as testbed, Guest};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// A guest that has not come to the awaited point by then never will.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -100,15 +105,84 @@ pub(crate) fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
     functions.iter().filter_map(pair).collect()
 }
 
-/// Waits for a process to end; kills it and fails if it does not.
-pub(crate) fn wait_for_end(mut child: Child) -> Output {
-    let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().expect("a child").is_none() {
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            panic!("covtap did not end: {}", stderr(&child.wait_with_output().expect("output")));
+/// A way to a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    Qemu,
+    Gdb,
+}
+
+impl Way {
+    /// The flag and the address that covtap takes.
+    pub(crate) fn flags(self, guest: &Guest) -> [String; 2] {
+        match self {
+            Self::Qemu => ["--qemu".to_owned(), guest.qmp().display().to_string()],
+            Self::Gdb => ["--gdb".to_owned(), guest.gdb().to_string()],
         }
-        std::thread::sleep(Duration::from_millis(5));
     }
-    child.wait_with_output().expect("output")
+}
+
+/// A covtap that goes on, and what it says on stderr.
+pub(crate) struct Session {
+    child: Child,
+    said: Arc<(Mutex<String>, Condvar)>,
+    reader: JoinHandle<()>,
+}
+
+impl Session {
+    /// Starts covtap.
+    pub(crate) fn start(args: &[String]) -> Self {
+        let mut child = covtap(args).stderr(Stdio::piped()).spawn().expect("covtap starts");
+        let mut stderr = child.stderr.take().expect("stderr");
+        let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let sink = Arc::clone(&said);
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(len @ 1..) = stderr.read(&mut chunk) {
+                sink.0.lock().expect("no panic").push_str(&String::from_utf8_lossy(&chunk[..len]));
+                sink.1.notify_all();
+            }
+        });
+        Self { child, said, reader }
+    }
+
+    /// Waits until `n` snapshots were written. Their numbers do not matter: on a slow disk newer ones overtake
+    /// older ones.
+    pub(crate) fn wait_for_snapshots(&self, n: usize) {
+        self.wait_until(|said| said.lines().filter(|line| line.starts_with("snapshot ")).count() >= n);
+    }
+
+    /// Waits until covtap has said `text`.
+    pub(crate) fn wait_for(&self, text: &str) {
+        self.wait_until(|said| said.contains(text));
+    }
+
+    fn wait_until(&self, is_enough: impl Fn(&str) -> bool) {
+        let said = self.said.0.lock().expect("no panic");
+        let waited =
+            self.said.1.wait_timeout_while(said, PATIENCE, |said| !is_enough(said)).expect("no panic");
+        assert!(!waited.1.timed_out(), "covtap only said: {}", waited.0);
+    }
+
+    /// Sends a signal to covtap.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("covtap is there");
+    }
+
+    /// Waits for covtap's end and gives everything that it said.
+    pub(crate) fn end(mut self) -> Output {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("a child").is_none() {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                panic!("covtap did not end: {}", self.said.0.lock().expect("no panic"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.reader.join().expect("no panic");
+        let mut output = self.child.wait_with_output().expect("output");
+        output.stderr = self.said.0.lock().expect("no panic").clone().into_bytes();
+        output
+    }
 }

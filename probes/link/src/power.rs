@@ -85,7 +85,8 @@ pub trait SamplePc {
 pub enum TargetEvent {
     /// The target was reset: counters start again.
     Reset,
-    /// The target ended; no memory can be read any more.
+    /// The target ended, and its server said so; no memory can be read any more. A server that just goes away
+    /// is an error.
     Exited,
     /// The target was stopped by somebody else.
     Stopped,

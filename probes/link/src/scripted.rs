@@ -24,6 +24,8 @@ pub enum Fault {
     Timeout,
     /// The other side goes away, for this read and every later one.
     Disconnect,
+    /// The target ends in order, and the other side goes away with it.
+    End,
     /// Before the read, the target has written these bytes at this address.
     Change(TargetAddr, Vec<u8>),
     /// During the read, after its first `after_bytes` bytes, the target writes these bytes at this address.
@@ -153,6 +155,11 @@ impl ScriptedLink {
             Fault::Timeout => Err(LinkError::Timeout { operation, endpoint, waited_ms: 2000 }),
             Fault::Disconnect => {
                 self.disconnected = true;
+                Err(LinkError::Closed { operation, endpoint })
+            }
+            Fault::End => {
+                self.disconnected = true;
+                self.events.push_back(TargetEvent::Exited);
                 Err(LinkError::Closed { operation, endpoint })
             }
             Fault::Change(addr, bytes) => {

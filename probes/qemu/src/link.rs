@@ -80,18 +80,13 @@ impl QemuLink {
 
     /// Reads once; translations that turn out to be of the past are made anew and the read is repeated.
     fn read_all(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<(), (TargetAddr, u64, Failure)> {
-        let outcome = match self.read_once(reads) {
+        match self.read_once(reads) {
             Err((_, _, Failure::Stale { .. })) => {
                 self.translator.forget();
                 self.read_once(reads)
             }
             other => other,
-        };
-        // A process that dies loses its memory before its sockets.
-        if let (Err((_, _, Failure::Closed)), Some(client)) = (&outcome, &mut self.client) {
-            client.events.push_exited();
         }
-        outcome
     }
 
     fn read_once(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<(), (TargetAddr, u64, Failure)> {
@@ -149,16 +144,19 @@ impl TargetEvents for QemuLink {
     fn poll(&mut self) -> Result<Option<TargetEvent>, LinkError> {
         let operation = || Operation::Command("poll for events".to_owned());
         let Some(client) = &mut self.client else { return Err(self.closed(operation())) };
-        match client.pump() {
-            // The end of the connection is an event.
-            Ok(()) | Err(Failure::Closed) => {}
-            Err(failure) => return Err(failure.during(operation(), &self.endpoint)),
-        }
+        let pumped = client.pump();
+        // What was said before the connection ended is told first.
         let event = client.events.pop();
-        match event {
+        match &event {
             Some(TargetEvent::Stopped | TargetEvent::Exited) => self.state = RunState::Stopped,
             Some(TargetEvent::Resumed) => self.state = RunState::Running,
-            _ => {}
+            Some(_) => {}
+            None => match pumped {
+                // A connection that ends after the guest did is no surprise; any other end is one.
+                Err(Failure::Closed) if client.events.has_exited() => {}
+                Err(failure) => return Err(failure.during(operation(), &self.endpoint)),
+                Ok(()) => {}
+            },
         }
         Ok(event)
     }

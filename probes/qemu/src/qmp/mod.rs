@@ -86,11 +86,9 @@ impl Events {
         std::mem::take(&mut self.memory_changed)
     }
 
-    /// Notes that the guest ended, once.
-    pub(crate) fn push_exited(&mut self) {
-        if !std::mem::replace(&mut self.exited, true) {
-            self.push(TargetEvent::Exited);
-        }
+    /// Whether QEMU said that the guest ended.
+    pub(crate) fn has_exited(&self) -> bool {
+        self.exited
     }
 
     fn push(&mut self, event: TargetEvent) {
@@ -107,7 +105,10 @@ impl Events {
                 self.memory_changed = true;
                 self.push(TargetEvent::Reset);
             }
-            "SHUTDOWN" => self.push_exited(),
+            "SHUTDOWN" if !self.exited => {
+                self.exited = true;
+                self.push(TargetEvent::Exited);
+            }
             "STOP" => self.push(TargetEvent::Stopped),
             "RESUME" => self.push(TargetEvent::Resumed),
             "MEMORY_DEVICE_SIZE_CHANGE" | "DEVICE_DELETED" | "ACPI_DEVICE_OST" => self.memory_changed = true,
@@ -273,7 +274,7 @@ impl Client {
     fn receive(&mut self, deadline: Instant) -> Result<(), Failure> {
         let mut chunk = [0; 16 << 10];
         match self.socket.read(&mut chunk, deadline) {
-            Ok(0) => Err(self.closed()),
+            Ok(0) => Err(Failure::Closed),
             Ok(n) => {
                 self.framer.push(chunk.get(..n).unwrap_or_default());
                 Ok(())
@@ -282,17 +283,12 @@ impl Client {
         }
     }
 
-    fn closed(&mut self) -> Failure {
-        self.events.push_exited();
-        Failure::Closed
-    }
-
-    fn transfer_failure(&mut self, error: io::Error) -> Failure {
+    fn transfer_failure(&self, error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::TimedOut => Failure::Timeout {
                 waited_ms: u64::try_from(self.reply_timeout.as_millis()).unwrap_or(u64::MAX),
             },
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.closed(),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failure::Closed,
             _ => Failure::Io(error),
         }
     }
@@ -326,7 +322,7 @@ mod tests {
             events.note("STOP");
         }
         events.note("SHUTDOWN");
-        events.push_exited();
+        events.note("SHUTDOWN");
         let told: Vec<_> = std::iter::from_fn(|| events.pop()).collect();
         assert_eq!(told.len(), MAX_EVENTS);
         assert_eq!(told.iter().filter(|event| **event == TargetEvent::Exited).count(), 1);
