@@ -10,12 +10,14 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use covtap_testbed::workspace_root;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -187,20 +189,25 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
 /// Cargo, the one that runs this program where one does.
 pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(covtap_testbed::workspace_root());
+    command.args(args).current_dir(workspace_root());
     command
 }
 
-/// A command as a user would type it: the program by its name, paths below the workspace from there.
+/// A command as a user would type it at the workspace's root: where it runs if not there, the variables that are
+/// set for it, the program by its name, and paths below the workspace from there.
 pub(crate) fn show(command: &Command) -> String {
-    let root = format!("{}/", covtap_testbed::workspace_root().display());
-    let program = std::path::Path::new(command.get_program());
+    let root = workspace_root();
+    let inside = format!("{}/", root.display());
+    let word = |word: &OsStr| quote(word.to_string_lossy().trim_start_matches(&inside));
+    let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
-    std::iter::once(name)
-        .chain(command.get_args())
-        .map(|word| quote(word.to_string_lossy().trim_start_matches(&root)))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let elsewhere = command.get_current_dir().filter(|dir| *dir != root);
+    let mut words: Vec<String> =
+        elsewhere.iter().flat_map(|dir| ["cd".into(), word(dir.as_os_str()), "&&".into()]).collect();
+    let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    words.extend(variables.map(|(name, value)| format!("{}={}", name.to_string_lossy(), word(value))));
+    words.extend(std::iter::once(name).chain(command.get_args()).map(word));
+    words.join(" ")
 }
 
 fn quote(word: &str) -> String {
@@ -220,8 +227,13 @@ mod tests {
     fn a_command_is_shown_as_it_would_be_typed() {
         let mut command = Command::new("/usr/bin/gdb-multiarch");
         command.arg("-batch").arg("-ex").arg("print 1").arg("it's");
-        command.arg(covtap_testbed::workspace_root().join("tests/fixtures"));
+        command.arg(workspace_root().join("tests/fixtures"));
         assert_eq!(show(&command), r"gdb-multiarch -batch -ex 'print 1' 'it'\''s' tests/fixtures");
+        let mut command = cargo(["doc"]);
+        command.env("RUSTDOCFLAGS", "-D warnings").env_remove("RUSTFLAGS");
+        assert!(show(&command).starts_with("RUSTDOCFLAGS='-D warnings' cargo"), "{}", show(&command));
+        command.current_dir(workspace_root().join("examples"));
+        assert!(show(&command).starts_with("cd examples && RUSTDOCFLAGS="), "{}", show(&command));
     }
 
     #[test]
