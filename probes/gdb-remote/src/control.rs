@@ -18,7 +18,7 @@ impl GdbRemote {
     /// Stops a running target and waits until it has; whether it was us who stopped it. If not, it is held
     /// by somebody else, or waits for a file operation.
     pub(crate) fn interrupt(&mut self, operation: &Operation) -> Result<bool, LinkError> {
-        if self.waits_for_file_io() {
+        if self.waits_for_file_io() || self.wire.session.execution() == Execution::Stopped {
             return Ok(false);
         }
         self.wire.session.interrupt();

@@ -113,7 +113,7 @@ impl GdbRemote {
                 }
             }
         } else if self.profile.stop_query_is_safe {
-            let reply = self.exchange(operation, b"?")?;
+            let reply = self.exchange_as(operation, b"?", Expected::StopQuery)?;
             if let Some(stop) = StopReply::parse(&reply) {
                 self.first_stop(&stop, operation)?;
             }
@@ -189,6 +189,7 @@ impl GdbRemote {
             Some(state) => state == RunState::Stopped,
             None => self.was_halted(operation)?,
         };
+        self.is_attached = true;
         if was_halted {
             self.hold = Hold::Found;
             self.leaves_running = false;
@@ -221,6 +222,7 @@ impl GdbRemote {
         }
         match self.wire.next_within(operation, REFUSAL_PATIENCE)? {
             Some(Incoming::ResumeRefused(reason)) => {
+                self.hold = Hold::Us;
                 Err(self.wire.unsupported(operation, format!("let the target run on: {reason}")))
             }
             Some(other) => self.absorb(other, operation),

@@ -40,7 +40,7 @@ impl GdbRemote {
         let is_running = self.hold == Hold::Nobody;
         let needs_packet = match self.profile.leave {
             Leave::Detach => true,
-            Leave::DetachIfHeld => !is_running,
+            Leave::DetachIfHeld => self.hold == Hold::Us,
         };
         if !self.leaves_running || is_ended_by_close || !needs_packet {
             return self.wire.flush(operation);

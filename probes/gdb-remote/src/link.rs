@@ -71,6 +71,8 @@ pub struct GdbRemote {
     pub(crate) leaves_running: bool,
     /// Ours, with their kinds.
     pub(crate) breakpoints: BTreeMap<u64, u8>,
+    /// The handshake is done.
+    pub(crate) is_attached: bool,
     pub(crate) attach_pause: Duration,
     events: VecDeque<TargetEvent>,
     file_io: Option<FileIo>,
@@ -116,6 +118,7 @@ impl GdbRemote {
             hold: Hold::Us,
             leaves_running: true,
             breakpoints: BTreeMap::new(),
+            is_attached: false,
             attach_pause: Duration::ZERO,
             events: VecDeque::new(),
             file_io: None,
@@ -135,7 +138,16 @@ impl GdbRemote {
 
     /// Sends a request to a target that is stopped, or whose server answers anyway, and waits for the answer.
     pub(crate) fn exchange(&mut self, operation: &Operation, payload: &[u8]) -> Result<Vec<u8>, LinkError> {
-        self.wire.request(operation, payload, Expected::Reply)?;
+        self.exchange_as(operation, payload, Expected::Reply)
+    }
+
+    pub(crate) fn exchange_as(
+        &mut self,
+        operation: &Operation,
+        payload: &[u8],
+        expected: Expected,
+    ) -> Result<Vec<u8>, LinkError> {
+        self.wire.request(operation, payload, expected)?;
         let reply = self.reply(operation)?;
         self.wire.session.acknowledge();
         self.wire.flush(operation)?;
@@ -179,6 +191,8 @@ impl GdbRemote {
                 return Ok(());
             }
             StopReply::NoThread => return Ok(()),
+            // The connection itself stopped it.
+            StopReply::Signal { .. } if !self.is_attached => return Ok(()),
             StopReply::Signal { signal, thread } => match thread {
                 // A signal that belongs to the program: it would have had it without us.
                 Some(thread) if self.is_non_stop && *signal != 0 && *signal != TRAP => {

@@ -40,6 +40,7 @@ pub(crate) fn encode_into(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Two digits for every byte, as text.
+#[cfg(test)]
 pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut out = Vec::new();
     encode_into(&mut out, bytes);

@@ -16,6 +16,9 @@ use std::collections::VecDeque;
 
 use super::hex;
 
+/// The widest counter.
+const WORD_BYTES: u64 = 8;
+
 /// How memory is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReadPacket {
@@ -144,10 +147,22 @@ impl Plan {
     /// The next piece to ask for.
     pub(crate) fn next(&mut self) -> Option<Piece> {
         let whole = self.pieces.pop_front()?;
-        if let Some(rest) = whole.rest(self.max_bytes) {
+        let len_bytes = self.len_bytes(&whole);
+        if let Some(rest) = whole.rest(len_bytes) {
             self.pieces.push_front(rest);
         }
-        Some(Piece { len_bytes: whole.len_bytes.min(self.max_bytes), ..whole })
+        Some(Piece { len_bytes, ..whole })
+    }
+
+    /// How much of a piece is asked for at once: a cut is where a word ends, if one can be, so that the two
+    /// halves of a counter are not read at different times.
+    fn len_bytes(&self, piece: &Piece) -> usize {
+        if piece.len_bytes <= self.max_bytes {
+            return piece.len_bytes;
+        }
+        let end = u64::try_from(self.max_bytes).ok().and_then(|len| piece.addr.checked_add(len));
+        let over = end.and_then(|end| usize::try_from(end % WORD_BYTES).ok()).unwrap_or(0);
+        self.max_bytes.checked_sub(over).filter(|len| *len > 0).unwrap_or(self.max_bytes)
     }
 
     /// Has a piece be asked for again.
@@ -214,7 +229,10 @@ mod tests {
             let mut turn = 0;
             while let Some(piece) = plan.next() {
                 prop_assert!(piece.len_bytes <= max_bytes.max(1) && piece.len_bytes > 0);
-                prop_assert_eq!(piece.addr, requests[piece.request].0 + piece.offset as u64);
+                let (addr, len) = requests[piece.request];
+                prop_assert_eq!(piece.addr, addr + piece.offset as u64);
+                let end = piece.addr + piece.len_bytes as u64;
+                prop_assert!(end % 8 == 0 || end == addr + len as u64 || max_bytes < 8, "cut at {:#x}", end);
                 turn += 1;
                 let got = if turn % 3 == 0 { short.min(piece.len_bytes) } else { piece.len_bytes };
                 seen[piece.request][piece.offset..][..got].iter_mut().for_each(|count| *count += 1);

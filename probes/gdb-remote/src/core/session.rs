@@ -71,8 +71,10 @@ pub(crate) enum Execution {
 /// What kind of answer a request has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Expected {
-    /// Any packet.
+    /// Any packet but a stop reply.
     Reply,
+    /// Any packet.
+    StopQuery,
     /// Memory; never mistaken for a stop reply.
     Memory,
     /// Any packet, which nobody wants.
@@ -356,10 +358,10 @@ impl Session {
             self.file_io_pending = true;
             return self.news(Incoming::FileIo(call));
         }
-        let wants_reply =
-            matches!(self.expected.front(), Some(Expected::Reply | Expected::Stops | Expected::Ignored));
+        let wants_stop = matches!(self.expected.front(), Some(Expected::StopQuery | Expected::Stops));
         match StopReply::parse(&payload) {
-            Some(stop) if self.runs() > 0 || !wants_reply => self.stop(stop),
+            // One that nobody asked for: it answers the run of another client, or somebody else stopped it.
+            Some(stop) if !wants_stop => self.stop(stop),
             _ => self.reply(payload),
         }
     }
@@ -426,3 +428,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

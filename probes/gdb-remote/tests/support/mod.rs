@@ -1,5 +1,6 @@
 //! What several test binaries need: guests of a few instructions, and the monitor's view of them.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod fake;
 pub(crate) mod guests;
 pub(crate) mod qmp;
