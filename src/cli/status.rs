@@ -105,9 +105,9 @@ fn summary_line(summary: &Summary) -> String {
 /// `snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0`
 fn line(snapshot: &Snapshot, stats: &Stats) -> String {
     let mut line = format!(
-        "snapshot {} at {}: counters {}/{}, functions {}/{}, {} changed, read in {}, pause {}",
+        "snapshot {} at {:.1} s: counters {}/{}, functions {}/{}, {} changed, read in {}, pause {}",
         snapshot.number,
-        units::duration(snapshot.at),
+        snapshot.at.as_secs_f64(),
         stats.counters_hit,
         stats.counters,
         stats.functions_entered,

@@ -71,12 +71,6 @@ impl Reader {
         })
     }
 
-    /// Whether the target has said that it ended.
-    #[must_use]
-    pub fn target_ended(&self) -> bool {
-        self.ended
-    }
-
     /// How many snapshots were taken.
     #[must_use]
     pub fn taken(&self) -> u64 {
