@@ -1,7 +1,9 @@
 //! `cargo xtask bench disturbance`: how much slower a guest is while covtap takes 100 snapshots a second of it.
 //!
 //! The guest counts its own loops in a word of memory. Windows with and without covtap follow one another, in
-//! alternating order, and each pair gives one ratio. The machine's processors serve both QEMU and covtap.
+//! alternating order, and each pair gives two ratios: of loops in a second, which is what a user sees and what
+//! everything else on the machine sees to as well, and of loops in a second of QEMU's processor time, which
+//! leaves out who else had the processors.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use nix::sys::signal::Signal;
 use object::{Object, ObjectSymbol};
 use tempfile::TempDir;
 
-use super::figures::{median, three_digits};
+use super::figures::{median, quartiles, three_digits};
 use crate::{Outcome, child, covtap};
 
 /// Arguments of `cargo xtask bench disturbance`.
@@ -33,43 +35,76 @@ pub(crate) struct Args {
 /// A guest or a covtap that does not come up within this time never will.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The guest's speed in one window.
+#[derive(Clone, Copy, Debug)]
+struct Speed {
+    loops_per_s: f64,
+    /// Loops in a second of the time that QEMU's threads had a processor.
+    loops_per_processor_s: f64,
+}
+
 /// One window with covtap at work.
 #[derive(Debug)]
 struct Recorded {
-    loops_per_s: f64,
+    speed: Speed,
     snapshots_per_s: f64,
     /// Snapshots whose status line tells another pause than 0.
+    paused: usize,
+}
+
+/// What all pairs gave.
+#[derive(Default, Debug)]
+struct Figures {
+    ratios: Vec<f64>,
+    processor_ratios: Vec<f64>,
+    snapshots_per_s: Vec<f64>,
     paused: usize,
 }
 
 /// Measures and prints.
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut bench = Bench::start(Duration::from_secs(args.window_s))?;
+    let mut figures = Figures::default();
     println!(
-        "{:>5}{:>16}{:>16}{:>9}{:>14}{:>9}",
-        "pair", "alone loops/s", "tapped loops/s", "ratio", "snapshots/s", "paused"
+        "{:>5}{:>16}{:>16}{:>9}{:>20}{:>14}{:>9}",
+        "pair", "alone loops/s", "tapped loops/s", "ratio", "per processor time", "snapshots/s", "paused"
     );
-    let (mut ratios, mut rates, mut paused) = (Vec::new(), Vec::new(), 0);
     for pair in 0..args.pairs {
         let (alone, tapped) = bench.pair(pair % 2 == 1)?;
-        let ratio = tapped.loops_per_s / alone;
-        let (rate, pauses) = (tapped.snapshots_per_s, tapped.paused);
-        println!(
-            "{:>5}{alone:>16.0}{:>16.0}{ratio:>9.4}{rate:>14.1}{pauses:>9}",
-            pair + 1,
-            tapped.loops_per_s
-        );
-        ratios.push(ratio);
-        rates.push(rate);
-        paused += pauses;
+        figures.add(pair + 1, alone, &tapped);
     }
-    let ratio = median(ratios).context("nothing was measured")?;
-    let rate = median(rates).context("nothing was measured")?;
-    println!("\nguest's speed while tapped: {ratio:.4} of its speed alone (median of {} pairs)", args.pairs);
-    println!("snapshots per second: {} (median)", three_digits(rate));
-    println!("snapshots with a pause, as covtap reports: {paused}");
+    figures.print().context("nothing was measured")?;
     println!("QEMU's query-status: {}, STOP events: {}", bench.monitor.status()?, bench.stops());
     Ok(Outcome::Passed)
+}
+
+impl Figures {
+    fn add(&mut self, pair: u32, alone: Speed, tapped: &Recorded) {
+        let ratio = tapped.speed.loops_per_s / alone.loops_per_s;
+        let processor_ratio = tapped.speed.loops_per_processor_s / alone.loops_per_processor_s;
+        println!(
+            "{pair:>5}{:>16.0}{:>16.0}{ratio:>9.3}{processor_ratio:>20.3}{:>14.1}{:>9}",
+            alone.loops_per_s, tapped.speed.loops_per_s, tapped.snapshots_per_s, tapped.paused
+        );
+        self.ratios.push(ratio);
+        self.processor_ratios.push(processor_ratio);
+        self.snapshots_per_s.push(tapped.snapshots_per_s);
+        self.paused += tapped.paused;
+    }
+
+    fn print(&self) -> Option<()> {
+        let [low, middle, high] = quartiles(&self.ratios)?;
+        println!(
+            "\nguest's speed while tapped, of its speed alone: {middle:.3} (half of the pairs: {low:.3} to {high:.3})"
+        );
+        let [low, middle, high] = quartiles(&self.processor_ratios)?;
+        println!(
+            "the same for QEMU's processor time: {middle:.3} (half of the pairs: {low:.3} to {high:.3})"
+        );
+        println!("snapshots per second: {}", three_digits(median(self.snapshots_per_s.iter().copied())?));
+        println!("snapshots with a pause, as covtap reports: {}", self.paused);
+        Some(())
+    }
 }
 
 struct Bench {
@@ -95,24 +130,29 @@ impl Bench {
     }
 
     /// One window alone and one tapped, in this order or in the other.
-    fn pair(&mut self, tapped_first: bool) -> Result<(f64, Recorded)> {
+    fn pair(&mut self, tapped_first: bool) -> Result<(Speed, Recorded)> {
         if tapped_first {
             let tapped = self.tapped()?;
-            return Ok((self.loops_per_s()?, tapped));
+            return Ok((self.speed()?, tapped));
         }
-        let alone = self.loops_per_s()?;
+        let alone = self.speed()?;
         Ok((alone, self.tapped()?))
     }
 
     /// The guest's speed over a window that begins now.
-    fn loops_per_s(&mut self) -> Result<f64> {
+    fn speed(&mut self) -> Result<Speed> {
         let (start, before) = (Instant::now(), self.loops.read(&mut self.monitor)?);
+        let processor_before = processor_time(self.guest.pid())?;
         child::sleep(self.window)?;
         let (elapsed, after) = (start.elapsed(), self.loops.read(&mut self.monitor)?);
+        let processor = processor_time(self.guest.pid())?.saturating_sub(processor_before);
         // Counts of a few minutes are far below 2^52.
         #[expect(clippy::cast_precision_loss, reason = "a figure of a few digits")]
         let loops = after.wrapping_sub(before) as f64;
-        Ok(loops / elapsed.as_secs_f64())
+        Ok(Speed {
+            loops_per_s: loops / elapsed.as_secs_f64(),
+            loops_per_processor_s: loops / processor.as_secs_f64(),
+        })
     }
 
     fn tapped(&mut self) -> Result<Recorded> {
@@ -127,7 +167,7 @@ impl Bench {
         let mut group = child::Group::spawn(&mut command)?;
         let status = status_lines(group.stderr()?);
         wait_for_snapshot(&status)?;
-        let loops_per_s = self.loops_per_s()?;
+        let speed = self.speed()?;
         let lines: Vec<String> = status.try_iter().filter(|line| is_snapshot(line)).collect();
         group.signal(Signal::SIGINT)?;
         let ended = group.wait()?;
@@ -138,12 +178,27 @@ impl Bench {
         #[expect(clippy::cast_precision_loss, reason = "a figure of a few digits")]
         let snapshots_per_s = lines.len() as f64 / self.window.as_secs_f64();
         let paused = lines.iter().filter(|line| !line.contains("pause 0")).count();
-        Ok(Recorded { loops_per_s, snapshots_per_s, paused })
+        Ok(Recorded { speed, snapshots_per_s, paused })
     }
 
     fn stops(&self) -> usize {
         self.monitor.events().iter().filter(|event| *event == "STOP").count()
     }
+}
+
+/// The time that all threads of a process had a processor: the first number, in nanoseconds, of each schedstat
+/// (Linux, Documentation/scheduler/sched-stats.rst).
+fn processor_time(pid: u32) -> Result<Duration> {
+    let tasks = format!("/proc/{pid}/task");
+    let mut total_ns = 0;
+    for task in std::fs::read_dir(&tasks).with_context(|| format!("list {tasks}"))? {
+        // A thread that ended meanwhile had next to no time.
+        let Ok(stat) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let ns: u64 = stat.split(' ').next().and_then(|ns| ns.parse().ok()).context("read schedstat")?;
+        total_ns += ns;
+    }
+    anyhow::ensure!(total_ns > 0, "this kernel keeps no processor times in {tasks}");
+    Ok(Duration::from_nanos(total_ns))
 }
 
 fn status_lines(stderr: impl std::io::Read + Send + 'static) -> Receiver<String> {

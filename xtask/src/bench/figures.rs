@@ -14,6 +14,14 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Some(f64::midpoint(*sorted.get(middle.checked_sub(1)?)?, upper))
 }
 
+/// The values below which a quarter, a half and three quarters lie. `None` of nothing.
+pub(super) fn quartiles(values: &[f64]) -> Option<[f64; 3]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    Some([*sorted.get(last / 4)?, median(sorted.iter().copied())?, *sorted.get(last - last / 4)?])
+}
+
 /// The median of the ratios `over / under`, pair by pair.
 pub(super) fn median_ratio(over: &[Duration], under: &[Duration]) -> Option<f64> {
     median(over.iter().zip(under).map(|(over, under)| over.as_secs_f64() / under.as_secs_f64()))
@@ -70,6 +78,9 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median([]), None);
+        assert_eq!(quartiles(&[5.0, 1.0, 2.0, 4.0, 3.0]), Some([2.0, 3.0, 4.0]));
+        assert_eq!(quartiles(&[7.0]), Some([7.0; 3]));
+        assert_eq!(quartiles(&[]), None);
         let ms = Duration::from_millis;
         assert_eq!(median_ratio(&[ms(10), ms(40), ms(9)], &[ms(5), ms(10), ms(9)]), Some(2.0));
         assert_eq!(median_time(&[ms(10), ms(40), ms(9)]), Some(ms(10)));
