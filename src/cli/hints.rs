@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
 
-use super::tap::ProfileExists;
+use super::output::ProfileExists;
 use crate::collect::CollectError;
 use crate::locate::llvm::{Caution, LocateError};
 use crate::write::WriteFileError;

@@ -6,6 +6,7 @@
 
 mod hints;
 mod interrupt;
+mod output;
 mod pattern;
 mod record;
 mod snapshot;

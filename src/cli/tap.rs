@@ -3,22 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use covtap_link::Link;
-use jiff::Timestamp;
 
 use super::hints;
 use super::interrupt;
-use super::pattern::{Pattern, Values};
+use super::output::Output;
 use super::status::Status;
 use super::target::{OpenLink, TargetArgs};
-use crate::collect::{self, CollectError, Reader, Schedule, Session, Snapshot};
+use crate::collect::{self, CollectError, Reader, Schedule, Session};
 use crate::image::{Image, Slide};
-use crate::locate::llvm::{self, LlvmImage};
+use crate::locate::llvm;
 use crate::profile::llvm::LlvmProfile;
-use crate::write;
-use crate::write::profraw::{self, Style};
+use crate::write::profraw::Style;
 
 /// Options of every verb that reads counters from a target.
 #[derive(Debug, Args)]
@@ -77,7 +75,9 @@ fn number(text: &str) -> Option<u64> {
 pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
     let image = load(&args.elf.path)?;
     let located = llvm::locate(&image, args.elf.slide)?;
-    let output = Output::prepare(args, &located.image)?;
+    let slide = args.elf.slide;
+    let style = if args.runtime_identical { Style::RuntimeIdentical { slide } } else { Style::Normalised };
+    let output = Output::prepare(&args.output, style, &located.image)?;
     // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
     let interrupts = interrupt::listen()?;
     let status = Status::new(args.quiet);
@@ -94,14 +94,11 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
         status.show(snapshot, &profile.stats());
         Ok(())
     });
-    match (done, last) {
-        (Ok(summary), last) => status.done(&summary, last.as_deref()),
-        (Err(error), last) => {
-            status.last_profile(last.as_deref());
-            return Err(error);
-        }
+    match &done {
+        Ok(summary) => status.done(summary, last.as_deref()),
+        Err(_) => status.last_profile(last.as_deref()),
     }
-    Ok(())
+    done.map(drop)
 }
 
 /// Connects, and makes sure that the target runs the image.
@@ -109,7 +106,7 @@ fn attach(args: &TapArgs, image: &Image, status: &Status) -> Result<Box<dyn Link
     let OpenLink { mut link, fallback } = args.target.open()?;
     status.attached(&link.info());
     if let Some(reason) = fallback {
-        status.note(&format!("memory is read through the monitor, which is slower: {reason}"));
+        status.note(&format!("memory is not read in the fastest way: {reason}"));
         status.note(hints::FOR_FALLBACK);
     }
     match collect::check_identity(link.as_mut(), image, args.elf.slide) {
@@ -125,55 +122,6 @@ fn attach(args: &TapArgs, image: &Image, status: &Status) -> Result<Box<dyn Link
 fn load(path: &Path) -> Result<Image> {
     let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
     Ok(Image::parse(&path.display().to_string(), bytes)?)
-}
-
-/// Where profiles go, and in which form.
-struct Output {
-    pattern: Pattern,
-    style: Style,
-    values: Values,
-}
-
-impl Output {
-    /// Checks that the first profile could be written, before the target is touched.
-    fn prepare(args: &TapArgs, image: &LlvmImage) -> Result<Self> {
-        let pattern = Pattern::parse(&args.output)?;
-        let values = Values {
-            process_id: std::process::id(),
-            host_name: nix::unistd::gethostname()
-                .context("ask for the host's name")?
-                .to_string_lossy()
-                .into(),
-            signature: image.module_signature(),
-            snapshot: 1,
-            time: Timestamp::now(),
-        };
-        let first = pattern.expand(&values);
-        if pattern.merges() && first.exists() {
-            bail!(ProfileExists { path: first });
-        }
-        write::check_writable(&first)?;
-        let slide = args.elf.slide;
-        let style =
-            if args.runtime_identical { Style::RuntimeIdentical { slide } } else { Style::Normalised };
-        Ok(Self { pattern, style, values })
-    }
-
-    /// Writes a snapshot and gives the file's name.
-    fn write(&self, image: &LlvmImage, snapshot: &Snapshot) -> Result<PathBuf> {
-        let bytes = profraw::encode(image, snapshot.counters.regions(), self.style)?;
-        let values = Values { snapshot: snapshot.number, time: Timestamp::now(), ..self.values.clone() };
-        let path = self.pattern.expand(&values);
-        write::write_whole(&path, &bytes)?;
-        Ok(path)
-    }
-}
-
-/// LLVM's runtime would merge into this file.
-#[derive(Debug, thiserror::Error)]
-#[error("write {}: it is there already, and merging into it is not offered yet", path.display())]
-pub(super) struct ProfileExists {
-    path: PathBuf,
 }
 
 #[cfg(test)]

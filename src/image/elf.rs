@@ -10,6 +10,7 @@ use covtap_link::{Endianness, PointerWidth};
 use object::elf;
 use object::read::elf::{CompressionHeader, FileHeader, ProgramHeader, SectionHeader as _, Sym};
 
+use super::fault::{Fault, fault};
 use super::relocs::{self, DynamicReloc};
 use super::section::{Compression, SectionHeader};
 use super::symbol::SymbolEntry;
@@ -36,19 +37,6 @@ pub(super) struct Parts {
     pub(super) segments: Vec<Segment>,
     pub(super) symbols: Vec<SymbolEntry>,
     pub(super) relocs: Vec<DynamicReloc>,
-}
-
-/// What was read, where, and what was wrong.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) what: &'static str,
-    pub(super) offset: u64,
-    pub(super) detail: String,
-}
-
-/// Names what was read for an error of `object`, which only says what was wrong.
-pub(super) fn fault<E: std::fmt::Display>(what: &'static str, offset: u64) -> impl FnOnce(E) -> Fault {
-    move |error| Fault { what, offset, detail: error.to_string() }
 }
 
 pub(super) fn parse<Elf>(bytes: &[u8]) -> Result<Parts, Fault>

@@ -13,6 +13,7 @@ mod addr;
 mod arch;
 mod elf;
 mod error;
+mod fault;
 pub mod identity;
 mod notes;
 mod relocs;
@@ -79,7 +80,7 @@ impl Image {
         };
         match parts {
             Ok(parts) => Ok(Self { name: name.to_owned(), bytes, parts }),
-            Err(elf::Fault { what, offset, detail }) => {
+            Err(fault::Fault { what, offset, detail }) => {
                 Err(ImageError::Malformed { image: name.to_owned(), what, offset, detail })
             }
         }

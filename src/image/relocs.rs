@@ -6,7 +6,7 @@
 use object::elf;
 use object::read::elf::{FileHeader, Rel, Rela, RelrIterator, SectionHeader as _};
 
-use super::elf::{Fault, fault};
+use super::fault::{Fault, fault};
 
 /// What a relocated word becomes, before the slide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
