@@ -1,7 +1,7 @@
 //! Stop, resume, step, breakpoints, registers, and writing memory.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use covtap_link::{Endianness, LinkError, Operation, RunControl, RunState, TargetAddr, WriteMemory};
 
@@ -14,6 +14,12 @@ use crate::profile::Resume;
 /// More threads than are followed one by one.
 const MAX_THREADS: usize = 4096;
 
+/// How long an interrupt takes to be answered by a program that has just been given another signal.
+const OVERTAKEN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What architectures call the register that holds the address of the next instruction.
+const PROGRAM_COUNTERS: [&str; 3] = ["pc", "rip", "eip"];
+
 impl GdbRemote {
     /// Stops a running target and waits until it has; whether it was us who stopped it. If not, it is held
     /// by somebody else, or waits for a file operation.
@@ -22,15 +28,24 @@ impl GdbRemote {
             return Ok(false);
         }
         self.wire.session.interrupt();
-        let since = Instant::now();
+        let mut since = Instant::now();
+        let mut is_overtaken = false;
         loop {
-            match self.wire.next(operation, since)? {
-                Incoming::Stop(stop) if self.is_ours(&stop) => {
+            match self.next_after_interrupt(operation, since, is_overtaken)? {
+                Some(Incoming::Stop(stop)) if self.is_ours(&stop) => {
                     self.note_thread(&stop);
                     self.hold = Hold::Us;
                     return Ok(true);
                 }
-                other => self.absorb(other, operation)?,
+                Some(other) => {
+                    is_overtaken |= matches!(other, Incoming::Stop(_));
+                    self.absorb(other, operation)?;
+                }
+                // It came to a target that was stopped, which does not count.
+                None => {
+                    self.wire.session.interrupt();
+                    (since, is_overtaken) = (Instant::now(), false);
+                }
             }
             if self.has_ended {
                 return Err(self.wire.refused(operation, "the target has ended"));
@@ -39,6 +54,21 @@ impl GdbRemote {
                 return Ok(false);
             }
         }
+    }
+
+    /// What the server says to an interrupt. Where a signal of the program came first and was passed on, the
+    /// answer either follows soon, or the interrupt came too late to be heard: then nothing.
+    fn next_after_interrupt(
+        &mut self,
+        operation: &Operation,
+        since: Instant,
+        is_overtaken: bool,
+    ) -> Result<Option<Incoming>, LinkError> {
+        if is_overtaken {
+            self.wire.flush(operation)?;
+            return self.wire.next_within(operation, OVERTAKEN_PATIENCE);
+        }
+        self.wire.next(operation, since).map(Some)
     }
 
     /// Whether a stop is the answer to an interrupt.
@@ -51,9 +81,14 @@ impl GdbRemote {
         }
     }
 
+    /// What lets every thread run on, with the signals that they are owed.
+    pub(crate) fn resume_packet(&mut self) -> Vec<u8> {
+        self.actions.resume(&std::mem::take(&mut self.owed_signals))
+    }
+
     /// Lets the target run on; nobody holds it afterwards.
     pub(crate) fn run_on(&mut self, operation: &Operation) -> Result<(), LinkError> {
-        let packet = self.actions.resume();
+        let packet = self.resume_packet();
         if self.profile.resume == Resume::Never {
             self.wire.session.assume_running();
         } else if self.is_non_stop {
@@ -152,6 +187,60 @@ impl GdbRemote {
         done
     }
 
+    fn step_once(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        loop {
+            let packet = self.actions.step(self.thread.as_ref());
+            if self.is_non_stop {
+                self.expect_ok(operation, &packet)?;
+            } else {
+                self.wire.say(operation, |session| session.resume(&packet))?;
+            }
+            let stop = self.wait_for_step(operation)?;
+            self.hold = Hold::Us;
+            self.note_thread(&stop);
+            // A signal of the program came first; it is given to it when it runs on.
+            if !matches!(stop, StopReply::Signal { signal, .. } if self.is_programs(signal)) {
+                return self.wire.flush(operation);
+            }
+        }
+    }
+
+    fn wait_for_step(&mut self, operation: &Operation) -> Result<StopReply, LinkError> {
+        let since = Instant::now();
+        loop {
+            match self.wire.next(operation, since)? {
+                Incoming::Stop(stop) if !stop.is_end() => return Ok(stop),
+                Incoming::ResumeRefused(reason) => return Err(self.wire.refused(operation, reason)),
+                other => self.absorb(other, operation)?,
+            }
+            if self.has_ended {
+                return Err(self.wire.refused(operation, "the target has ended"));
+            }
+        }
+    }
+
+    /// Whether the instruction that is next lies under one of our breakpoints, and the server minds.
+    fn is_at_breakpoint(&mut self) -> Result<bool, LinkError> {
+        if self.breakpoints.is_empty() || self.profile.passes_breakpoints {
+            return Ok(false);
+        }
+        for name in PROGRAM_COUNTERS {
+            if self.description.register(name).is_some() {
+                let at = self.read_register(name)?;
+                return Ok(self.breakpoints.contains_key(&at));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sets or clears all of our breakpoints, which stay ours.
+    fn place_breakpoints(&mut self, is_set: bool, operation: &Operation) -> Result<(), LinkError> {
+        for (addr, kind) in self.breakpoints.clone() {
+            self.expect_ok(operation, &resume::breakpoint(is_set, addr, kind))?;
+        }
+        Ok(())
+    }
+
     fn number(&self, bytes: &[u8], endianness: Endianness) -> u64 {
         let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
         match endianness {
@@ -195,35 +284,23 @@ impl RunControl for GdbRemote {
             return Ok(());
         }
         self.leaves_running = true;
+        if self.is_at_breakpoint()? {
+            self.step()?;
+        }
         self.run_on(&operation)
     }
 
     fn step(&mut self) -> Result<(), LinkError> {
         let operation = Operation::Step;
         self.need_stopped(&operation)?;
-        let packet = self.actions.step(self.thread.as_ref());
-        if self.is_non_stop {
-            self.stopped_threads.clear();
-            self.expect_ok(&operation, &packet)?;
-        } else {
-            self.wire.say(&operation, |session| session.resume(&packet))?;
+        if !self.is_at_breakpoint()? {
+            return self.step_once(&operation);
         }
-        let since = Instant::now();
-        loop {
-            match self.wire.next(&operation, since)? {
-                Incoming::Stop(stop) if !stop.is_end() => {
-                    self.note_thread(&stop);
-                    break;
-                }
-                Incoming::ResumeRefused(reason) => return Err(self.wire.refused(&operation, reason)),
-                other => self.absorb(other, &operation)?,
-            }
-            if self.has_ended {
-                return Err(self.wire.refused(&operation, "the target has ended"));
-            }
-        }
-        self.hold = Hold::Us;
-        self.wire.flush(&operation)
+        // The server would meet the breakpoint instead of executing the instruction.
+        self.place_breakpoints(false, &operation)?;
+        let stepped = self.step_once(&operation);
+        self.place_breakpoints(true, &operation)?;
+        stepped
     }
 
     fn set_breakpoint(&mut self, addr: TargetAddr, kind: u8) -> Result<(), LinkError> {

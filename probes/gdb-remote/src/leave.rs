@@ -101,7 +101,7 @@ impl GdbRemote {
     /// guest run, `D` does not).
     fn parting(&self) -> Vec<u8> {
         if !self.wire.has_heard() {
-            return self.actions.resume();
+            return self.actions.resume(&std::collections::BTreeMap::new());
         }
         resume::detach(self.thread.as_ref().and_then(crate::core::stop::ThreadId::process))
     }

@@ -64,8 +64,10 @@ pub struct GdbRemote {
     pub(crate) actions: Actions,
     pub(crate) description: Description,
     pub(crate) thread: Option<ThreadId>,
-    /// In non-stop mode: the threads that do not run, with the number of the stop that told so.
+    /// In non-stop mode: the threads that do not run.
     pub(crate) stopped_threads: BTreeSet<ThreadId>,
+    /// Signals that threads were stopped with, to be given to them when they run on.
+    pub(crate) owed_signals: BTreeMap<ThreadId, u8>,
     pub(crate) hold: Hold,
     /// The target is to run when it is left.
     pub(crate) leaves_running: bool,
@@ -115,6 +117,7 @@ impl GdbRemote {
             description: Description::default(),
             thread: None,
             stopped_threads: BTreeSet::new(),
+            owed_signals: BTreeMap::new(),
             hold: Hold::Us,
             leaves_running: true,
             breakpoints: BTreeMap::new(),
@@ -193,29 +196,47 @@ impl GdbRemote {
             StopReply::NoThread => return Ok(()),
             // The connection itself stopped it.
             StopReply::Signal { .. } if !self.is_attached => return Ok(()),
-            StopReply::Signal { signal, thread } => match thread {
-                // A signal that belongs to the program: it would have had it without us.
-                Some(thread) if self.is_non_stop && *signal != 0 && *signal != TRAP => {
-                    let packet = resume::pass_signal(*signal, thread);
-                    self.stopped_threads.remove(thread);
-                    return self.wire.request(operation, &packet, Expected::Ignored);
-                }
-                _ => *signal,
-            },
+            StopReply::Signal { signal, .. } => *signal,
         };
+        if self.is_programs(signal) && self.hold == Hold::Nobody {
+            return self.pass_on(signal, operation);
+        }
         let is_ours = signal == TRAP && !self.breakpoints.is_empty();
         self.hold = if is_ours { Hold::Us } else { Hold::Other };
         self.event(TargetEvent::Stopped);
         Ok(())
     }
 
-    /// Keeps in mind which thread a stop was about.
+    /// Whether a program would have had this signal without us.
+    pub(crate) fn is_programs(&self, signal: u8) -> bool {
+        self.profile.has_signals
+            && signal != 0
+            && signal != TRAP
+            && (self.is_non_stop || Some(signal) != self.profile.interrupt_signal)
+    }
+
+    /// Gives the program its signal, so that it runs on as if nobody had looked.
+    fn pass_on(&mut self, signal: u8, operation: &Operation) -> Result<(), LinkError> {
+        let Some(thread) = self.thread.clone() else { return Ok(()) };
+        if self.is_non_stop {
+            self.stopped_threads.remove(&thread);
+            self.owed_signals.remove(&thread);
+            let packet = resume::pass_signal(signal, &thread);
+            return self.wire.request(operation, &packet, Expected::Ignored);
+        }
+        let packet = self.resume_packet();
+        self.wire.say(operation, |session| session.resume(&packet))
+    }
+
+    /// Keeps in mind which thread a stop was about, and a signal that it is to have.
     pub(crate) fn note_thread(&mut self, stop: &StopReply) {
-        if let StopReply::Signal { thread: Some(thread), .. } = stop {
-            self.thread = Some(thread.clone());
-            if self.is_non_stop {
-                self.stopped_threads.insert(thread.clone());
-            }
+        let StopReply::Signal { signal, thread: Some(thread) } = stop else { return };
+        self.thread = Some(thread.clone());
+        if self.is_non_stop {
+            self.stopped_threads.insert(thread.clone());
+        }
+        if self.is_programs(*signal) {
+            self.owed_signals.insert(thread.clone(), *signal);
         }
     }
 

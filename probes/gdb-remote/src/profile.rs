@@ -79,6 +79,10 @@ pub(crate) struct Profile {
     pub(crate) zero_fills: bool,
     /// The signal of a stop that an interrupt caused, where it is always the same.
     pub(crate) interrupt_signal: Option<u8>,
+    /// The target is a program with signals of its own, which stop it and have to be given to it.
+    pub(crate) has_signals: bool,
+    /// Runs on and steps from a breakpoint without meeting it again.
+    pub(crate) passes_breakpoints: bool,
     /// How a running target is left.
     pub(crate) leave: Leave,
     /// Ends what it started itself when the connection ends, and lets go of the rest.
@@ -107,6 +111,8 @@ pub(crate) const CAUTIOUS: Profile = Profile {
     setup: &[],
     zero_fills: false,
     interrupt_signal: None,
+    has_signals: false,
+    passes_breakpoints: false,
     leave: Leave::Detach,
     owns_programs: false,
     endianness: &[],
@@ -131,6 +137,7 @@ pub(crate) const PROFILES: &[Profile] = &[
         version: Some("info version"),
         resumes_unseen: true,
         interrupt_signal: Some(2),
+        passes_breakpoints: true,
         leave: Leave::DetachIfHeld,
         endianness: &[("arm", Endianness::Little), ("aarch64", Endianness::Little)],
         ..CAUTIOUS
@@ -145,14 +152,16 @@ pub(crate) const PROFILES: &[Profile] = &[
     },
     // Measured on 13.1. Memory of a running process can be read in non-stop mode once a thread is selected;
     // before `?` a request for the target description ends the server; a read larger than a packet does too.
+    // A signal of the program cuts off an answer that finds its pipe full, so that all answers on their way
+    // have to fit 64 KiB.
     Profile {
         name: "gdbserver",
         features: &["QNonStop+", "QPassSignals+", "QDisableRandomization+"],
         non_stop: true,
-        max_read_bytes: 0x2000,
-        window: 32,
+        window: 4,
         select_thread: Some("Hgp0.0"),
         interrupt_signal: Some(2),
+        has_signals: true,
         owns_programs: true,
         ..CAUTIOUS
     },
@@ -276,7 +285,7 @@ mod tests {
         let row = |name: &str| PROFILES.iter().find(|row| row.name == name).unwrap();
         let max = |row: &Profile, reply: &str| row.max_read_bytes(&Features::parse(reply.as_bytes()));
         assert_eq!(max(row("QEMU"), "PacketSize=1000"), 0x800);
-        assert_eq!(max(row("gdbserver"), "PacketSize=47ff"), 0x2000);
+        assert_eq!(max(row("gdbserver"), "PacketSize=47ff"), 0x1000);
         assert_eq!(max(row("simavr"), ""), 0x100);
         assert_eq!(max(&CAUTIOUS, ""), 0x80);
         assert_eq!(max(&CAUTIOUS, "PacketSize=ffffffffffffffff"), 0x1000);

@@ -100,7 +100,7 @@ impl GdbRemote {
     fn burst(&mut self, batch: &mut Batch<'_, '_>, operation: &Operation) -> Result<Duration, LinkError> {
         let stopped = Instant::now();
         self.wire.session.interrupt();
-        batch.resume = Some(self.actions.resume());
+        batch.resume = Some(self.resume_packet());
         self.run(batch, operation)?;
         // The server runs the target on after the last answer, so that this is no less than the pause.
         let pause = stopped.elapsed();

@@ -39,6 +39,8 @@ pub(crate) enum Frame {
     DamagedPacket,
     /// A notification whose checksum or run lengths are wrong.
     DamagedNotification,
+    /// A packet that ended where another one began.
+    CutOff,
 }
 
 /// The stream is not the protocol.
@@ -94,7 +96,9 @@ impl Decoder {
                 self.take_plain(input)?;
                 let Some((&byte, rest)) = input.split_first() else { break };
                 *input = rest;
-                self.take_mark(byte);
+                if let Some(frame) = self.take_mark(byte) {
+                    return Ok(Some(frame));
+                }
                 continue;
             }
             *input = rest;
@@ -118,16 +122,20 @@ impl Decoder {
         Ok(())
     }
 
-    fn take_mark(&mut self, byte: u8) {
+    fn take_mark(&mut self, byte: u8) -> Option<Frame> {
         match byte {
             b'#' => self.state = State::SumHigh,
             b'*' => {
                 self.sum = self.sum.wrapping_add(byte);
                 self.state = State::Run;
             }
-            // A packet starts in the middle of another: the rest of the first one was lost.
-            _ => self.begin(false),
+            _ => {
+                let cut_off = if self.is_notification { Frame::DamagedNotification } else { Frame::CutOff };
+                self.begin(false);
+                return Some(cut_off);
+            }
         }
+        None
     }
 
     fn take(&mut self, byte: u8) -> Result<Option<Frame>, FrameError> {
@@ -283,8 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_packet_replaces_one_that_was_cut_off() {
-        assert_eq!(decode_all(b"$m20000$OK#9a"), [Frame::Packet(b"OK".to_vec())]);
+    fn a_packet_that_was_cut_off_is_noticed() {
+        assert_eq!(decode_all(b"$m20000$OK#9a"), [Frame::CutOff, Frame::Packet(b"OK".to_vec())]);
+        assert_eq!(
+            decode_all(b"%Stop:T0$OK#9a"),
+            [Frame::DamagedNotification, Frame::Packet(b"OK".to_vec())]
+        );
     }
 
     #[test]

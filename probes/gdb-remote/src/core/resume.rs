@@ -5,10 +5,12 @@
 //! -> vCont;c | c         all threads run on; the reply is the next stop reply
 //! -> vCont;s:THREAD | s  one instruction
 //! -> vCont;t             stops all threads; only in non-stop mode
-//! -> vCont;C AA:THREAD;c one thread gets a signal, and all run on
+//! -> vCont;CAA:THREAD;c  one thread gets signal AA, and all run on
 //! -> Z0,ADDR,KIND | z0,ADDR,KIND    <- OK | E NN | (empty)
 //! -> D | D;PID           <- OK
 //! ```
+
+use std::collections::BTreeMap;
 
 use super::stop::ThreadId;
 
@@ -30,9 +32,13 @@ impl Actions {
         Self { v_cont: actions.contains(&&b"c"[..]) && actions.contains(&&b"s"[..]) }
     }
 
-    /// Lets every thread run on.
-    pub(crate) fn resume(self) -> Vec<u8> {
-        if self.v_cont { b"vCont;c".to_vec() } else { b"c".to_vec() }
+    /// Lets every thread run on, and gives signals to those that were stopped with one.
+    pub(crate) fn resume(self, signals: &BTreeMap<ThreadId, u8>) -> Vec<u8> {
+        if !self.v_cont {
+            return b"c".to_vec();
+        }
+        let signals = signals.iter().map(|(thread, signal)| format!(";C{signal:02x}:{thread}"));
+        format!("vCont{};c", signals.collect::<String>()).into_bytes()
     }
 
     /// Lets one thread execute one instruction.
@@ -45,9 +51,9 @@ impl Actions {
     }
 }
 
-/// Lets every thread run on, and gives a signal to the one that was stopped with it.
+/// In non-stop mode: lets one thread run on with a signal.
 pub(crate) fn pass_signal(signal: u8, thread: &ThreadId) -> Vec<u8> {
-    format!("vCont;C{signal:02x}:{thread};c").into_bytes()
+    format!("vCont;C{signal:02x}:{thread}").into_bytes()
 }
 
 /// Sets or clears a software breakpoint.
@@ -69,11 +75,14 @@ mod tests {
         let thread = ThreadId::parse(b"p01.02").unwrap();
         let with = Actions::parse(b"vCont;c;C;s;S");
         let without = Actions::parse(b"");
-        assert_eq!((with.resume(), without.resume()), (b"vCont;c".to_vec(), b"c".to_vec()));
+        let none = BTreeMap::new();
+        assert_eq!((with.resume(&none), without.resume(&none)), (b"vCont;c".to_vec(), b"c".to_vec()));
+        let one = BTreeMap::from([(thread.clone(), 10)]);
+        assert_eq!(with.resume(&one), b"vCont;C0a:p01.02;c");
         assert_eq!(with.step(Some(&thread)), b"vCont;s:p01.02");
         assert_eq!(with.step(None), b"vCont;s");
         assert_eq!(without.step(Some(&thread)), b"s");
-        assert_eq!(pass_signal(10, &thread), b"vCont;C0a:p01.02;c");
+        assert_eq!(pass_signal(10, &thread), b"vCont;C0a:p01.02");
         assert_eq!(breakpoint(true, 0x1000, 2), b"Z0,1000,2");
         assert_eq!(breakpoint(false, 0x1000, 2), b"z0,1000,2");
         assert_eq!(detach(Some(0x3273)), b"D;3273");

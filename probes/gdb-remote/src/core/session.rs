@@ -107,7 +107,7 @@ pub(crate) enum Incoming {
 pub(crate) enum SessionError {
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("a packet with a wrong checksum")]
+    #[error("a packet that was damaged on the way")]
     Damaged,
     #[error("the server did not take a packet after it was sent {MAX_RESENDS} times more")]
     NotTaken,
@@ -287,6 +287,7 @@ impl Session {
                 Frame::Ack | Frame::DamagedNotification => {}
                 Frame::Nak => self.resend()?,
                 Frame::DamagedPacket => self.damaged()?,
+                Frame::CutOff => self.cut_off()?,
                 Frame::Notification(payload) => self.notification(&payload)?,
                 Frame::Packet(payload) => {
                     if self.acks == Acks::Each && !self.is_detached {
@@ -328,6 +329,12 @@ impl Session {
         self.count_resend()?;
         self.outgoing.push(b'-');
         Ok(())
+    }
+
+    /// The packet that began instead may be the one asked for, unless it answers another request.
+    fn cut_off(&self) -> Result<(), SessionError> {
+        let waiting = self.expected.len().saturating_sub(self.runs());
+        if self.acks == Acks::Off || waiting > 1 { Err(SessionError::Damaged) } else { Ok(()) }
     }
 
     fn count_resend(&mut self) -> Result<(), SessionError> {

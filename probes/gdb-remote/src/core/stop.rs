@@ -3,7 +3,7 @@
 //! ```text
 //! S AA                       stopped by signal AA
 //! T AA n1:r1;n2:r2;...       the same, with pairs: `thread`, `swbreak`, `hwbreak`, registers
-//! W AA [;process:PID]        exited with status AA
+//! W AA [;process:PID]        exited with status AA; gdbserver sends a single digit for a small one
 //! X AA [;process:PID]        ended by signal AA
 //! N                          no thread is left to resume
 //! ```
@@ -67,13 +67,13 @@ impl StopReply {
         if *kind == b'N' {
             return rest.is_empty().then_some(Self::NoThread);
         }
-        let code = u8::try_from(hex::number(rest.get(..2)?)?).ok()?;
-        let pairs = rest.get(2..)?;
+        let end = || u8::try_from(hex::number(rest.split(|byte| *byte == b';').next()?)?).ok();
+        let signal = || u8::try_from(hex::number(rest.get(..2)?)?).ok();
         match kind {
-            b'S' if pairs.is_empty() => Some(Self::Signal { signal: code, thread: None }),
-            b'T' => Some(Self::Signal { signal: code, thread: thread_of(pairs) }),
-            b'W' if pairs.is_empty() || pairs.starts_with(b";") => Some(Self::Exited(code)),
-            b'X' if pairs.is_empty() || pairs.starts_with(b";") => Some(Self::Killed(code)),
+            b'S' if rest.len() == 2 => Some(Self::Signal { signal: signal()?, thread: None }),
+            b'T' => Some(Self::Signal { signal: signal()?, thread: thread_of(rest.get(2..)?) }),
+            b'W' => Some(Self::Exited(end()?)),
+            b'X' => Some(Self::Killed(end()?)),
             _ => None,
         }
     }
@@ -102,13 +102,16 @@ mod tests {
         assert_eq!(thread.process(), Some(0x3273));
         assert_eq!(StopReply::parse(b"S05"), Some(StopReply::Signal { signal: 5, thread: None }));
         assert_eq!(StopReply::parse(b"W2a"), Some(StopReply::Exited(42)));
+        assert_eq!(StopReply::parse(b"W7;process:68f0"), Some(StopReply::Exited(7)));
         assert_eq!(StopReply::parse(b"X09;process:1"), Some(StopReply::Killed(9)));
         assert_eq!(StopReply::parse(b"N"), Some(StopReply::NoThread));
     }
 
     #[test]
     fn other_packets_are_not_stop_replies() {
-        for payload in [&b""[..], b"OK", b"E01", b"T", b"T0", b"Txx", b"S05x", b"W0", b"NO", b"00112233"] {
+        for payload in
+            [&b""[..], b"OK", b"E01", b"T", b"T0", b"Txx", b"S05x", b"W", b"W100", b"Wx;", b"NO", b"00112233"]
+        {
             assert_eq!(StopReply::parse(payload), None, "{payload:?}");
         }
     }

@@ -179,6 +179,17 @@ fn damage_is_an_error_where_nothing_can_be_asked_for_again() {
 }
 
 #[test]
+fn an_answer_that_was_cut_off_does_not_let_the_next_one_take_its_place() {
+    let mut session = Session::new();
+    session.request(b"m0,2", Expected::Memory).unwrap();
+    session.feed(b"$00$0011#c2").unwrap();
+    assert_eq!(session.next(), Some(reply("0011")));
+    session.request(b"m0,2", Expected::Memory).unwrap();
+    session.request(b"m2,2", Expected::Memory).unwrap();
+    assert_eq!(session.feed(b"$00$0011#c2"), Err(SessionError::Damaged));
+}
+
+#[test]
 fn a_packet_that_did_not_arrive_is_sent_again() {
     let mut session = Session::new();
     session.request(b"g", Expected::Reply).unwrap();
