@@ -4,8 +4,8 @@
 
 use covtap_link::{LinkError, Operation};
 
-use crate::core::resume;
 use crate::core::session::Execution;
+use crate::core::{memory, resume};
 use crate::link::{GdbRemote, Hold};
 use crate::profile::Leave;
 
@@ -73,11 +73,16 @@ impl GdbRemote {
         let process = self.thread.as_ref().and_then(crate::core::stop::ThreadId::process);
         let packet = resume::detach(process);
         self.wire.say(operation, |session| session.detach(&packet))?;
-        match self.reply(operation)?.as_slice() {
+        let reply = match self.reply(operation) {
+            // A server that ends at once has taken it.
+            Err(LinkError::Closed { .. }) => return Ok(()),
+            reply => reply?,
+        };
+        match reply.as_slice() {
             b"OK" => Ok(()),
             // A server without the packet may run the target on when the connection ends, or not.
             b"" => Err(self.wire.unsupported(operation, "the server has no such packet")),
-            other => Err(self.wire.refused(operation, crate::core::memory::printable(other))),
+            other => Err(self.wire.refused(operation, memory::printable(other))),
         }
     }
 

@@ -41,6 +41,7 @@ pub(crate) enum Hold {
 ///
 /// Between requests the target is what it was when the link was made: running, unless the server said that
 /// it was halted. While a link holds the target (after `stop`, a step or a breakpoint) reads pause nothing.
+/// In non-stop mode a breakpoint stops the thread that met it; the others run on.
 ///
 /// What cannot be known:
 /// - QEMU pauses its guest when a client connects. A guest that was started with `-S`, has panicked or shut
@@ -198,7 +199,10 @@ impl GdbRemote {
             StopReply::Signal { .. } if !self.is_attached => return Ok(()),
             StopReply::Signal { signal, .. } => *signal,
         };
-        if self.is_programs(signal) && self.hold == Hold::Nobody {
+        if self.hold != Hold::Nobody {
+            return Ok(());
+        }
+        if self.is_programs(signal) {
             return self.pass_on(signal, operation);
         }
         let is_ours = signal == TRAP && !self.breakpoints.is_empty();

@@ -152,8 +152,8 @@ pub(crate) const PROFILES: &[Profile] = &[
     },
     // Measured on 13.1. Memory of a running process can be read in non-stop mode once a thread is selected;
     // before `?` a request for the target description ends the server; a read larger than a packet does too.
-    // A signal of the program cuts off an answer that finds its pipe full, so that all answers on their way
-    // have to fit 64 KiB.
+    // A signal of the program cuts off an answer that finds its socket full, so that all answers on their way
+    // are to fit 64 KiB.
     Profile {
         name: "gdbserver",
         features: &["QNonStop+", "QPassSignals+", "QDisableRandomization+"],

@@ -4,16 +4,15 @@
 //! buffers cannot wait for each other.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serialport::{SerialPort, TTYPort};
@@ -99,57 +98,52 @@ fn spawn(command: &str) -> io::Result<Socket> {
     let invalid = |reason: &'static str| io::Error::new(io::ErrorKind::InvalidInput, reason);
     let words = shell_words::split(command).map_err(|_| invalid("a quote is not closed"))?;
     let (program, args) = words.split_first().ok_or_else(|| invalid("no command"))?;
-    let mut child = Command::new(program)
+    // A socket, as GDB has it: gdbserver is not told of an interrupt that arrives in a pipe.
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Command::new(program)
         .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdin(OwnedFd::from(theirs.try_clone()?))
+        .stdout(OwnedFd::from(theirs))
         // Ctrl-C in the terminal is for us: the server has to live until the target was let go of.
         .process_group(0)
         .spawn()?;
-    match (child.stdin.take(), child.stdout.take()) {
-        (Some(input), Some(output)) => Ok(Socket::Child { child, input: Some(input), output }),
-        _ => Err(io::ErrorKind::BrokenPipe.into()),
-    }
+    Ok(Socket::Child(child, ours))
 }
 
-/// What has file descriptors that can be waited on together.
+/// What has a file descriptor that can be waited on.
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Child { child: Child, input: Option<ChildStdin>, output: ChildStdout },
+    Child(Child, UnixStream),
 }
 
 impl Socket {
-    fn reader(&self) -> BorrowedFd<'_> {
+    fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Child { output, .. } => output.as_fd(),
+            Self::Unix(stream) | Self::Child(_, stream) => stream.as_fd(),
         }
     }
 
-    fn writer(&self) -> Option<BorrowedFd<'_>> {
+    fn set_nonblocking(&self) -> io::Result<()> {
         match self {
-            Self::Child { input, .. } => input.as_ref().map(AsFd::as_fd),
-            Self::Tcp(_) | Self::Unix(_) => Some(self.reader()),
+            Self::Tcp(stream) => stream.set_nonblocking(true),
+            Self::Unix(stream) | Self::Child(_, stream) => stream.set_nonblocking(true),
         }
     }
 
     fn read(&mut self, input: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(input),
-            Self::Unix(stream) => stream.read(input),
-            Self::Child { output, .. } => output.read(input),
+            Self::Unix(stream) | Self::Child(_, stream) => stream.read(input),
         }
     }
 
     fn write(&mut self, out: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(out),
-            Self::Unix(stream) => stream.write(out),
-            Self::Child { input: Some(input), .. } => input.write(out),
-            Self::Child { input: None, .. } => Err(io::ErrorKind::BrokenPipe.into()),
+            Self::Unix(stream) | Self::Child(_, stream) => stream.write(out),
         }
     }
 
@@ -157,17 +151,13 @@ impl Socket {
     fn end_writing(&mut self) {
         // The other side may be gone already, which is as good.
         let _ = match self {
-            Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Self::Child { input, .. } => {
-                *input = None;
-                Ok(())
-            }
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) | Self::Child(_, stream) => stream.shutdown(Shutdown::Write),
         };
     }
 }
 
-/// A byte stream with descriptors that do not block.
+/// A byte stream that does not block.
 #[derive(Debug)]
 struct Stream {
     socket: Socket,
@@ -176,20 +166,14 @@ struct Stream {
 
 impl Stream {
     fn new(socket: Socket) -> io::Result<Self> {
-        for fd in [Some(socket.reader()), socket.writer()].into_iter().flatten() {
-            let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
-            fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        }
+        socket.set_nonblocking()?;
         Ok(Self { socket, is_open: true })
     }
 
     /// Waits until something can be read, or written if `wants_write`.
     fn wait(&self, wants_write: bool, patience: Duration) -> io::Result<()> {
-        let reader = self.socket.reader();
-        let mut fds = vec![PollFd::new(reader, PollFlags::POLLIN)];
-        if let Some(writer) = self.socket.writer().filter(|_| wants_write) {
-            fds.push(PollFd::new(writer, PollFlags::POLLOUT));
-        }
+        let write = if wants_write { PollFlags::POLLOUT } else { PollFlags::empty() };
+        let mut fds = [PollFd::new(self.socket.fd(), PollFlags::POLLIN | write)];
         // Rounded up: a wait that is too short by a fraction would be repeated many times.
         let millis = i32::try_from(patience.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         match poll(&mut fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)) {
@@ -262,7 +246,7 @@ impl Transport for Stream {
         self.socket.end_writing();
         // Closing a socket with unread bytes would take back what was sent last.
         self.wait_for_end(CLOSE_PATIENCE);
-        if let Socket::Child { child, .. } = &mut self.socket {
+        if let Socket::Child(child, _) = &mut self.socket {
             if !matches!(child.try_wait(), Ok(Some(_))) {
                 let _ = child.kill();
             }

@@ -84,7 +84,7 @@ impl Wire {
         LinkError::Closed { operation: operation.clone(), endpoint: self.endpoint.clone() }
     }
 
-    fn broken(&mut self, operation: &Operation, error: SessionError) -> LinkError {
+    fn broken(&mut self, operation: &Operation, error: &SessionError) -> LinkError {
         match error {
             // Found out before anything was sent.
             SessionError::Running | SessionError::Detached => self.refused(operation, error.to_string()),
@@ -103,7 +103,7 @@ impl Wire {
         operation: &Operation,
         say: impl FnOnce(&mut Session) -> Result<(), SessionError>,
     ) -> Result<(), LinkError> {
-        say(&mut self.session).map_err(|error| self.broken(operation, error))
+        say(&mut self.session).map_err(|error| self.broken(operation, &error))
     }
 
     /// Sends a request; the answer is still to be waited for.
@@ -178,7 +178,7 @@ impl Wire {
         self.has_heard |= transfer.received_bytes > 0;
         let received = self.input.get(..transfer.received_bytes).unwrap_or_default();
         let fed = self.session.feed(received);
-        fed.map_err(|error| self.broken(operation, error))?;
+        fed.map_err(|error| self.broken(operation, &error))?;
         if transfer.is_closed {
             return Err(self.closed(operation));
         }

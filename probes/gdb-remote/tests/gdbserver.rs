@@ -92,6 +92,11 @@ impl Process {
         self.status("TracerPid").as_deref() == Some("0") && !state.starts_with(['t', 'T', 'Z'])
     }
 
+    /// Whether it ended. Whoever inherited it may take time to notice.
+    fn has_ended(&self) -> bool {
+        self.status("State").is_none_or(|state| state.starts_with(['Z', 'X']))
+    }
+
     fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !is_so(self) {
@@ -215,7 +220,7 @@ fn a_program_on_standard_input_and_output_ends_with_the_link() {
         let process = program.process(&mut link);
         reads_a_program_that_runs(&program, &mut link);
         link.detach().unwrap();
-        process.wait_until("ended", |process| process.status("State").is_none());
+        process.wait_until("ended", Process::has_ended);
     }
 }
 
