@@ -56,6 +56,23 @@ impl GdbRemote {
         }
     }
 
+    /// The same, and file operations that come first are done.
+    pub(crate) fn interrupt_for_good(&mut self, operation: &Operation) -> Result<bool, LinkError> {
+        let since = Instant::now();
+        loop {
+            let is_ours = self.interrupt(operation)?;
+            if !self.waits_for_file_io() {
+                return Ok(is_ours);
+            }
+            if since.elapsed() > self.options.reply_timeout {
+                return Err(self
+                    .wire
+                    .refused(operation, "the target asks for one file operation after the other"));
+            }
+            self.answer_file_io(operation)?;
+        }
+    }
+
     /// What the server says to an interrupt. Where a signal of the program came first and was passed on, the
     /// answer either follows soon, or the interrupt came too late to be heard: then nothing.
     fn next_after_interrupt(
@@ -270,9 +287,7 @@ impl RunControl for GdbRemote {
         if self.is_non_stop {
             return self.stop_threads(&operation);
         }
-        while !self.interrupt(&operation)? && self.waits_for_file_io() {
-            self.answer_file_io(&operation)?;
-        }
+        self.interrupt_for_good(&operation)?;
         self.wire.session.acknowledge();
         self.wire.flush(&operation)
     }

@@ -8,7 +8,7 @@ use covtap_link::{LinkError, Operation, RunState};
 
 use crate::core::console;
 use crate::core::features::{self, Features};
-use crate::core::memory::{self, ReadPacket};
+use crate::core::memory::ReadPacket;
 use crate::core::resume::Actions;
 use crate::core::session::{Acks, Expected, Incoming, Rules};
 use crate::core::stop::{StopReply, ThreadId};
@@ -171,11 +171,16 @@ impl GdbRemote {
         if let Some(command) = self.profile.version
             && let Some(answer) = self.monitor(command, operation)?
         {
-            self.about = format!("{} {}", self.about, memory::printable(answer.as_bytes()));
+            // `10.0.2Debian 1:10.0.2+ds-2`: distributions add their own.
+            let version: String =
+                answer.trim().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            self.about = format!("{} {version}", self.about);
         }
         let mut is_taken = false;
         for command in self.profile.setup {
-            is_taken = is_taken || self.monitor(command, operation)?.is_some();
+            // OpenOCD says nothing to a command that it took, and answers `OK` to one that it does not know.
+            is_taken =
+                is_taken || self.monitor(command, operation)?.is_some_and(|text| text.trim().is_empty());
         }
         if self.profile.zero_fills && !is_taken {
             self.about += ", failed reads come back as zeros";

@@ -7,7 +7,6 @@ use covtap_link::{LinkError, Operation};
 use crate::core::session::Execution;
 use crate::core::{memory, resume};
 use crate::link::{GdbRemote, Hold};
-use crate::profile::Leave;
 
 impl GdbRemote {
     /// Removes our breakpoints, lets the target run on if it ran, and ends the connection.
@@ -37,17 +36,14 @@ impl GdbRemote {
         self.answer_file_io(operation)?;
         self.remove_breakpoints(operation)?;
         let is_ended_by_close = self.profile.owns_programs && self.owns_server;
-        let is_running = self.hold == Hold::Nobody;
-        let needs_packet = match self.profile.leave {
-            Leave::Detach => true,
-            Leave::DetachIfHeld => self.hold == Hold::Us,
-        };
-        if !self.leaves_running || is_ended_by_close || !needs_packet {
+        if !self.leaves_running || is_ended_by_close {
             return self.wire.flush(operation);
         }
-        if is_running && !self.reads_while_running() {
-            self.interrupt(operation)?;
-            self.answer_file_io(operation)?;
+        if self.hold == Hold::Nobody && !self.reads_while_running() {
+            self.interrupt_for_good(operation)?;
+        }
+        if self.hold == Hold::Other && self.profile.keeps_stopped {
+            return self.wire.flush(operation);
         }
         self.let_go(operation)
     }
@@ -58,7 +54,7 @@ impl GdbRemote {
             return Ok(());
         }
         if self.hold == Hold::Nobody && !self.reads_while_running() {
-            self.interrupt(operation)?;
+            self.interrupt_for_good(operation)?;
         }
         for (addr, kind) in std::mem::take(&mut self.breakpoints) {
             let reply = self.exchange(operation, &resume::breakpoint(false, addr, kind))?;

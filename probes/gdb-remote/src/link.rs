@@ -49,7 +49,8 @@ pub(crate) enum Hold {
 ///   is let run on. [`Options::found`] says otherwise.
 /// - Other servers do not tell whether they stopped the target or found it so: it is let run on.
 /// - A guest that makes a semihosting call through QEMU's GDB server waits until this link is next used.
-///   Text for the console becomes an event; every other file operation is refused.
+///   Text for the console becomes an event; every other file operation is refused. If its first call meets
+///   a read on the way, that one call goes unanswered.
 pub struct GdbRemote {
     pub(crate) wire: Wire,
     pub(crate) options: Options,

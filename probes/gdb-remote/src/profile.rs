@@ -29,15 +29,6 @@ pub(crate) enum Resume {
     Never,
 }
 
-/// How a target is left that is to run on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Leave {
-    /// `D` in any case.
-    Detach,
-    /// `D` only if we hold the target; closing the connection leaves it as it is.
-    DetachIfHeld,
-}
-
 /// One server.
 #[derive(Debug)]
 pub(crate) struct Profile {
@@ -83,8 +74,8 @@ pub(crate) struct Profile {
     pub(crate) has_signals: bool,
     /// Runs on and steps from a breakpoint without meeting it again.
     pub(crate) passes_breakpoints: bool,
-    /// How a running target is left.
-    pub(crate) leave: Leave,
+    /// A target that is stopped stays so when the connection ends without `D`.
+    pub(crate) keeps_stopped: bool,
     /// Ends what it started itself when the connection ends, and lets go of the rest.
     pub(crate) owns_programs: bool,
     /// Byte order of architectures that have both, by the start of their names.
@@ -113,7 +104,7 @@ pub(crate) const CAUTIOUS: Profile = Profile {
     interrupt_signal: None,
     has_signals: false,
     passes_breakpoints: false,
-    leave: Leave::Detach,
+    keeps_stopped: false,
     owns_programs: false,
     endianness: &[],
 };
@@ -121,7 +112,8 @@ pub(crate) const CAUTIOUS: Profile = Profile {
 /// The servers that are known; the first row that fits is taken.
 pub(crate) const PROFILES: &[Profile] = &[
     // Measured on 10.0. Any byte stops a running guest, and only an interrupt is answered; `?` clears all
-    // breakpoints; a read after `D` ends QEMU. Its PacketSize holds for text, so that 0x800 bytes fit.
+    // breakpoints; a read after `D` ends QEMU. Only `D` gives semihosting back to it (gdbstub/gdbstub.c,
+    // `gdb_disable_syscalls`): without it a guest waits in its next call for a client that is gone. Its PacketSize holds for text, so that 0x800 bytes fit.
     // The emulator is built for one byte order (gdbstub/, `TARGET_BIG_ENDIAN`): those for Arm for little.
     Profile {
         name: "QEMU",
@@ -138,7 +130,7 @@ pub(crate) const PROFILES: &[Profile] = &[
         resumes_unseen: true,
         interrupt_signal: Some(2),
         passes_breakpoints: true,
-        leave: Leave::DetachIfHeld,
+        keeps_stopped: true,
         endianness: &[("arm", Endianness::Little), ("aarch64", Endianness::Little)],
         ..CAUTIOUS
     },

@@ -33,6 +33,7 @@ struct Batch<'a, 'b> {
     on_their_way: VecDeque<Piece>,
     /// Sent behind the last request.
     resume: Option<Vec<u8>>,
+    is_burst: bool,
     /// The first piece that the server refused.
     refused: Option<LinkError>,
     /// A stop was told while the pieces were on their way.
@@ -66,6 +67,7 @@ impl GdbRemote {
             plan,
             on_their_way: VecDeque::new(),
             resume: None,
+            is_burst: false,
             refused: None,
             has_stopped: false,
         };
@@ -101,6 +103,7 @@ impl GdbRemote {
         let stopped = Instant::now();
         self.wire.session.interrupt();
         batch.resume = Some(self.resume_packet());
+        batch.is_burst = true;
         self.run(batch, operation)?;
         // The server runs the target on after the last answer, so that this is no less than the pause.
         let pause = stopped.elapsed();
@@ -157,6 +160,11 @@ impl GdbRemote {
                 {
                     self.note_thread(&stop);
                     batch.has_stopped = true;
+                }
+                // It came before the burst, which runs the target on without an answer.
+                Incoming::FileIo(_) if batch.is_burst && !batch.has_stopped => {
+                    self.has_seen_file_io = true;
+                    self.wire.session.forget_file_io();
                 }
                 other => self.absorb(other, operation)?,
             }

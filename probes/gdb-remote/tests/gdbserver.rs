@@ -1,4 +1,13 @@
 //! Against gdbserver, with a program that counts in two threads and takes signals all the time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    reason = "a helper of a test fails as the test does"
+)]
 
 mod support;
 

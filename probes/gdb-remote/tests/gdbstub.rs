@@ -2,6 +2,15 @@
 //!
 //! The memory behind them is words that another thread keeps changing, each written whole, so that a word
 //! whose parts disagree was torn by the link.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    reason = "a helper of a test fails as the test does"
+)]
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -141,7 +150,6 @@ impl<C: ConnectionExt<Error = io::Error>> BlockingEventLoop for Loop<C> {
     type Connection = C;
     type StopReason = SingleThreadStopReason<u64>;
 
-    #[expect(clippy::type_complexity, reason = "the trait's own signature")]
     fn wait_for_stop_reason(
         _: &mut Cpu,
         conn: &mut C,

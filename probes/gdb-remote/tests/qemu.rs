@@ -1,4 +1,13 @@
 //! Against QEMU's own GDB server, with the monitor looking over the shoulder.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    reason = "a helper of a test fails as the test does"
+)]
 
 mod support;
 
@@ -10,7 +19,7 @@ use covtap_link::{
     TargetAddr, TargetEvent, TargetEvents, WriteMemory,
 };
 use serde_json::json;
-use support::guests::{ALL, ARM, CONSTANT_LEN, RISCV32, RISCV64, Tiny, TinyGuest, X86};
+use support::guests::{ALL, ARM, ARM_THAT_TALKS, CONSTANT_LEN, RISCV32, RISCV64, Tiny, TinyGuest, X86};
 use support::qmp::Qmp;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -373,5 +382,51 @@ fn a_guest_that_resets_is_still_read() {
         qmp.command("system_reset", json!({}));
         assert_counts(&mut link, &ARM);
     }
+    assert_eq!(qmp.status(), "running");
+}
+
+#[test]
+fn a_guest_that_talks_over_semihosting_goes_on() {
+    let guest =
+        ARM_THAT_TALKS.start(|builder| builder.args(["-S", "-semihosting-config", "enable=on,target=gdb"]));
+    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut link = connect(&guest);
+    link.resume().unwrap();
+    let (mut said, mut last, mut moves) = (Vec::new(), 0, 0);
+    let until = std::time::Instant::now() + PATIENCE;
+    while said.len() < 60 || moves < 20 {
+        assert!(std::time::Instant::now() < until, "it said {said:?}, and its counter moved {moves} times");
+        let (value, _) = counter(&mut link, &ARM_THAT_TALKS);
+        moves += i32::from(value != last);
+        last = value;
+        match link.poll().unwrap() {
+            Some(TargetEvent::Console(text)) => said.extend(text),
+            Some(other) => panic!("{other:?}"),
+            None => {}
+        }
+    }
+    assert!(said.chunks(3).all(|line| line == b"hi\n"), "{said:?}");
+    // Its calls are QEMU's again: it neither waits nor fails without us.
+    link.detach().unwrap();
+    assert_eq!(qmp.status(), "running");
+    let counter = |qmp: &mut Qmp| qmp.memory(ARM_THAT_TALKS.counter, 4, guest.dir.path());
+    let before = counter(&mut qmp);
+    while counter(&mut qmp) == before {
+        assert!(std::time::Instant::now() < until, "the guest stands still");
+    }
+    assert_eq!(qmp.status(), "running");
+}
+
+#[test]
+fn all_processors_stop_and_run_on() {
+    let guest = RISCV64.start(|builder| builder.args(["-smp", "3"]));
+    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut link = connect(&guest);
+    assert_counts(&mut link, &RISCV64);
+    link.stop().unwrap();
+    assert_eq!(counter(&mut link, &RISCV64), counter(&mut link, &RISCV64));
+    link.resume().unwrap();
+    assert_counts(&mut link, &RISCV64);
+    link.detach().unwrap();
     assert_eq!(qmp.status(), "running");
 }

@@ -1,4 +1,13 @@
 //! Servers that are not known, not well, or no GDB servers at all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    reason = "a helper of a test fails as the test does"
+)]
 
 mod support;
 
@@ -376,4 +385,43 @@ fn writes_are_cut_to_the_servers_packets_and_stop_the_target_once() {
     let written: usize = heard.iter().filter(|m| m.starts_with("M2")).map(|message| range(message).1).sum();
     assert_eq!(written, 300);
     assert_eq!(heard.iter().filter(|message| *message == "\x03").count(), 3, "two writes and the end");
+}
+
+/// OpenOCD, as far as it matters here; `knows` is the command with which it reports reads that failed.
+fn openocd(message: &str, knows: &str) -> Act {
+    let command = |text: &str| format!("qRcmd,{}", hex(text.as_bytes()));
+    let text = |text: &str| Act::Raw([b"+".to_vec(), packet(text.as_bytes()), packet(b"OK")].concat());
+    match message {
+        _ if message.starts_with("qSupported") => Act::Reply(
+            "PacketSize=4000;qXfer:memory-map:read+;qXfer:features:read+;qXfer:threads:read+;\
+             QStartNoAckMode+;vContSupported+"
+                .into(),
+        ),
+        "QStartNoAckMode" => Act::Reply("OK".into()),
+        "vCont?" => Act::Reply("vCont;c;C;s;S".into()),
+        _ if message == command("version") => {
+            text(&format!("O{}", hex(b"Open On-Chip Debugger 0.12.0+dev\n")))
+        }
+        _ if message == command(knows) => Act::Reply("OK".into()),
+        _ if message.starts_with("qRcmd") => text(&format!("O{}", hex(b"invalid command name\n"))),
+        _ => stub(message),
+    }
+}
+
+#[test]
+fn openocd_is_told_to_report_reads_that_fail() {
+    for knows in ["gdb report_data_abort enable", "gdb_report_data_abort enable", "no such command"] {
+        let mut fake = Fake::answering(move |message| match message {
+            // It runs, and says nothing until it stops.
+            "vCont;c" => Act::Raw(b"+".to_vec()),
+            _ => openocd(message, knows),
+        });
+        let link = GdbRemote::connect(&fake.endpoint(), &patient()).unwrap();
+        let info = link.info();
+        assert!(info.server.starts_with("OpenOCD"), "{}", info.server);
+        assert_eq!(info.server.contains("come back as zeros"), knows == "no such command", "{}", info.server);
+        assert_eq!(info.effect, Effect::Free);
+        drop(link);
+        fake.end();
+    }
 }

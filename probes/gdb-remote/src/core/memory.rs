@@ -232,7 +232,7 @@ mod tests {
                 let (addr, len) = requests[piece.request];
                 prop_assert_eq!(piece.addr, addr + piece.offset as u64);
                 let end = piece.addr + piece.len_bytes as u64;
-                prop_assert!(end % 8 == 0 || end == addr + len as u64 || max_bytes < 8, "cut at {:#x}", end);
+                prop_assert!(end.is_multiple_of(8) || end == addr + len as u64 || max_bytes < 8, "cut at {:#x}", end);
                 turn += 1;
                 let got = if turn % 3 == 0 { short.min(piece.len_bytes) } else { piece.len_bytes };
                 seen[piece.request][piece.offset..][..got].iter_mut().for_each(|count| *count += 1);

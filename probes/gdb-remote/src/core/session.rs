@@ -231,9 +231,15 @@ impl Session {
     pub(crate) fn answer_file_io(&mut self, payload: &[u8]) -> Result<(), SessionError> {
         self.may_send()?;
         self.send(payload);
+        self.forget_file_io();
+        Ok(())
+    }
+
+    /// The target runs although its file operation was not answered.
+    pub(crate) fn forget_file_io(&mut self) {
         self.file_io_pending = false;
         self.stop_pending = false;
-        Ok(())
+        self.interrupts = 0;
     }
 
     /// Sends the packet that lets go of the target; nothing can be sent behind it.

@@ -56,6 +56,27 @@ pub(crate) const ARM: Tiny = Tiny {
     pc: "pc",
 };
 
+/// Counts, and says "hi" over semihosting each time.
+pub(crate) const ARM_THAT_TALKS: Tiny = Tiny {
+    #[rustfmt::skip]
+    code: &[
+        0x00, 0x10, 0x00, 0x20, // 00: .word 0x20001000   initial stack pointer
+        0x09, 0x00, 0x00, 0x00, // 04: .word 0x08 | 1     reset vector
+        0x20, 0x24,             // 08: movs r4, #0x20
+        0x24, 0x06,             // 0a: lsls r4, r4, #24
+        0x22, 0x68,             // 0c: ldr  r2, [r4]
+        0x01, 0x32,             // 0e: adds r2, #1
+        0x22, 0x60,             // 10: str  r2, [r4]
+        0x04, 0x20,             // 12: movs r0, #4        SYS_WRITE0
+        0x01, 0xa1,             // 14: adr  r1, 1c
+        0xab, 0xbe,             // 16: bkpt 0xab
+        0xf8, 0xe7,             // 18: b    0c
+        0x00, 0xbf,             // 1a: nop
+        b'h', b'i', b'\n', 0,   // 1c: .asciz "hi\n"
+    ],
+    ..ARM
+};
+
 const RISCV_CODE: &[u8] = &[
     0x17, 0x05, 0x10, 0x00, // 00: auipc a0, 0x100
     0x83, 0x25, 0x05, 0x00, // 04: lw    a1, 0(a0)

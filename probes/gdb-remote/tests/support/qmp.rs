@@ -50,12 +50,4 @@ impl Qmp {
         self.command("pmemsave", json!({ "val": addr, "size": len, "filename": file }));
         std::fs::read(file).unwrap()
     }
-
-    /// Waits until the guest has this status.
-    pub(crate) fn wait_for(&mut self, status: &str) {
-        let until = std::time::Instant::now() + Duration::from_secs(30);
-        while self.status() != status {
-            assert!(std::time::Instant::now() < until, "the guest is {}, not {status}", self.status());
-        }
-    }
 }
