@@ -197,7 +197,7 @@ fn read_a_thousand_times(guest: &Guest, method: MethodChoice) {
     }
     link.detach().expect("detach");
     assert_eq!(control.status(), "running");
-    assert_eq!(control.events, [""; 0]);
+    assert_eq!(control.events(), [""; 0]);
 }
 
 #[test]

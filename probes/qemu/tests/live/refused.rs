@@ -80,7 +80,7 @@ fn a_refused_process_is_read_by_the_monitor_and_the_reason_is_kept() {
     assert!(printed.contains(", pmemsave\n"), "{printed}");
     assert!(printed.contains(&format!("reason: {}", refusal(running.guest.pid()))), "{printed}");
     assert_eq!(control.status(), "running");
-    assert_eq!(control.events, [""; 0]);
+    assert_eq!(control.events(), [""; 0]);
 }
 
 #[test]

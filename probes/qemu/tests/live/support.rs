@@ -1,14 +1,11 @@
 //! Guests of a few instructions, and a second monitor to look over the link's shoulder.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use covtap_link::{ReadMemory, TargetAddr, TargetEvent, TargetEvents};
 use covtap_qemu::{AddressSpace, MethodChoice, Options, QemuLink, QmpEndpoint};
-use covtap_testbed::{Guest, Machine, run};
+use covtap_testbed::{Guest, Machine, Monitor, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -175,45 +172,20 @@ pub(crate) fn next_event(link: &mut QemuLink) -> TargetEvent {
 }
 
 /// A client of the second monitor.
-pub(crate) struct Control {
-    stream: BufReader<UnixStream>,
-    pub(crate) events: VecDeque<String>,
-    dumps: TempDir,
-}
+pub(crate) struct Control(Monitor);
 
 impl Control {
     pub(crate) fn new(guest: &Guest) -> Self {
-        let stream = UnixStream::connect(guest.control()).expect("connect to the second monitor");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let mut control = Self {
-            stream: BufReader::new(stream),
-            events: VecDeque::new(),
-            dumps: TempDir::new().expect("a folder"),
-        };
-        assert!(control.line().get("QMP").is_some());
-        control.execute("qmp_capabilities", &json!({}));
-        control
+        Self(Monitor::connect(guest.control()).expect("the second monitor"))
     }
 
-    fn line(&mut self) -> Value {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).expect("the monitor's line");
-        serde_json::from_str(&line).expect("JSON")
-    }
-
-    /// Carries out a command and keeps the events that come meanwhile.
     pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Value {
-        let text = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
-        self.stream.get_mut().write_all(text.as_bytes()).expect("write");
-        loop {
-            let mut answer = self.line();
-            if let Some(event) = answer.get("event") {
-                self.events.push_back(event.as_str().expect("a name").to_owned());
-                continue;
-            }
-            assert!(answer.get("error").is_none(), "{command}: {answer}");
-            return answer["return"].take();
-        }
+        self.0.execute(command, arguments).expect("QEMU does it")
+    }
+
+    /// The events that came while commands were answered.
+    pub(crate) fn events(&self) -> &[String] {
+        self.0.events()
     }
 
     /// The address of the monitor that was started with [`TCP_MONITOR`], on a port of QEMU's choice.
@@ -225,13 +197,11 @@ impl Control {
     }
 
     pub(crate) fn status(&mut self) -> String {
-        self.execute("query-status", &json!({}))["status"].as_str().expect("a status").to_owned()
+        self.0.status().expect("QEMU tells")
     }
 
     /// What QEMU itself writes of a physical range.
     pub(crate) fn pmemsave(&mut self, gpa: u64, len: usize) -> Vec<u8> {
-        let file = self.dumps.path().join("oracle");
-        self.execute("pmemsave", &json!({ "val": gpa, "size": len, "filename": file }));
-        std::fs::read(file).expect("the dump")
+        self.0.physical_memory(gpa, len as u64).expect("QEMU dumps it")
     }
 }
