@@ -39,7 +39,8 @@ impl GdbRemote {
         if !self.leaves_running || is_ended_by_close {
             return self.wire.flush(operation);
         }
-        if self.hold == Hold::Nobody && !self.reads_while_running() {
+        let needs_stop = !self.reads_while_running() || self.profile.stops_to_detach;
+        if self.hold == Hold::Nobody && needs_stop {
             self.interrupt_for_good(operation)?;
         }
         if self.hold == Hold::Other && self.profile.keeps_stopped {

@@ -76,6 +76,8 @@ pub(crate) struct Profile {
     pub(crate) passes_breakpoints: bool,
     /// A target that is stopped stays so when the connection ends without `D`.
     pub(crate) keeps_stopped: bool,
+    /// Takes `D` only while the target is stopped, although it takes other packets while it runs.
+    pub(crate) stops_to_detach: bool,
     /// Ends what it started itself when the connection ends, and lets go of the rest.
     pub(crate) owns_programs: bool,
     /// Byte order of architectures that have both, by the start of their names.
@@ -105,6 +107,7 @@ pub(crate) const CAUTIOUS: Profile = Profile {
     has_signals: false,
     passes_breakpoints: false,
     keeps_stopped: false,
+    stops_to_detach: false,
     owns_programs: false,
     endianness: &[],
 };
@@ -157,13 +160,14 @@ pub(crate) const PROFILES: &[Profile] = &[
         owns_programs: true,
         ..CAUTIOUS
     },
-    // Measured on 19. Its PacketSize is decimal; its `x` reply has no prefix, so that `m` is used.
+    // Measured on 19. Its PacketSize is decimal; its `x` reply has no prefix, so that `m` is used. It is slower
+    // the more requests wait, and refuses `D` while the program runs.
     Profile {
         name: "lldb-server",
         features: &["QThreadSuffixSupported+", "native-signals+"],
         reads_while_running: true,
-        max_read_bytes: 0x1000,
-        window: 16,
+        window: 4,
+        stops_to_detach: true,
         ..CAUTIOUS
     },
     // From the source of 0.12, src/server/gdb_server.c, and partly measured.
