@@ -48,6 +48,9 @@ pub(crate) enum Hold {
 ///   down is told from a running one and left halted, but one that was paused over the monitor is not: it
 ///   is let run on. [`Options::found`] says otherwise.
 /// - Other servers do not tell whether they stopped the target or found it so: it is let run on.
+/// - A guest that is paused and let run on over the monitor in the moment of a read may be let run on by us
+///   instead, and QEMU keeps semihosting calls for a client that left a halted guest: only `D` gives them
+///   back, which would let it run.
 /// - A guest that makes a semihosting call through QEMU's GDB server waits until this link is next used.
 ///   Text for the console becomes an event; every other file operation is refused. If its first call meets
 ///   a read on the way, that one call goes unanswered.
