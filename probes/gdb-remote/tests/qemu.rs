@@ -18,9 +18,9 @@ use covtap_link::{
     Effect, Endianness, Link, LinkError, PointerWidth, ReadMemory, ReadRequest, RunControl, RunState,
     TargetAddr, TargetEvent, TargetEvents, WriteMemory,
 };
+use covtap_testbed::Monitor;
 use serde_json::json;
 use support::guests::{ALL, ARM, ARM_THAT_TALKS, CONSTANT_LEN, RISCV32, RISCV64, Tiny, TinyGuest, X86};
-use support::qmp::Qmp;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,16 +57,16 @@ fn assert_counts(link: &mut GdbRemote, tiny: &Tiny) {
 /// The link reads what QEMU itself saves, in one piece and in several, and the guest runs on.
 fn reads_what_qemu_saves(tiny: &Tiny, over_tcp: bool) {
     let guest = tiny.start(|builder| if over_tcp { builder.gdb_over_tcp() } else { builder });
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
 
     let mut whole = vec![0; CONSTANT_LEN];
     let report = link.read(TargetAddr::new(tiny.constant), &mut whole).unwrap();
     assert!(report.pause > Duration::ZERO && report.pause <= report.elapsed, "{report:?}");
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
     assert!(whole == Tiny::constant_bytes(), "the read differs from what was loaded");
-    assert!(whole == qmp.memory(tiny.constant, CONSTANT_LEN, guest.dir.path()));
+    assert!(whole == qmp.physical_memory(tiny.constant, CONSTANT_LEN as u64).unwrap());
 
     let (mut odd, mut word, mut none) = (vec![0; 5001], [0; 4], []);
     link.read_many(&mut [
@@ -79,7 +79,7 @@ fn reads_what_qemu_saves(tiny: &Tiny, over_tcp: bool) {
     assert_counts(&mut link, tiny);
 
     link.detach().unwrap();
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
     let error = link.read(TargetAddr::new(tiny.constant), &mut word).unwrap_err();
     assert!(error.to_string().contains("the target was let go of"), "{error}");
 }
@@ -128,36 +128,36 @@ fn x86_64_over_a_unix_socket() {
 fn a_stopped_guest_reads_as_qemu_saves_it_and_stays_stopped() {
     for tiny in &ALL {
         let guest = tiny.start(|builder| builder);
-        let mut qmp = Qmp::connect(guest.guest.control());
+        let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
         let mut link = connect(&guest);
-        qmp.command("stop", json!({}));
+        qmp.execute("stop", &json!({})).unwrap();
         let (value, pause) = counter(&mut link, tiny);
-        let saved = qmp.memory(tiny.counter, 4, guest.dir.path());
+        let saved = qmp.physical_memory(tiny.counter, 4).unwrap();
         assert_eq!(value.to_le_bytes().as_slice(), saved);
         assert_eq!(pause, Duration::ZERO);
-        assert_eq!(qmp.status(), "paused");
+        assert_eq!(qmp.status().unwrap(), "paused");
         assert_eq!(link.poll().unwrap(), Some(TargetEvent::Stopped));
         assert_eq!(link.state(), RunState::Stopped);
 
         // QEMU does not tell that somebody else let the guest run on; the next read finds out.
-        qmp.command("cont", json!({}));
+        qmp.execute("cont", &json!({})).unwrap();
         let (_, pause) = counter(&mut link, tiny);
         assert!(pause > Duration::ZERO);
-        assert_eq!(qmp.status(), "running");
+        assert_eq!(qmp.status().unwrap(), "running");
         assert_eq!(link.poll().unwrap(), Some(TargetEvent::Resumed));
         assert_counts(&mut link, tiny);
 
         // Stopped by somebody else, it is left stopped.
-        qmp.command("stop", json!({}));
+        qmp.execute("stop", &json!({})).unwrap();
         link.detach().unwrap();
-        assert_eq!(qmp.status(), "paused");
+        assert_eq!(qmp.status().unwrap(), "paused");
     }
 }
 
 #[test]
 fn a_guest_that_was_never_started_is_left_halted() {
     let guest = ARM.start(|builder| builder.args(["-S"]));
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
     assert_eq!(link.info().effect, Effect::NeedsHalt);
     assert_eq!(link.state(), RunState::Stopped);
@@ -165,31 +165,31 @@ fn a_guest_that_was_never_started_is_left_halted() {
     assert_eq!(counter(&mut link, &ARM), (0, Duration::ZERO));
     assert_eq!(counter(&mut link, &ARM), (0, Duration::ZERO));
     link.detach().unwrap();
-    assert_eq!(qmp.status(), "prelaunch");
+    assert_eq!(qmp.status().unwrap(), "prelaunch");
 
     // Started over the monitor while a link is there, it is left running.
     let mut link = connect(&guest);
     assert_eq!(counter(&mut link, &ARM), (0, Duration::ZERO));
-    qmp.command("cont", json!({}));
+    qmp.execute("cont", &json!({})).unwrap();
     assert_counts(&mut link, &ARM);
     assert_eq!(link.info().effect, Effect::Pauses);
     drop(link);
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
 }
 
 #[test]
 fn the_guest_runs_after_drop_after_errors_and_after_a_panic() {
     let guest = RISCV64.start(|builder| builder);
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     drop(connect(&guest));
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
 
     let mut link = connect(&guest);
     let mut buf = vec![0; 0x4000];
     let error = link.read(TargetAddr::new(0x40_0000_0000), &mut buf).unwrap_err();
     assert!(matches!(error, LinkError::Refused { .. }), "{error}");
     assert!(error.to_string().starts_with("read 2048 bytes at 0x4000000000 on "), "{error}");
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
     let error = link.read(TargetAddr::new(u64::MAX), &mut buf).unwrap_err();
     assert!(matches!(error, LinkError::Refused { .. }), "{error}");
     // One bad range among good ones.
@@ -200,7 +200,7 @@ fn the_guest_runs_after_drop_after_errors_and_after_a_panic() {
         ReadRequest { addr: TargetAddr::new(RISCV64.constant), buf: &mut buf },
     ]);
     assert!(error.is_err());
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
     assert_counts(&mut link, &RISCV64);
 
     let thread = std::thread::spawn(move || {
@@ -209,7 +209,7 @@ fn the_guest_runs_after_drop_after_errors_and_after_a_panic() {
         panic!("the counter is {value}");
     });
     assert!(thread.join().is_err());
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
     drop(connect(&guest));
 }
 
@@ -231,12 +231,12 @@ fn the_link_knows_what_the_server_tells() {
 fn steps_breakpoints_and_registers() {
     for tiny in &ALL {
         let guest = tiny.start(|builder| builder);
-        let mut qmp = Qmp::connect(guest.guest.control());
+        let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
         let mut link = connect(&guest);
         let at = TargetAddr::new(tiny.in_loop);
         assert!(link.set_breakpoint(at, tiny.kind).is_err(), "the guest runs");
         link.stop().unwrap();
-        assert_eq!((link.state(), qmp.status().as_str()), (RunState::Stopped, "paused"));
+        assert_eq!((link.state(), qmp.status().unwrap().as_str()), (RunState::Stopped, "paused"));
         // A link that holds the guest does not pause it again.
         assert_eq!(counter(&mut link, tiny).1, Duration::ZERO);
         link.set_breakpoint(at, tiny.kind).unwrap();
@@ -256,9 +256,9 @@ fn steps_breakpoints_and_registers() {
         link.resume().unwrap();
         wait_for_stop(&mut link);
         link.detach().unwrap();
-        assert_eq!(qmp.status(), "running");
+        assert_eq!(qmp.status().unwrap(), "running");
         assert_counts(&mut connect(&guest), tiny);
-        assert_eq!(qmp.status(), "running");
+        assert_eq!(qmp.status().unwrap(), "running");
     }
 }
 
@@ -276,7 +276,7 @@ fn wait_for_stop(link: &mut GdbRemote) {
 #[test]
 fn a_running_guest_is_left_without_our_breakpoint() {
     let guest = ARM.start(|builder| builder);
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
     link.stop().unwrap();
     // Nothing runs there: the guest goes on with the breakpoint set.
@@ -284,10 +284,10 @@ fn a_running_guest_is_left_without_our_breakpoint() {
     link.resume().unwrap();
     assert_counts(&mut link, &ARM);
     drop(link);
-    assert_eq!(qmp.status(), "running");
-    let saved = qmp.memory(ARM.counter, 4, guest.dir.path());
+    assert_eq!(qmp.status().unwrap(), "running");
+    let saved = qmp.physical_memory(ARM.counter, 4).unwrap();
     let until = std::time::Instant::now() + PATIENCE;
-    while qmp.memory(ARM.counter, 4, guest.dir.path()) == saved {
+    while qmp.physical_memory(ARM.counter, 4).unwrap() == saved {
         assert!(std::time::Instant::now() < until, "the guest stands still");
     }
 }
@@ -295,13 +295,13 @@ fn a_running_guest_is_left_without_our_breakpoint() {
 #[test]
 fn writes_reach_memory_and_the_guest_runs_on() {
     let guest = X86.start(|builder| builder);
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
     let bytes: Vec<u8> = (0..5000u32).map(|i| i as u8).collect();
     let addr = X86.constant + 0x100;
     link.write(TargetAddr::new(addr), &bytes).unwrap();
-    assert_eq!(qmp.status(), "running");
-    assert_eq!(qmp.memory(addr, bytes.len(), guest.dir.path()), bytes);
+    assert_eq!(qmp.status().unwrap(), "running");
+    assert_eq!(qmp.physical_memory(addr, bytes.len() as u64).unwrap(), bytes);
     let error = link.write(TargetAddr::new(u64::MAX), &bytes).unwrap_err();
     assert!(matches!(error, LinkError::Refused { .. }), "{error}");
     assert_counts(&mut link, &X86);
@@ -311,7 +311,7 @@ fn writes_reach_memory_and_the_guest_runs_on() {
 fn a_second_client_gives_up_and_does_the_guest_no_harm() {
     for over_tcp in [true, false] {
         let guest = ARM.start(|builder| if over_tcp { builder.gdb_over_tcp() } else { builder });
-        let mut qmp = Qmp::connect(guest.guest.control());
+        let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
         let mut first = connect(&guest);
         let mut impatient = Options::default();
         impatient.reply_timeout = Duration::from_millis(200);
@@ -323,7 +323,7 @@ fn a_second_client_gives_up_and_does_the_guest_no_harm() {
         // QEMU now takes the connection that was given up long ago, which pauses the guest, and finds the
         // packet that lets go of it. A third client comes after that.
         drop(connect(&guest));
-        assert_eq!(qmp.status(), "running");
+        assert_eq!(qmp.status().unwrap(), "running");
     }
 }
 
@@ -331,7 +331,7 @@ fn a_second_client_gives_up_and_does_the_guest_no_harm() {
 fn a_server_that_stops_answering_is_an_error_and_its_guest_runs_afterwards() {
     use nix::sys::signal::Signal;
     let guest = ARM.start(|builder| builder);
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut impatient = options();
     impatient.reply_timeout = Duration::from_millis(300);
     let mut link = GdbRemote::connect(&endpoint(&guest), &impatient).unwrap();
@@ -344,7 +344,7 @@ fn a_server_that_stops_answering_is_an_error_and_its_guest_runs_afterwards() {
     guest.guest.signal(Signal::SIGCONT).unwrap();
     // What was on its way is taken first, and its last packet lets the guest run on.
     drop(connect(&guest));
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
 }
 
 #[test]
@@ -361,9 +361,9 @@ fn a_server_that_dies_is_an_error() {
 #[test]
 fn the_end_of_the_guest_is_an_event() {
     let guest = ARM.start(|builder| builder);
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
-    qmp.command("quit", json!({}));
+    qmp.execute("quit", &json!({})).unwrap();
     let until = std::time::Instant::now() + PATIENCE;
     while link.poll().unwrap() != Some(TargetEvent::Exited) {
         assert!(std::time::Instant::now() < until, "no end was told");
@@ -376,20 +376,20 @@ fn the_end_of_the_guest_is_an_event() {
 #[test]
 fn a_guest_that_resets_is_still_read() {
     let guest = ARM.start(|builder| builder);
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
     for _ in 0..3 {
-        qmp.command("system_reset", json!({}));
+        qmp.execute("system_reset", &json!({})).unwrap();
         assert_counts(&mut link, &ARM);
     }
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
 }
 
 #[test]
 fn a_guest_that_talks_over_semihosting_goes_on() {
     let guest =
         ARM_THAT_TALKS.start(|builder| builder.args(["-S", "-semihosting-config", "enable=on,target=gdb"]));
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
     link.resume().unwrap();
     let (mut said, mut last, mut moves) = (Vec::new(), 0, 0);
@@ -408,19 +408,19 @@ fn a_guest_that_talks_over_semihosting_goes_on() {
     assert!(said.chunks(3).all(|line| line == b"hi\n"), "{said:?}");
     // Its calls are QEMU's again: it neither waits nor fails without us.
     link.detach().unwrap();
-    assert_eq!(qmp.status(), "running");
-    let counter = |qmp: &mut Qmp| qmp.memory(ARM_THAT_TALKS.counter, 4, guest.dir.path());
+    assert_eq!(qmp.status().unwrap(), "running");
+    let counter = |qmp: &mut Monitor| qmp.physical_memory(ARM_THAT_TALKS.counter, 4).unwrap();
     let before = counter(&mut qmp);
     while counter(&mut qmp) == before {
         assert!(std::time::Instant::now() < until, "the guest stands still");
     }
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
 }
 
 #[test]
 fn all_processors_stop_and_run_on() {
     let guest = RISCV64.start(|builder| builder.args(["-smp", "3"]));
-    let mut qmp = Qmp::connect(guest.guest.control());
+    let mut qmp = Monitor::connect(guest.guest.control()).unwrap();
     let mut link = connect(&guest);
     assert_counts(&mut link, &RISCV64);
     link.stop().unwrap();
@@ -428,5 +428,5 @@ fn all_processors_stop_and_run_on() {
     link.resume().unwrap();
     assert_counts(&mut link, &RISCV64);
     link.detach().unwrap();
-    assert_eq!(qmp.status(), "running");
+    assert_eq!(qmp.status().unwrap(), "running");
 }

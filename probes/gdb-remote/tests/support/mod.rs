@@ -1,6 +1,5 @@
-//! What several test binaries need: guests of a few instructions, and the monitor's view of them.
+//! What several test binaries need: guests of a few instructions, and servers that misbehave.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod fake;
 pub(crate) mod guests;
-pub(crate) mod qmp;
