@@ -1,6 +1,7 @@
 //! The line that says how a session goes, on stderr.
 
 use std::path::Path;
+use std::time::Duration;
 
 use covtap_link::LinkInfo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -31,7 +32,12 @@ impl Status {
     /// Shows what is known of the target and of what reading does to it.
     pub(super) fn attached(&self, info: &LinkInfo) {
         let architecture = info.architecture.as_deref().map(|name| format!(", {name}")).unwrap_or_default();
-        self.note(&format!("attached to {}: {}{architecture}; {}", info.endpoint, info.server, info.effect));
+        let pause = match info.attach_pause {
+            Duration::ZERO => String::new(),
+            pause => format!("; attaching paused it for {}", units::duration(pause)),
+        };
+        let LinkInfo { endpoint, server, effect, .. } = info;
+        self.note(&format!("attached to {endpoint}: {server}{architecture}; {effect}{pause}"));
     }
 
     /// Shows a line that stays.

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use covtap_link::Link;
 
 use super::hints;
 use super::interrupt;
 use super::output::Output;
 use super::status::Status;
 use super::target::{OpenLink, TargetArgs};
-use crate::collect::{self, CollectError, Reader, Schedule, Session};
+use crate::collect::{self, CollectError, MeteredLink, Reader, Schedule, Session};
 use crate::image::{Image, Slide};
 use crate::locate::llvm;
 use crate::profile::llvm::LlvmProfile;
@@ -102,14 +101,15 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
 }
 
 /// Connects, and makes sure that the target runs the image.
-fn attach(args: &TapArgs, image: &Image, status: &Status) -> Result<Box<dyn Link>> {
-    let OpenLink { mut link, fallback } = args.target.open()?;
+fn attach(args: &TapArgs, image: &Image, status: &Status) -> Result<MeteredLink> {
+    let OpenLink { link, fallback } = args.target.open()?;
+    let mut link = MeteredLink::new(link);
     status.attached(&link.info());
     if let Some(reason) = fallback {
         status.note(&format!("memory is not read in the fastest way: {reason}"));
         status.note(hints::FOR_FALLBACK);
     }
-    match collect::check_identity(link.as_mut(), image, args.elf.slide) {
+    match collect::check_identity(&mut link, image, args.elf.slide) {
         Ok(_) => Ok(link),
         Err(wrong @ CollectError::WrongImage { .. }) if args.force => {
             status.note(&format!("{wrong}; going on, as --force says"));

@@ -1,8 +1,8 @@
 //! Whether the target runs the image whose counters are to be read.
 
-use covtap_link::{Link, LinkError, ReadRequest};
+use covtap_link::{LinkError, ReadRequest};
 
-use super::CollectError;
+use super::{CollectError, MeteredLink};
 use crate::image::identity::Verdict;
 use crate::image::{Identity, Image, Slide};
 
@@ -12,7 +12,7 @@ use crate::image::{Identity, Image, Slide};
 ///
 /// [`CollectError::WrongImage`] if the target runs something else or nothing could be compared; a link error
 /// only if the link can no longer be used.
-pub fn check_identity(link: &mut dyn Link, image: &Image, slide: Slide) -> Result<Verdict, CollectError> {
+pub fn check_identity(link: &mut MeteredLink, image: &Image, slide: Slide) -> Result<Verdict, CollectError> {
     let identity = image.identity();
     let found = read_places(link, &identity, image, slide)?;
     let verdict = identity.compare(&found);
@@ -35,7 +35,7 @@ pub fn check_identity(link: &mut dyn Link, image: &Image, slide: Slide) -> Resul
 
 /// The bytes at each of the identity's places, `None` where the target has no memory.
 fn read_places(
-    link: &mut dyn Link,
+    link: &mut MeteredLink,
     identity: &Identity,
     image: &Image,
     slide: Slide,
@@ -58,7 +58,7 @@ fn read_places(
     }
     for (place, buf) in places.iter().zip(&mut found) {
         let (Some(place), Some(bytes)) = (place, buf.as_mut()) else { continue };
-        match link.read(place.start(), bytes) {
+        match link.read_many(&mut [ReadRequest { addr: place.start(), buf: bytes }]) {
             Ok(_) => {}
             Err(error) if error.is_fatal() => return Err(error),
             Err(_) => *buf = None,

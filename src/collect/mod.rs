@@ -11,6 +11,7 @@
 mod counters;
 mod error;
 mod identity;
+mod metered;
 mod reader;
 mod schedule;
 mod session;
@@ -18,6 +19,7 @@ mod session;
 pub use counters::{Counters, Delta};
 pub use error::{CollectError, ResetEvidence};
 pub use identity::check_identity;
+pub use metered::MeteredLink;
 pub use reader::{Reader, Snapshot};
 pub use schedule::Schedule;
 pub use session::{Ended, Session, Stop, Summary};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use covtap_link::{Link, ReadReport, ReadRequest, TargetEvent};
+use covtap_link::{ReadReport, ReadRequest, TargetEvent};
 
-use super::{CollectError, Counters, Delta, ResetEvidence};
+use super::{CollectError, Counters, Delta, MeteredLink, ResetEvidence};
 use crate::locate::CounterRegion;
 
 /// How often a reading that went backwards is repeated before the target counts as reset. One torn carry
@@ -34,7 +34,7 @@ pub struct Snapshot {
 
 /// Reads the regions of one target, again and again.
 pub struct Reader {
-    link: Box<dyn Link>,
+    link: MeteredLink,
     endpoint: String,
     regions: Vec<CounterRegion>,
     previous: Arc<Counters>,
@@ -51,14 +51,14 @@ impl Reader {
     /// # Errors
     ///
     /// The regions are too large, or the link failed.
-    pub fn new(mut link: Box<dyn Link>, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
+    pub fn new(mut link: MeteredLink, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
         let len_bytes = regions.iter().fold(0u64, |sum, r| sum.saturating_add(r.range.len_bytes()));
         let too_large = || CollectError::TooLarge { len_bytes, limit_bytes: MAX_COUNTER_BYTES };
         if len_bytes > MAX_COUNTER_BYTES {
             return Err(too_large());
         }
         let mut first = Counters::for_regions(&regions).ok_or_else(too_large)?;
-        read_regions(link.as_mut(), &regions, &mut first)?;
+        read_regions(&mut link, &regions, &mut first)?;
         let endpoint = link.info().endpoint;
         Ok(Self {
             link,
@@ -77,6 +77,12 @@ impl Reader {
         self.taken
     }
 
+    /// For how long the workload was stopped so far, attaching included.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        self.link.pause()
+    }
+
     /// Takes a snapshot that was due at `at`; `None` if the target has ended.
     ///
     /// # Errors
@@ -91,7 +97,7 @@ impl Reader {
         let mut report = ReadReport::default();
         let mut rereads = 0;
         let delta = loop {
-            let once = match read_regions(self.link.as_mut(), &self.regions, room) {
+            let once = match read_regions(&mut self.link, &self.regions, room) {
                 Ok(once) => once,
                 Err(error) => return self.unless_ended(error),
             };
@@ -132,12 +138,11 @@ impl Reader {
 
     /// Whether the target has ended; an error if it was reset.
     fn look_for_events(&mut self) -> Result<bool, CollectError> {
-        while let Some(events) = self.link.events() {
-            match events.poll()? {
-                Some(TargetEvent::Reset) => return Err(self.reset(ResetEvidence::Event)),
-                Some(TargetEvent::Exited) => self.ended = true,
-                Some(_) => {}
-                None => break,
+        while let Some(event) = self.link.poll()? {
+            match event {
+                TargetEvent::Reset => return Err(self.reset(ResetEvidence::Event)),
+                TargetEvent::Exited => self.ended = true,
+                _ => {}
             }
         }
         Ok(self.ended)
@@ -162,7 +167,7 @@ impl Reader {
 }
 
 fn read_regions(
-    link: &mut dyn Link,
+    link: &mut MeteredLink,
     regions: &[CounterRegion],
     into: &mut Counters,
 ) -> Result<ReadReport, CollectError> {
@@ -191,7 +196,7 @@ mod tests {
 
     fn reader(link: ScriptedLink) -> Reader {
         let regions = vec![region(BASE.get(), 16, MergeRule::Add, Endianness::Little)];
-        Reader::new(Box::new(link), regions).expect("first reading")
+        Reader::new(MeteredLink::new(Box::new(link)), regions).expect("first reading")
     }
 
     fn link() -> ScriptedLink {
@@ -281,7 +286,7 @@ mod tests {
     #[test]
     fn an_absurd_region_is_refused_before_any_memory_is_taken() {
         let regions = vec![region(0, 1 << 40, MergeRule::Add, Endianness::Little)];
-        let error = Reader::new(Box::new(link()), regions).err().expect("refused");
+        let error = Reader::new(MeteredLink::new(Box::new(link())), regions).err().expect("refused");
         assert_eq!(
             error.to_string(),
             "make room for 1099511627776 bytes of counters: the limit is 1073741824 bytes"

@@ -42,7 +42,7 @@ pub struct Summary {
     pub taken: u64,
     /// Snapshots that a newer one overtook before they could be written.
     pub overtaken: u64,
-    /// For how long the workload was stopped, all readings together.
+    /// For how long the workload was stopped, from attaching to detaching.
     pub pause: Duration,
 }
 
@@ -134,11 +134,7 @@ fn read_until_done(
     cancelled: &Receiver<()>,
 ) -> Result<Summary, CollectError> {
     let Session { mut reader, schedule, stop } = session;
-    let mut pause = Duration::ZERO;
-    let read = read_on_schedule(&mut reader, schedule, &stop, cancelled, |snapshot| {
-        pause += snapshot.report.pause;
-        queue.push(snapshot);
-    });
+    let read = read_on_schedule(&mut reader, schedule, &stop, cancelled, |snapshot| queue.push(snapshot));
     if matches!(read, Ok(Ended::Stopped(Stop::AtOnce))) {
         queue.discard();
     }
@@ -148,7 +144,7 @@ fn read_until_done(
     if ended != Ended::TargetEnded {
         detached?;
     }
-    Ok(Summary { ended, taken: reader.taken(), overtaken: queue.overtaken, pause })
+    Ok(Summary { ended, taken: reader.taken(), overtaken: queue.overtaken, pause: reader.pause() })
 }
 
 fn read_on_schedule(
@@ -193,6 +189,7 @@ fn wait_until(due: Instant, stop: &Receiver<Stop>, cancelled: &Receiver<()>) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::MeteredLink;
     use super::super::counters::tests::region;
     use super::*;
     use crate::locate::MergeRule;
@@ -203,7 +200,7 @@ mod tests {
 
     fn session(link: ScriptedLink, schedule: Schedule) -> (Session, Sender<Stop>) {
         let regions = vec![region(BASE.get(), 8, MergeRule::Add, Endianness::Little)];
-        let reader = Reader::new(Box::new(link), regions).expect("first reading");
+        let reader = Reader::new(MeteredLink::new(Box::new(link)), regions).expect("first reading");
         let (ask, stop) = bounded(2);
         (Session { reader, schedule, stop }, ask)
     }
@@ -301,5 +298,14 @@ mod tests {
         });
         let summary = summary.expect("no error");
         assert_eq!((summary.ended, summary.taken), (Ended::Stopped(Stop::AtOnce), 1));
+    }
+
+    #[test]
+    fn every_pause_is_in_the_sum() {
+        let pause = Duration::from_millis(3);
+        let (session, _ask) = session(link().with_pause(pause), schedule(1, Some(5)));
+        let summary = session.run(|_| -> Result<(), CollectError> { Ok(()) }).expect("no error");
+        // To attach, for the first reading that is compared with, for five snapshots, and to detach.
+        assert_eq!(summary.pause, pause * 8);
     }
 }

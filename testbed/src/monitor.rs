@@ -30,7 +30,11 @@ impl Monitor {
         let stream = UnixStream::connect(socket).context("connect to the monitor")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut monitor = Self { stream: BufReader::new(stream), events: Vec::new() };
-        let greeting = monitor.receive()?;
+        // A guest that was stopped or resumed just now is told of before the greeting.
+        let mut greeting = monitor.receive()?;
+        while greeting.get("event").is_some() {
+            greeting = monitor.receive()?;
+        }
         if greeting.get("QMP").is_none() {
             bail!("not a QMP monitor: {greeting}");
         }

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 "{}, {}, connected in {:?}",
                 link.info().server,
                 link.info().effect,
-                link.attach_pause()
+                link.info().attach_pause
             );
         }
         link.stop()?;

@@ -2,6 +2,8 @@
 //!
 //! What always holds: this happens once, it ends within a few timeouts, and nothing is asked afterwards.
 
+use std::time::{Duration, Instant};
+
 use covtap_link::{LinkError, Operation};
 
 use crate::core::session::Execution;
@@ -9,12 +11,14 @@ use crate::core::{memory, resume};
 use crate::link::{GdbRemote, Hold};
 
 impl GdbRemote {
-    /// Removes our breakpoints, lets the target run on if it ran, and ends the connection.
-    pub(crate) fn leave(&mut self) -> Result<(), LinkError> {
+    /// Removes our breakpoints, lets the target run on if it ran, and ends the connection. Returns for how long
+    /// the target was stopped for that.
+    pub(crate) fn leave(&mut self) -> Result<Duration, LinkError> {
         if std::mem::replace(&mut self.is_left, true) {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let operation = Operation::Detach;
+        let (started, ran) = (Instant::now(), self.hold == Hold::Nobody);
         let left = if self.has_ended {
             Ok(())
         } else if self.wire.has_failed() {
@@ -27,8 +31,10 @@ impl GdbRemote {
         if left.is_err() {
             self.leave_blindly(&operation);
         }
+        let was_stopped = ran && self.hold != Hold::Nobody;
+        let pause = if was_stopped { started.elapsed() } else { Duration::ZERO };
         self.wire.close();
-        left
+        left.map(|()| pause)
     }
 
     fn leave_in_order(&mut self, operation: &Operation) -> Result<(), LinkError> {

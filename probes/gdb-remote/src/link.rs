@@ -138,12 +138,6 @@ impl GdbRemote {
         Ok(link)
     }
 
-    /// For how long the target was stopped while the link was made; zero if it was not.
-    #[must_use]
-    pub fn attach_pause(&self) -> Duration {
-        self.attach_pause
-    }
-
     /// Sends a request to a target that is stopped, or whose server answers anyway, and waits for the answer.
     pub(crate) fn exchange(&mut self, operation: &Operation, payload: &[u8]) -> Result<Vec<u8>, LinkError> {
         self.exchange_as(operation, payload, Expected::Reply)
@@ -358,10 +352,11 @@ impl Link for GdbRemote {
             pointer_width: name.as_deref().and_then(architecture).and_then(|row| row.pointer_width),
             architecture: name,
             effect: self.effect(),
+            attach_pause: self.attach_pause,
         }
     }
 
-    fn detach(&mut self) -> Result<(), LinkError> {
+    fn detach(&mut self) -> Result<Duration, LinkError> {
         self.leave()
     }
 

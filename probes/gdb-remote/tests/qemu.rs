@@ -161,7 +161,7 @@ fn a_guest_that_was_never_started_is_left_halted() {
     let mut link = connect(&guest);
     assert_eq!(link.info().effect, Effect::NeedsHalt);
     assert_eq!(link.state(), RunState::Stopped);
-    assert_eq!(link.attach_pause(), Duration::ZERO);
+    assert_eq!(link.info().attach_pause, Duration::ZERO);
     assert_eq!(counter(&mut link, &ARM), (0, Duration::ZERO));
     assert_eq!(counter(&mut link, &ARM), (0, Duration::ZERO));
     link.detach().unwrap();

@@ -1,6 +1,7 @@
 //! What a link knows of its target before anything is read.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What reading through a link does to the workload.
 ///
@@ -84,4 +85,6 @@ pub struct LinkInfo {
     pub pointer_width: Option<PointerWidth>,
     /// What reading does to the workload.
     pub effect: Effect,
+    /// For how long the workload was stopped while the link was made.
+    pub attach_pause: Duration,
 }

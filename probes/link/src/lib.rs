@@ -10,6 +10,8 @@
 //! - a power that a link may lack (stopping, writing, sampling, events) is a method that returns an
 //!   `Option`, so that a caller can ask before it plans.
 
+use std::time::Duration;
+
 mod addr;
 mod error;
 mod info;
@@ -31,14 +33,15 @@ pub trait Link: ReadMemory + Send {
     /// What is known of the target and of what reading does to its workload.
     fn info(&self) -> LinkInfo;
 
-    /// Leaves the target as it was found: running if it ran, without our breakpoints.
+    /// Leaves the target as it was found: running if it ran, without our breakpoints. Returns for how long the
+    /// workload was stopped for that.
     ///
     /// Nothing may be read afterwards. Calling it again does nothing.
     ///
     /// # Errors
     ///
     /// The server refused or did not answer; the target may then have stayed stopped.
-    fn detach(&mut self) -> Result<(), LinkError>;
+    fn detach(&mut self) -> Result<Duration, LinkError>;
 
     /// Stop, resume, step, breakpoints and registers, where the link has them.
     fn control(&mut self) -> Option<&mut dyn RunControl> {

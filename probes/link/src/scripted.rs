@@ -78,6 +78,7 @@ impl ScriptedLink {
                 endianness: Some(Endianness::Little),
                 pointer_width: Some(PointerWidth::Bits32),
                 effect: Effect::Free,
+                attach_pause: Duration::ZERO,
             },
             pause_per_read: Duration::ZERO,
         }
@@ -90,10 +91,11 @@ impl ScriptedLink {
         self
     }
 
-    /// Lets every read report this pause, as a link does that stops its target.
+    /// Lets every read report this pause, and so attaching and detaching, as a link does that stops its target.
     #[must_use]
     pub fn with_pause(mut self, pause: Duration) -> Self {
         self.pause_per_read = pause;
+        self.info.attach_pause = pause;
         self.info.effect = Effect::Pauses;
         self
     }
@@ -238,13 +240,15 @@ impl Link for ScriptedLink {
         self.info.clone()
     }
 
-    fn detach(&mut self) -> Result<(), LinkError> {
-        self.detached = true;
+    fn detach(&mut self) -> Result<Duration, LinkError> {
+        if std::mem::replace(&mut self.detached, true) {
+            return Ok(Duration::ZERO);
+        }
         if let Some(sender) = self.tell_detached.take() {
             // A test that no longer listens needs no word.
             let _ = sender.send(());
         }
-        Ok(())
+        Ok(self.pause_per_read)
     }
 
     fn events(&mut self) -> Option<&mut dyn TargetEvents> {

@@ -172,14 +172,15 @@ impl Link for QemuLink {
             endianness: target.and_then(architecture::endianness),
             pointer_width: target.and_then(architecture::pointer_width),
             effect: Effect::Free,
+            attach_pause: Duration::ZERO,
         }
     }
 
-    fn detach(&mut self) -> Result<(), LinkError> {
-        let Some(mut client) = self.client.take() else { return Ok(()) };
+    fn detach(&mut self) -> Result<Duration, LinkError> {
+        let Some(mut client) = self.client.take() else { return Ok(Duration::ZERO) };
         match self.copier.release(&mut client) {
             // Nobody is left who could be left differently than found.
-            Ok(()) | Err(Failure::Closed) => Ok(()),
+            Ok(()) | Err(Failure::Closed) => Ok(Duration::ZERO),
             Err(failure) => Err(failure.during(Operation::Detach, &self.endpoint)),
         }
     }

@@ -98,8 +98,8 @@ fn a_server_of_another_kind_is_told_apart() {
     let error = failure(LONG, |stream| say(stream, "SSH-2.0-OpenSSH_9.2\r\n"));
     assert!(matches!(error, LinkError::Protocol { .. }), "{error}");
     assert!(error.to_string().starts_with("handshake on /"), "{error}");
-    let error = failure(LONG, |stream| say(stream, "{\"event\": \"STOP\"}\r\n"));
-    assert!(error.to_string().ends_with("an event instead of a greeting"), "{error}");
+    let error = failure(LONG, |stream| say(stream, "{\"return\": {}, \"id\": 1}\r\n"));
+    assert!(error.to_string().ends_with("an answer instead of a greeting"), "{error}");
     let error = failure(LONG, |stream| say(stream, "{\"jsonrpc\": \"2.0\"}"));
     assert!(error.to_string().ends_with("neither greeting, answer nor event"), "{error}");
     let error = failure(LONG, |stream| say(stream, "{\"QMP\": [}\r\n"));
@@ -214,10 +214,11 @@ fn events_arrive_beside_answers_and_a_late_answer_is_dropped() {
 }
 
 #[test]
-fn the_end_of_the_connection_comes_after_the_last_event() {
+fn events_may_come_before_the_greeting_and_the_end_comes_after_the_last() {
     let mut options = Options::default();
     options.method = MethodChoice::Monitor;
     let outcome = serve_with(&options, |stream| {
+        say(stream, "{\"event\": \"STOP\"}\r\n");
         say(stream, GREETING);
         for id in 1..=3 {
             let mut line = String::new();
@@ -228,6 +229,7 @@ fn the_end_of_the_connection_comes_after_the_last_event() {
     });
     let mut link = outcome.link.expect("a monitor");
     outcome.server.join().expect("the server");
+    assert_eq!(link.poll().expect("poll"), Some(TargetEvent::Stopped));
     assert_eq!(link.poll().expect("poll"), Some(TargetEvent::Reset));
     assert!(matches!(link.poll(), Err(LinkError::Closed { .. })));
     let error = link.read(TargetAddr::new(0), &mut [0; 4]).expect_err("nobody is there");

@@ -140,9 +140,15 @@ impl Client {
             events: Events::default(),
         };
         let deadline = client.deadline();
-        client.version = match client.next_message(deadline)? {
-            Message::Greeting(version) => version,
-            other => return Err(Failure::Protocol(format!("{} instead of a greeting", kind(&other)))),
+        client.version = loop {
+            match client.next_message(deadline)? {
+                Message::Greeting(version) => break version,
+                // QEMU tells what happens to the guest while we connect, even before it greets.
+                Message::Event(_) => {}
+                Message::Answer { .. } => {
+                    return Err(Failure::Protocol("an answer instead of a greeting".to_owned()));
+                }
+            }
         };
         client.execute(&Command::new("qmp_capabilities", json!({})))?;
         Ok(client)
@@ -291,14 +297,6 @@ impl Client {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failure::Closed,
             _ => Failure::Io(error),
         }
-    }
-}
-
-fn kind(message: &Message) -> &'static str {
-    match message {
-        Message::Greeting(_) => "a greeting",
-        Message::Answer { .. } => "an answer",
-        Message::Event(_) => "an event",
     }
 }
 

@@ -1,0 +1,62 @@
+//! A link whose pauses are added up, so that none is forgotten when a session says what it did to the workload.
+
+use std::time::Duration;
+
+use covtap_link::{Link, LinkError, LinkInfo, ReadReport, ReadRequest, TargetEvent};
+
+/// A link, and for how long it has stopped the workload so far: to attach, for every read, and to detach.
+pub struct MeteredLink {
+    link: Box<dyn Link>,
+    pause: Duration,
+}
+
+impl MeteredLink {
+    /// Meters `link`, from the moment it was made.
+    #[must_use]
+    pub fn new(link: Box<dyn Link>) -> Self {
+        let pause = link.info().attach_pause;
+        Self { link, pause }
+    }
+
+    /// What is known of the target.
+    #[must_use]
+    pub fn info(&self) -> LinkInfo {
+        self.link.info()
+    }
+
+    /// For how long the workload was stopped, all together.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Reads several ranges.
+    ///
+    /// # Errors
+    ///
+    /// Any range that could not be read whole.
+    pub fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        let report = self.link.read_many(reads)?;
+        self.pause += report.pause;
+        Ok(report)
+    }
+
+    /// The next event that has already arrived; none where the link is told of none.
+    ///
+    /// # Errors
+    ///
+    /// The link failed while it looked.
+    pub fn poll(&mut self) -> Result<Option<TargetEvent>, LinkError> {
+        self.link.events().map_or(Ok(None), |events| events.poll())
+    }
+
+    /// Leaves the target as it was found.
+    ///
+    /// # Errors
+    ///
+    /// The server refused or did not answer.
+    pub fn detach(&mut self) -> Result<(), LinkError> {
+        self.pause += self.link.detach()?;
+        Ok(())
+    }
+}
