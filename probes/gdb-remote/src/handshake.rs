@@ -205,12 +205,9 @@ impl GdbRemote {
                 self.attach_pause = connected.elapsed();
             }
         }
-        self.about += match (self.hold, self.reads_while_running(), self.is_non_stop) {
-            (Hold::Found, ..) => ", the target is halted",
-            (_, _, true) => ", non-stop",
-            (_, true, false) => ", reads while the target runs",
-            (_, false, false) => ", stops the target for each read",
-        };
+        if self.is_non_stop {
+            self.about += ", non-stop";
+        }
         Ok(())
     }
 

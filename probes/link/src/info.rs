@@ -21,7 +21,7 @@ impl fmt::Display for Effect {
         f.write_str(match self {
             Self::Free => "the workload is not stopped",
             Self::Pauses => "each read pauses the workload",
-            Self::NeedsHalt => "the target must be halted",
+            Self::NeedsHalt => "the target is halted and stays so",
         })
     }
 }
