@@ -1,4 +1,5 @@
-//! `cargo xtask fixtures`: the guests under examples/guests become the files under tests/fixtures.
+//! `cargo xtask fixtures`: the guests under examples/guests, and a few hosted programs, become the files under
+//! tests/fixtures.
 //!
 //! What enters is source code; what leaves, for each guest, is its images, the counters of one run that came to
 //! rest, what that run printed, and a README that says which compilers made them.
@@ -8,6 +9,7 @@
 
 mod build;
 mod capture;
+mod hosted;
 mod readme;
 
 use std::collections::BTreeMap;
@@ -24,8 +26,8 @@ pub(crate) struct Args {
     /// Write nothing; say which committed files differ from what would be written
     #[arg(long)]
     check: bool,
-    /// Only this guest
-    #[arg(long, value_name = "GUEST")]
+    /// Only this folder of tests/fixtures: a guest, or `hosted`
+    #[arg(long, value_name = "FOLDER")]
     only: Option<String>,
 }
 
@@ -94,15 +96,17 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// Makes the fixtures, or finds out which would change.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
-    let chosen: Vec<&Guest> =
-        GUESTS.iter().filter(|guest| args.only.as_deref().is_none_or(|name| name == guest.name)).collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = GUESTS.iter().map(|guest| guest.name).collect();
-        bail!("no such guest; there are {}", names.join(", "));
-    }
+    let is_chosen = |folder: &str| args.only.as_deref().is_none_or(|only| only == folder);
     let mut files = Files::new();
-    for guest in chosen {
+    for guest in GUESTS.iter().filter(|guest| is_chosen(guest.name)) {
         make(guest, &mut files).with_context(|| format!("make the fixtures of {}", guest.name))?;
+    }
+    if is_chosen(hosted::FOLDER) {
+        hosted::make(&mut files).context("make the hosted fixtures")?;
+    }
+    if files.is_empty() {
+        let names: Vec<_> = GUESTS.iter().map(|guest| guest.name).chain([hosted::FOLDER]).collect();
+        bail!("no such folder; there are {}", names.join(", "));
     }
     let table = readme::footprint(&files)?;
     files.insert(readme::GUESTS_README.into(), table);
