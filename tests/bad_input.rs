@@ -140,6 +140,37 @@ fn the_wrong_elf() {
     assert_eq!(monitor.status().expect("an answer"), "running");
 }
 
+/// Only the user can know better, and then it is said. The ELF differs in its build id alone.
+#[test]
+fn the_wrong_elf_by_force() {
+    let scene = Scene::new();
+    let guest = guest();
+    let mut bytes = fs::read(elf()).expect("the fixture");
+    let id = covtap::image::Image::parse("", bytes.clone()).expect("an ELF").build_ids()[0].clone();
+    let at = bytes.windows(id.as_bytes().len()).position(|bytes| bytes == id.as_bytes()).expect("the note");
+    bytes[at] ^= 1;
+    let other = scene.path("other.elf");
+    fs::write(&other, bytes).expect("an ELF");
+    let mut args = scene.record("--qemu", &qmp(&guest), &other);
+    args.extend(["--snapshots", "1"].map(str::to_owned));
+    assert_refused(&run(&args), &id.to_string(), "--force");
+    scene.assert_untouched();
+    args.push("--force".to_owned());
+    let output = run(&args);
+    common::assert_done(&output);
+    assert!(common::stderr(&output).contains("going on, as --force says"), "{}", common::stderr(&output));
+}
+
+#[test]
+fn a_slide_that_the_target_does_not_have() {
+    let scene = Scene::new();
+    let guest = guest();
+    let slid = PathBuf::from(format!("{}@0x1000", elf().display()));
+    let output = run(scene.record("--qemu", &qmp(&guest), &slid));
+    assert_refused(&output, "the target has none at 0x101014", "ELF@SLIDE");
+    scene.assert_untouched();
+}
+
 #[test]
 fn nobody_listens() {
     let scene = Scene::new();

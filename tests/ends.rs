@@ -77,6 +77,19 @@ fn quietly() {
 }
 
 #[test]
+fn where_llvm_profile_file_says() {
+    let scene = Scene::new(Way::Qemu);
+    let [flag, address] = scene.way.flags(&scene.guest);
+    let elf = elf().display().to_string();
+    let mut command = common::covtap(["snapshot", &flag, &address, &elf]);
+    command.env("LLVM_PROFILE_FILE", scene.dir.path().join("%p-%n.profraw"));
+    let child = command.spawn().expect("covtap starts");
+    let output = scene.dir.path().join(format!("{}-1.profraw", child.id()));
+    common::assert_done(&child.wait_with_output().expect("covtap ends"));
+    assert!(common::nonzero(&common::counts(&output)) > 0);
+}
+
+#[test]
 fn by_ctrl_c_with_a_last_snapshot() {
     for way in [Way::Qemu, Way::Gdb] {
         let scene = Scene::new(way);
