@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod collect;
 pub mod image;
+pub mod inspect;
 pub mod locate;
 pub mod profile;
 pub mod write;

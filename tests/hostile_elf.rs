@@ -13,6 +13,7 @@ use std::fs;
 
 use cap::Cap;
 use covtap::image::{Image, Slide};
+use covtap::inspect::Report;
 use covtap::locate::llvm::{self, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
@@ -49,6 +50,9 @@ fn use_whole(bytes: Vec<u8>) -> bool {
     let identity = image.identity();
     let found: Vec<Option<Vec<u8>>> = identity.samples.iter().map(|(_, bytes)| Some(bytes.clone())).collect();
     let _ = (identity.places(&image, Slide::new(u64::MAX / 3)), identity.compare(&found));
+    for finding in Report::new(&image).findings {
+        one_line(finding.to_string());
+    }
     match llvm::locate(&image, Slide::new(0x1000)) {
         Ok(located) => {
             write(&located);

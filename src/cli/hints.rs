@@ -6,6 +6,7 @@ use covtap_link::{LinkError, Operation};
 
 use super::output::ProfileExists;
 use crate::collect::CollectError;
+use crate::inspect::Finding;
 use crate::locate::llvm::{Caution, LocateError};
 use crate::write::WriteFileError;
 
@@ -42,6 +43,27 @@ pub(super) fn for_caution(caution: &Caution) -> &'static str {
         }
         Caution::ValueSitesNotRead => {
             "value profiles (call targets, sizes) are not read: only counts are written"
+        }
+    }
+}
+
+/// What to do about a finding of `inspect`, or what it means.
+#[must_use]
+pub(super) fn for_finding(finding: &Finding) -> Option<&'static str> {
+    match finding {
+        Finding::Locate(error) => for_locate(error),
+        Finding::Caution(caution) => Some(for_caution(caution)),
+        Finding::NoBuildId => Some("link it with --build-id=sha1, and place the note in read-only memory"),
+        Finding::BuildIdNotLoaded => {
+            Some("place .note.gnu.build-id in read-only memory in the linker script")
+        }
+        Finding::NoMapping => Some(
+            "build it with -fcoverage-mapping (clang) or -Cinstrument-coverage (rustc), and keep __llvm_covmap and \
+             __llvm_covfun when linking",
+        ),
+        Finding::PositionIndependent => Some("give ELF@SLIDE to record and snapshot if the target moves it"),
+        Finding::CountersInImage { .. } | Finding::MetadataLoaded { .. } => {
+            Some("link it with the script that covtap inspect --linker-script prints")
         }
     }
 }

@@ -5,6 +5,7 @@
 //! is 0 for done and 2 for an error.
 
 mod hints;
+mod inspect;
 mod interrupt;
 mod output;
 mod pattern;
@@ -34,6 +35,7 @@ struct Arguments {
 enum Verb {
     Record(record::RecordArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Inspect(inspect::InspectArgs),
 }
 
 /// Runs the command that this process was started with.
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Record(args) => record::run(&args),
         Verb::Snapshot(args) => snapshot::run(&args),
+        Verb::Inspect(args) => inspect::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -119,7 +119,12 @@ fn attach(args: &TapArgs, image: &Image, status: &Status) -> Result<MeteredLink>
     }
 }
 
-fn load(path: &Path) -> Result<Image> {
+/// Reads an ELF.
+///
+/// # Errors
+///
+/// The file cannot be read or is no ELF.
+pub(super) fn load(path: &Path) -> Result<Image> {
     let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
     Ok(Image::parse(&path.display().to_string(), bytes)?)
 }

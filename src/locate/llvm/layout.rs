@@ -71,6 +71,19 @@ impl RawVersion {
         Self::ALL.into_iter().find(|version| version.number() == number)
     }
 
+    /// The LLVM releases whose tools read and write it.
+    #[must_use]
+    pub const fn llvm_releases(self) -> &'static str {
+        match self {
+            Self::V5 => "11 and 12",
+            Self::V7 => "13",
+            Self::V8 => "14 to 17",
+            Self::V9 => "18",
+            Self::V10 => "19 to 22",
+            Self::V11 => "23",
+        }
+    }
+
     /// What the version's header and records look like.
     pub(crate) const fn layout(self) -> &'static Layout {
         match self {

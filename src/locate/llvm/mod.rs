@@ -28,6 +28,8 @@ pub use names::{NameRef, Names};
 pub use records::DataRecord;
 pub(crate) use records::uint;
 
+pub(crate) use version::VERSION_SYMBOL;
+
 use records::Surroundings;
 use sections::{Found, Sections};
 
@@ -169,6 +171,12 @@ impl LlvmImage {
     #[must_use]
     pub fn bitmap_len_bytes(&self) -> usize {
         self.bitmap_len
+    }
+
+    /// Whether data and names are there for binary correlation, in sections that are never loaded.
+    #[must_use]
+    pub fn is_correlated(&self) -> bool {
+        self.loaded.is_correlated
     }
 
     pub(crate) fn loaded(&self) -> &LoadedSections {

@@ -12,7 +12,7 @@ use super::records::{self, DataRecord, Reading, RecordFault, Surroundings, uint}
 use crate::image::Image;
 
 /// The variable with the version word, where the compiler or a runtime left one.
-const VERSION_SYMBOL: &str = "__llvm_profile_raw_version";
+pub(crate) const VERSION_SYMBOL: &str = "__llvm_profile_raw_version";
 
 /// What was found.
 #[derive(Debug)]

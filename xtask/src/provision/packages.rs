@@ -71,6 +71,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "libclang-rt-19-dev", purpose: "LLVM 19's own profiling runtime, to compare with", proof: FoundBy("clang-19", ProfileRuntime), needed_by: &[Test, Fixtures] },
     Package { name: "libclang-rt-14-dev", purpose: "LLVM 14's own profiling runtime, to compare with", proof: FoundBy("clang-14", ProfileRuntime), needed_by: &[Test, Fixtures] },
     Package { name: "lld-19", purpose: "links guests for other processors", proof: Program("ld.lld-19"), needed_by: &[Test, Fixtures] },
+    Package { name: "binutils-arm-none-eabi", purpose: "GNU ld, which takes covtap's linker script as well", proof: Program("arm-none-eabi-ld"), needed_by: &[Test] },
     Package { name: "gdb-multiarch", purpose: "the client that covtap's GDB link is measured against", proof: Program("gdb-multiarch"), needed_by: &[Test, Bench] },
     Package { name: "gdbserver", purpose: "a GDB server that is not QEMU's", proof: Program("gdbserver"), needed_by: &[Test] },
     Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures] },

@@ -1,0 +1,166 @@
+//! What a report has to say beyond its figures: what will not work, what should be known, what costs too much.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Report, Role};
+use crate::locate::llvm::{Caution, LocateError, Located};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// No counters can be read.
+    Problem,
+    /// Counters are read, and less can be known than usual, or only under a condition.
+    Caution,
+    /// The target pays for something that it does not need.
+    Saving,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Problem => "problem",
+            Self::Caution => "caution",
+            Self::Saving => "saving",
+        })
+    }
+}
+
+/// Something to know about an image. Its text is one lower-case line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Finding {
+    /// The counters cannot be found or understood.
+    #[error(transparent)]
+    Locate(LocateError),
+    /// What the image alone cannot settle about its counters.
+    #[error("{}", caution_text(.0))]
+    Caution(Caution),
+    /// Nothing in the image names it.
+    #[error("it has no build id: a target is told from others by samples of its code alone")]
+    NoBuildId,
+    /// The build id's note is not in the target's memory.
+    #[error("its build id is not loaded: a target is told from others by samples of its code alone")]
+    BuildIdNotLoaded,
+    /// Counts cannot be brought to source lines.
+    #[error("it has no coverage mapping: counters can be read, and not be shown on source")]
+    NoMapping,
+    /// Where it runs is not known from the file.
+    #[error("it is position-independent: where its counters are depends on where it is loaded")]
+    PositionIndependent,
+    /// Counters begin at zero, and yet the image stores them.
+    #[error("{bytes} bytes of zeros are stored in the image for counters and bitmaps")]
+    CountersInImage {
+        /// How many.
+        bytes: u64,
+    },
+    /// The target carries what only the host reads.
+    #[error("{bytes} bytes of the target's memory hold what only the host reads: {sections}")]
+    MetadataLoaded {
+        /// How many.
+        bytes: u64,
+        /// The sections' names.
+        sections: String,
+    },
+}
+
+impl Finding {
+    /// How much it matters.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Locate(_) => Severity::Problem,
+            Self::CountersInImage { .. } | Self::MetadataLoaded { .. } => Severity::Saving,
+            _ => Severity::Caution,
+        }
+    }
+
+    /// A stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Locate(error) => locate_code(error),
+            Self::Caution(Caution::ByteCountersNotInFile) => "byte-counters-not-in-file",
+            Self::Caution(Caution::ValueSitesNotRead) => "value-sites-not-read",
+            Self::NoBuildId => "no-build-id",
+            Self::BuildIdNotLoaded => "build-id-not-loaded",
+            Self::NoMapping => "no-mapping",
+            Self::PositionIndependent => "position-independent",
+            Self::CountersInImage { .. } => "counters-in-image",
+            Self::MetadataLoaded { .. } => "metadata-loaded",
+        }
+    }
+}
+
+fn caution_text(caution: &Caution) -> &'static str {
+    match caution {
+        Caution::ByteCountersNotInFile => "counters are bytes that begin at 0xff, and the image stores none",
+        Caution::ValueSitesNotRead => "the compiler also profiles values",
+    }
+}
+
+fn locate_code(error: &LocateError) -> &'static str {
+    match error {
+        LocateError::NotInstrumented { .. } => "not-instrumented",
+        LocateError::MappingOnly { .. } => "mapping-only",
+        LocateError::Gcov { .. } => "gcov",
+        LocateError::Stripped { .. } => "stripped",
+        LocateError::Relocatable { .. } => "relocatable",
+        LocateError::NoCounters { .. } => "no-counters",
+        LocateError::NoData { .. } => "no-data",
+        LocateError::NoNames { .. } => "no-names",
+        LocateError::NotInFile { .. } => "not-in-file",
+        LocateError::SeveralSections { .. } => "several-sections",
+        LocateError::RuntimeRelocation { .. } => "runtime-relocation",
+        LocateError::UnknownVersion { .. } => "unknown-version",
+        LocateError::Record { .. } => "damaged-data",
+        LocateError::Names { .. } => "damaged-names",
+        LocateError::NoRange { .. } => "no-range",
+        LocateError::Image(_) => "damaged-elf",
+    }
+}
+
+/// Everything there is to say about `report`, what matters most first.
+pub(super) fn all(report: &Report, located: Result<Located, LocateError>) -> Vec<Finding> {
+    let located = match located {
+        Ok(located) => located,
+        // Of an image without counters nothing else matters.
+        Err(error) => return vec![Finding::Locate(error)],
+    };
+    let mut findings: Vec<Finding> = located.cautions.into_iter().map(Finding::Caution).collect();
+    match &report.build_id {
+        None => findings.push(Finding::NoBuildId),
+        Some(id) if id.address.is_none() => findings.push(Finding::BuildIdNotLoaded),
+        Some(_) => {}
+    }
+    if report.mapping.is_none() {
+        findings.push(Finding::NoMapping);
+    }
+    if report.image_type == "position-independent" {
+        findings.push(Finding::PositionIndependent);
+    }
+    // Programs with a runtime are not linked by a script that could be given.
+    if !report.has_runtime {
+        findings.extend(counters_in_image(report, located.image.is_byte_coverage()));
+    }
+    findings.extend(metadata_loaded(report));
+    findings
+}
+
+/// Bytes that begin at 0xff must be stored somewhere; wide counters and bitmaps need not.
+fn counters_in_image(report: &Report, is_byte_coverage: bool) -> Option<Finding> {
+    let is_zero = |role: Role| role == Role::Bitmap || (role == Role::Counters && !is_byte_coverage);
+    let sections = report.sections.iter().filter(|section| is_zero(section.role));
+    let bytes = sections.fold(0u64, |sum, section| sum.saturating_add(section.cost.image_bytes));
+    (bytes > 0).then_some(Finding::CountersInImage { bytes })
+}
+
+fn metadata_loaded(report: &Report) -> Option<Finding> {
+    let sections = || report.sections.iter().filter(|section| section.can_leave_target);
+    let bytes = sections().fold(0u64, |sum, section| sum.saturating_add(section.len_bytes));
+    let names: Vec<&str> = sections().map(|section| section.name).collect();
+    (bytes > 0).then(|| Finding::MetadataLoaded { bytes, sections: names.join(", ") })
+}
