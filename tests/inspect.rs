@@ -268,3 +268,195 @@ fn without_the_script_the_savings_are_named() {
     assert!(messages[0].starts_with(&format!("{} bytes of zeros", sections["__llvm_prf_cnts"].len_bytes)));
     assert!(messages[1].starts_with(&format!("{loaded} bytes of the target's memory")), "{messages:?}");
 }
+
+/// What is wrong with the C guest after llvm-objcopy took something away.
+const TAKEN_AWAY: [(&[&str], &[&str]); 7] = [
+    (&["-R__llvm_covmap", "-R__llvm_covfun"], &["no-mapping"]),
+    (&["-R.note.gnu.build-id"], &["no-build-id"]),
+    (&["-R__llvm_prf_names"], &["no-names"]),
+    (&["-R__llvm_prf_data"], &["no-data"]),
+    (&["-R__llvm_prf_cnts"], &["no-counters"]),
+    (&["-R__llvm_prf_cnts", "-R__llvm_prf_data", "-R__llvm_prf_names"], &["mapping-only"]),
+    (&["--strip-sections"], &["stripped"]),
+];
+
+#[test]
+fn what_was_taken_away_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (whole, cut) = (fixture("c-an385/covered.elf"), dir.path().join("cut.elf"));
+    for (args, expected) in TAKEN_AWAY {
+        let files = [whole.as_os_str(), cut.as_os_str()];
+        testbed::run("llvm-objcopy-19", args.iter().map(AsRef::as_ref).chain(files)).expect("a copy");
+        assert_eq!(codes(&Guest::report(&cut)), expected, "{args:?}");
+    }
+}
+
+const PROGRAM: &str =
+    "int f(int (*g)(int), int x) { return x > 2 ? g(x) : x; } int _start(void) { return f(0, 3); }";
+
+const COVERAGE: &str = "-fprofile-instr-generate -fcoverage-mapping";
+
+/// A way to compile and link, and what there is to say about it besides the instrumentation's level.
+struct Build {
+    flags: &'static str,
+    link: &'static str,
+    level: Option<&'static str>,
+    codes: &'static [&'static str],
+}
+
+const BUILDS: [Build; 8] = [
+    Build {
+        flags: "",
+        link: "-pie --build-id=sha1",
+        level: Some("front-end"),
+        codes: &["position-independent", "counters-in-image", "metadata-loaded"],
+    },
+    Build {
+        flags: "-fprofile-generate -fno-profile-instr-generate -fno-coverage-mapping",
+        link: "--build-id=sha1",
+        level: Some("ir"),
+        codes: &[
+            "value-sites-not-read",
+            "no-mapping",
+            "counters-in-image",
+            "values-loaded",
+            "metadata-loaded",
+        ],
+    },
+    Build {
+        flags: "-fprofile-generate -mllvm -disable-vp -fno-profile-instr-generate -fno-coverage-mapping",
+        link: "--build-id=sha1",
+        level: Some("ir"),
+        codes: &["no-mapping", "counters-in-image", "metadata-loaded"],
+    },
+    Build {
+        flags: "-mllvm -enable-single-byte-coverage",
+        link: "--build-id=sha1",
+        level: Some("front-end"),
+        codes: &["metadata-loaded"],
+    },
+    Build {
+        flags: "-mllvm -profile-correlate=binary",
+        link: "",
+        level: Some("front-end"),
+        codes: &["no-build-id", "counters-in-image"],
+    },
+    Build { flags: "-g -mllvm -profile-correlate=debug-info", link: "", level: None, codes: &["no-data"] },
+    Build {
+        flags: "-mllvm -runtime-counter-relocation",
+        link: "",
+        level: None,
+        codes: &["runtime-relocation"],
+    },
+    Build {
+        flags: "--coverage -fno-profile-instr-generate -fno-coverage-mapping",
+        link: "",
+        level: None,
+        codes: &["gcov"],
+    },
+];
+
+#[test]
+fn variants_are_told_apart_and_their_faults_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (source, object, elf) = (path("p.c"), path("p.o"), path("p.elf"));
+    fs::write(&source, PROGRAM).expect("a program");
+    for build in BUILDS {
+        let compile = format!(
+            "--target=x86_64-none-elf -O1 -ffreestanding -fPIE {COVERAGE} {} -c {source} -o {object}",
+            build.flags
+        );
+        testbed::run("clang-19", compile.split_whitespace()).expect("clang compiles");
+        let link = format!("--unresolved-symbols=ignore-all {} {object} -o {elf}", build.link);
+        testbed::run("ld.lld-19", link.split_whitespace()).expect("lld links");
+        let report = Guest::report(Path::new(&elf));
+        assert_eq!(codes(&report), build.codes, "{}", build.flags);
+        assert_eq!(report["instrumentation"]["level"].as_str(), build.level, "{}", build.flags);
+        assert_eq!(codes(&Guest::report(Path::new(&object))), ["relocatable"], "{}", build.flags);
+    }
+}
+
+/// A program of its own with linker scripts, in a folder that goes away.
+struct Program {
+    dir: tempfile::TempDir,
+}
+
+impl Program {
+    fn compile(target: &str, source: &str, flags: &str) -> Self {
+        let program = Self { dir: tempfile::tempdir().expect("a folder") };
+        fs::write(program.path("p.c"), source).expect("a program");
+        let (source, object) = (program.path("p.c"), program.path("p.o"));
+        let compile =
+            format!("--target={target} -O1 -ffreestanding {COVERAGE} {flags} -c {source} -o {object}");
+        testbed::run("clang-19", compile.split_whitespace()).expect("clang compiles");
+        program
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    fn link(&self, script: &str, more: &[&str]) -> PathBuf {
+        let (image, object, elf) = (self.path("image.x"), self.path("p.o"), self.path("p.elf"));
+        fs::write(&image, script).expect("a script");
+        let args = ["-T", &image, &object, "-o", &elf];
+        testbed::run("ld.lld-19", args.iter().chain(more)).expect("lld links");
+        elf.into()
+    }
+}
+
+/// What covtap's script does to byte coverage is said, because the profile would show everything as covered.
+#[test]
+fn byte_counters_without_bytes_are_warned_about() {
+    let source = format!("int zeroed; {PROGRAM}");
+    let program = Program::compile("x86_64-none-elf", &source, "-mllvm -enable-single-byte-coverage");
+    let image = "MEMORY { RAM : ORIGIN = 0x10000, LENGTH = 64K } \
+                 SECTIONS { .text : { *(.text*) } > RAM .bss : { *(.bss*) } > RAM }";
+    let coverage = workspace_root().join("examples/guests/coverage.x").display().to_string();
+    let elf = program.link(image, &["-T", &coverage]);
+    assert_eq!(codes(&Guest::report(&elf)), ["byte-counters-not-in-file", "no-build-id"]);
+}
+
+#[test]
+fn counters_inside_another_section_are_found_by_their_symbols() {
+    let program = Program::compile("x86_64-none-elf", &format!("int zeroed[4]; {PROGRAM}"), "");
+    let elf = program.link(
+        "SECTIONS { .text 0x10000 : { *(.text*) } \
+         .bss (NOLOAD) : { *(.bss*) . = ALIGN(8); __start___llvm_prf_cnts = .; *(__llvm_prf_cnts) \
+         __stop___llvm_prf_cnts = .; } \
+         __llvm_prf_data 0 (INFO) : { *(__llvm_prf_data) } __llvm_prf_names 0 (INFO) : { *(__llvm_prf_names) } }",
+        &["--build-id=sha1"],
+    );
+    let report = Guest::report(&elf);
+    let counters = &report["sections"][0];
+    assert_eq!((&counters["name"], &counters["within"]), (&"__llvm_prf_cnts".into(), &".bss".into()));
+    assert_eq!(counters["address"], report["instrumentation"]["regions"][0]["address"]);
+    assert_eq!((&report["cost"]["ram_bytes"], &report["cost"]["image_bytes"]), (&24.into(), &0.into()));
+    assert!(codes(&report).is_empty(), "{report}");
+}
+
+#[test]
+fn a_big_endian_mapping_is_read() {
+    let program = Program::compile("powerpc-none-elf", PROGRAM, "");
+    let report = Guest::report(&program.link("SECTIONS { .text 0x10000 : { *(.text*) } }", &[]));
+    assert_eq!((&report["architecture"], &report["byte_order"]), (&"powerpc".into(), &"big".into()));
+    assert_eq!(report["mapping"]["version_words"], serde_json::json!([6]));
+    assert_eq!(
+        (&report["mapping"]["functions"], &report["instrumentation"]["functions"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(report["mapping"]["functions_without_counters"], 0);
+}
+
+#[test]
+fn a_reader_may_stop_before_the_end() {
+    for args in [&["inspect", "--linker-script"][..], &["inspect", "c-an385/covered.elf"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = covtap(args);
+        let output = command.current_dir(fixture("")).stdout(writer).output().expect("covtap starts");
+        assert_done(&output);
+        assert_eq!(stderr(&output), "");
+    }
+}

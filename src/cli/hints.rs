@@ -58,10 +58,15 @@ pub(super) fn for_finding(finding: &Finding) -> Option<&'static str> {
             Some("place .note.gnu.build-id in read-only memory in the linker script")
         }
         Finding::NoMapping => Some(
-            "build it with -fcoverage-mapping (clang) or -Cinstrument-coverage (rustc), and keep __llvm_covmap and \
-             __llvm_covfun when linking",
+            "build it with -fprofile-instr-generate -fcoverage-mapping (clang) or -Cinstrument-coverage (rustc), and \
+             keep __llvm_covmap and __llvm_covfun when linking",
         ),
         Finding::PositionIndependent => Some("give ELF@SLIDE to record and snapshot if the target moves it"),
+        Finding::ValuesLoaded { .. } => Some("build it without value profiles: -mllvm -disable-vp (clang)"),
+        Finding::MetadataLoaded { is_byte_coverage: true, .. } => Some(
+            "link it with the (INFO) sections of the script that covtap inspect --linker-script prints; not with its \
+             __llvm_prf_cnts, unless start-up code fills that with 0xff",
+        ),
         Finding::CountersInImage { .. } | Finding::MetadataLoaded { .. } => {
             Some("link it with the script that covtap inspect --linker-script prints")
         }

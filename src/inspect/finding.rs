@@ -64,6 +64,14 @@ pub enum Finding {
         bytes: u64,
         /// The sections' names.
         sections: String,
+        /// Whether counters are bytes that begin at 0xff, so that they must stay in the image.
+        is_byte_coverage: bool,
+    },
+    /// The target carries what a profiling runtime would use, and has none.
+    #[error("{bytes} bytes of the target's memory are for value profiles, which no runtime fills")]
+    ValuesLoaded {
+        /// How many.
+        bytes: u64,
     },
 }
 
@@ -73,7 +81,9 @@ impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Locate(_) => Severity::Problem,
-            Self::CountersInImage { .. } | Self::MetadataLoaded { .. } => Severity::Saving,
+            Self::CountersInImage { .. } | Self::MetadataLoaded { .. } | Self::ValuesLoaded { .. } => {
+                Severity::Saving
+            }
             _ => Severity::Caution,
         }
     }
@@ -91,6 +101,7 @@ impl Finding {
             Self::PositionIndependent => "position-independent",
             Self::CountersInImage { .. } => "counters-in-image",
             Self::MetadataLoaded { .. } => "metadata-loaded",
+            Self::ValuesLoaded { .. } => "values-loaded",
         }
     }
 }
@@ -142,11 +153,13 @@ pub(super) fn all(report: &Report, located: Result<Located, LocateError>) -> Vec
     if report.image_type == "position-independent" {
         findings.push(Finding::PositionIndependent);
     }
+    let is_byte_coverage = located.image.is_byte_coverage();
     // Programs with a runtime are not linked by a script that could be given.
     if !report.has_runtime {
-        findings.extend(counters_in_image(report, located.image.is_byte_coverage()));
+        findings.extend(counters_in_image(report, is_byte_coverage));
+        findings.extend(values_loaded(report));
     }
-    findings.extend(metadata_loaded(report));
+    findings.extend(metadata_loaded(report, is_byte_coverage));
     findings
 }
 
@@ -158,9 +171,15 @@ fn counters_in_image(report: &Report, is_byte_coverage: bool) -> Option<Finding>
     (bytes > 0).then_some(Finding::CountersInImage { bytes })
 }
 
-fn metadata_loaded(report: &Report) -> Option<Finding> {
+fn values_loaded(report: &Report) -> Option<Finding> {
+    let sections = report.sections.iter().filter(|section| section.role == Role::Values);
+    let bytes = sections.fold(0u64, |sum, section| sum.saturating_add(section.cost.ram_bytes));
+    (bytes > 0).then_some(Finding::ValuesLoaded { bytes })
+}
+
+fn metadata_loaded(report: &Report, is_byte_coverage: bool) -> Option<Finding> {
     let sections = || report.sections.iter().filter(|section| section.can_leave_target);
     let bytes = sections().fold(0u64, |sum, section| sum.saturating_add(section.len_bytes));
     let names: Vec<&str> = sections().map(|section| section.name).collect();
-    (bytes > 0).then(|| Finding::MetadataLoaded { bytes, sections: names.join(", ") })
+    (bytes > 0).then(|| Finding::MetadataLoaded { bytes, sections: names.join(", "), is_byte_coverage })
 }
