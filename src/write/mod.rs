@@ -1,5 +1,6 @@
 //! Files, one writer per format, each written whole or not at all.
 
+pub mod lcov;
 pub mod profraw;
 mod whole_file;
 

@@ -1,0 +1,115 @@
+//! One source file's share of the functions that have code in it.
+//!
+//! Source: `getCoverageForFile` and `getInstantiationGroups` in
+//! `llvm/lib/ProfileData/Coverage/CoverageMapping.cpp`, llvmorg-19.1.7.
+
+use std::collections::BTreeMap;
+
+use super::function::{CountedRegion, FunctionCoverage};
+use super::lines::{self, LineRun};
+use super::mapping::{FileName, LineCol};
+use super::segments::{self, Segment};
+use super::statistics::{self, Statistics};
+
+/// A source file and the functions that have code in it.
+#[derive(Clone, Debug)]
+pub struct FileCoverage<'a> {
+    pub(super) name: &'a FileName,
+    pub(super) functions: Vec<&'a FunctionCoverage>,
+    pub(super) is_byte_coverage: bool,
+}
+
+/// A branch as a file has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileBranch {
+    /// Where it is in this file: for one in a macro, where the outermost expansion begins, with the column that the
+    /// branch has in the macro.
+    pub start: LineCol,
+    /// How often it was true.
+    pub count: u64,
+    /// How often it was false.
+    pub false_count: u64,
+    /// The compiler knew the outcome, and counts neither.
+    pub is_folded: bool,
+}
+
+impl<'a> FileCoverage<'a> {
+    /// Its path, as the compiler had it.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        self.name
+    }
+
+    /// The functions whose body is in the file's text, in the order of the mapping.
+    pub fn functions(&self) -> impl Iterator<Item = &'a FunctionCoverage> {
+        // LLVM goes by the first file, even where that is an expansion's.
+        self.functions.iter().copied().filter(|function| function.files.first() == Some(self.name))
+    }
+
+    /// The functions by the place where they begin: those of one place are instantiations of one piece of source.
+    #[must_use]
+    pub fn instantiation_groups(&self) -> BTreeMap<LineCol, Vec<&'a FunctionCoverage>> {
+        let mut groups: BTreeMap<LineCol, Vec<&FunctionCoverage>> = BTreeMap::new();
+        for function in &self.functions {
+            let Some(main) = self.main_file(function) else { continue };
+            if let Some(first) = function.regions.iter().find(|region| region.file == main) {
+                groups.entry(first.start).or_default().push(function);
+            }
+        }
+        groups
+    }
+
+    /// The segments of all functions together.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Segment> {
+        let regions = self.functions.iter().flat_map(|function| self.of_file(function, &function.regions));
+        segments::build(regions.copied().collect(), self.is_byte_coverage)
+    }
+
+    /// Its lines that have code, with their counts.
+    #[must_use]
+    pub fn lines(&self) -> Vec<LineRun> {
+        lines::runs(&self.segments())
+    }
+
+    /// Its branches in the order of lines and columns; those in macros where the macro is used.
+    #[must_use]
+    pub fn branches(&self) -> Vec<FileBranch> {
+        let branch = |start, branch: &CountedRegion| FileBranch {
+            start,
+            count: branch.count,
+            false_count: branch.false_count,
+            is_folded: branch.is_folded,
+        };
+        let direct = self.functions.iter().flat_map(|function| self.of_file(function, &function.branches));
+        // An expansion's own text has no branches of its own: they belong to where it is used.
+        let direct = direct.filter(|region| region.file == 0).map(|region| branch(region.start, region));
+        let expanded = self.functions.iter().flat_map(|function| {
+            let main = self.main_file(function);
+            main.map(|main| function.expanded_branches(main)).unwrap_or_default()
+        });
+        let expanded = expanded
+            .map(|(outer, region)| branch(LineCol { line: outer.line, col: region.start.col }, region));
+        let mut branches: Vec<FileBranch> = direct.chain(expanded).collect();
+        branches.sort_by_key(|branch| branch.start);
+        branches
+    }
+
+    /// How much of it ran.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        statistics::of_file(self)
+    }
+
+    fn main_file(&self, function: &FunctionCoverage) -> Option<u32> {
+        function.main_file().filter(|main| function.file_name(*main) == Some(self.name))
+    }
+
+    fn of_file<'f>(
+        &'f self,
+        function: &'f FunctionCoverage,
+        regions: &'f [CountedRegion],
+    ) -> impl Iterator<Item = &'f CountedRegion> {
+        regions.iter().filter(|region| function.file_name(region.file) == Some(self.name))
+    }
+}

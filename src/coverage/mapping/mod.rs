@@ -1,0 +1,257 @@
+//! LLVM's coverage mapping: which regions of source which counters count.
+//!
+//! What enters is an [`Image`] and what was located in it, whose names the functions refer to; what leaves is a
+//! [`Mapping`]. The sections need not be loaded; they are the same for 32 and 64 bits.
+//!
+//! ```text
+//! __llvm_covfun: | u64 name_ref | u32 size | u64 func_hash | u64 filenames_ref | mapping, size bytes | padding to 8 |
+//! ```
+//!
+//! What always holds: a function is there once. What is damaged is left out, and a [`Problem`] says where it was;
+//! the rest stays. Source: `VersionedCovMapFuncRecordReader` in
+//! `llvm/lib/ProfileData/Coverage/CoverageMappingReader.cpp`, llvmorg-19.1.7, which stops at the first fault.
+
+mod cursor;
+mod files;
+mod function;
+mod region;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+
+use covtap_link::Endianness;
+
+use crate::image::{Image, ImageError};
+use crate::locate::llvm::{LlvmImage, NameRef, Names};
+
+pub use files::FileName;
+pub use region::{Counter, Expression, LineCol, Operator, Region, RegionKind};
+
+use cursor::{Cursor, Fault};
+use files::Files;
+
+const FILES: &str = "__llvm_covmap";
+const FUNCTIONS: &str = "__llvm_covfun";
+
+/// The length of a function's record before its mapping.
+const RECORD_BYTES: usize = 28;
+
+/// An image has no mapping that could be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MappingError {
+    /// A section is missing or empty: the program was compiled without a mapping, or it was removed.
+    #[error("read the coverage mapping of {image}: it has no section {section}")]
+    Absent {
+        /// The image's name.
+        image: String,
+        /// The section.
+        section: &'static str,
+    },
+    /// A section's bytes are not where its header says.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+/// A part of a mapping that was left out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// The image's name.
+    pub image: String,
+    /// The section it is in.
+    pub section: &'static str,
+    /// Where in the section, in bytes.
+    pub offset: u64,
+    /// What was found there.
+    pub detail: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { image, section, offset, detail } = self;
+        write!(f, "decode {section} of {image} at {offset:#x}: {detail}")
+    }
+}
+
+/// A function's regions.
+#[derive(Clone, Debug)]
+pub struct MappedFunction {
+    /// The function's name, by its reference.
+    pub name_ref: NameRef,
+    /// The name: mangled, and with a `file:` or `file;` prefix where it is local.
+    pub name: Vec<u8>,
+    /// The hash of its control flow; 0 if it is only declared to be unused.
+    pub func_hash: u64,
+    /// The files that its regions are in: the one of its body first, then one for each expansion.
+    pub files: Vec<FileName>,
+    /// What counters refer to.
+    pub expressions: Vec<Expression>,
+    /// Its regions, by file.
+    pub regions: Vec<Region>,
+}
+
+impl MappedFunction {
+    /// Whether it stands for a function that its unit did not use, and so did not compile.
+    #[must_use]
+    pub fn is_dummy(&self) -> bool {
+        let is_empty = self.files.len() == 1 && self.expressions.is_empty();
+        let zero = |region: &Region| region.count == Counter::Zero && !region.kind.is_branch();
+        self.func_hash == 0 && is_empty && self.regions.len() == 1 && self.regions.iter().all(zero)
+    }
+}
+
+/// The functions of an image, with their regions.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    functions: Vec<MappedFunction>,
+    problems: Vec<Problem>,
+    is_byte_coverage: bool,
+}
+
+impl Mapping {
+    /// Decodes the mapping of an image.
+    ///
+    /// # Errors
+    ///
+    /// It has none. A damaged one is no error: see [`Self::problems`].
+    pub fn decode(image: &Image, located: &LlvmImage) -> Result<Self, MappingError> {
+        let files = section(image, FILES)?;
+        let functions = section(image, FUNCTIONS)?;
+        let (files, file_faults) = Files::decode(&files, image.endianness());
+        let mut reader =
+            Reader { files, names: located.names(), functions: Vec::new(), index: HashMap::new() };
+        let function_faults = reader.read(&functions, image.endianness());
+        let problems = [(FILES, file_faults), (FUNCTIONS, function_faults)].into_iter();
+        let problem = |section, fault: Fault| Problem {
+            image: image.name().to_owned(),
+            section,
+            offset: fault.offset as u64,
+            detail: fault.detail,
+        };
+        Ok(Self {
+            functions: reader.functions,
+            problems: problems
+                .flat_map(|(section, faults)| faults.into_iter().map(move |fault| problem(section, fault)))
+                .collect(),
+            is_byte_coverage: located.is_byte_coverage(),
+        })
+    }
+
+    /// The functions, in the section's order.
+    #[must_use]
+    pub fn functions(&self) -> &[MappedFunction] {
+        &self.functions
+    }
+
+    /// What was left out.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Whether its counters say only whether, not how often.
+    #[must_use]
+    pub fn is_byte_coverage(&self) -> bool {
+        self.is_byte_coverage
+    }
+}
+
+/// The bytes of all sections of that name, each from a multiple of 8 on, as their records are.
+fn section(image: &Image, name: &'static str) -> Result<Vec<u8>, MappingError> {
+    let mut bytes: Vec<u8> = Vec::new();
+    for section in image.sections().filter(|section| section.name() == name) {
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend_from_slice(&section.data()?);
+    }
+    if bytes.is_empty() {
+        return Err(MappingError::Absent { image: image.name().to_owned(), section: name });
+    }
+    Ok(bytes)
+}
+
+struct Reader<'a> {
+    files: Files,
+    names: &'a Names,
+    functions: Vec<MappedFunction>,
+    index: HashMap<NameRef, usize>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, section: &[u8], endianness: Endianness) -> Vec<Fault> {
+        let (mut cursor, mut faults) = (Cursor::new(section, 0), Vec::new());
+        while !cursor.is_empty() {
+            // Linkers pad with zeros; a record has a name.
+            let padding = cursor.rest().iter().take(RECORD_BYTES);
+            if padding.clone().all(|byte| *byte == 0) {
+                let _ = cursor.take(cursor.rest().len().min(8));
+                continue;
+            }
+            let record = match Record::take(&mut cursor, endianness) {
+                Ok(record) => record,
+                Err(fault) => {
+                    faults.push(fault);
+                    break;
+                }
+            };
+            if let Err(fault) = self.add(record) {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
+
+    fn add(&mut self, record: Record<'_>) -> Result<(), Fault> {
+        let at = |detail| Fault { offset: record.offset, detail };
+        let Record { name_ref, func_hash, files_ref, .. } = record;
+        let name =
+            self.names.get(name_ref).ok_or_else(|| at(format!("no name has the reference {name_ref}")))?;
+        let unit = self.files.unit(files_ref);
+        let unit = unit.ok_or_else(|| at(format!("no file names have the reference {files_ref:#018x}")))?;
+        let mut mapping = record.mapping;
+        let function::Body { files, expressions, regions } = function::decode(&mut mapping, unit)?;
+        let name = name.to_vec();
+        let function = MappedFunction { name_ref, name, func_hash, files, expressions, regions };
+        // A function has a record in each unit that defines it, as inline ones do; where it was not used the record
+        // is a dummy, which gives way to a real one.
+        match self.index.entry(name_ref) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.functions.len());
+                self.functions.push(function);
+            }
+            Entry::Occupied(entry) => {
+                if let Some(known) = self.functions.get_mut(*entry.get())
+                    && known.is_dummy()
+                    && !function.is_dummy()
+                {
+                    *known = function;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Record<'a> {
+    offset: usize,
+    name_ref: NameRef,
+    func_hash: u64,
+    files_ref: u64,
+    mapping: Cursor<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Takes a record and its padding.
+    fn take(cursor: &mut Cursor<'a>, endianness: Endianness) -> Result<Self, Fault> {
+        let offset = cursor.offset();
+        let name_ref = NameRef::new(cursor.u64(endianness)?);
+        let size = cursor.u32(endianness)?;
+        let func_hash = cursor.u64(endianness)?;
+        let files_ref = cursor.u64(endianness)?;
+        let len = usize::try_from(size).map_err(|error| cursor.fault(error.to_string()))?;
+        let mapping_offset = cursor.offset();
+        let mapping = Cursor::new(cursor.take(len)?, mapping_offset);
+        files::skip_padding(cursor)?;
+        Ok(Self { offset, name_ref, func_hash, files_ref, mapping })
+    }
+}

@@ -1,0 +1,196 @@
+//! Counts on source: what ran, line by line and region by region, through LLVM's coverage mapping.
+//!
+//! What enters is a [`Mapping`] and the counts of an [`LlvmProfile`]; what leaves is a [`Coverage`]: functions with
+//! counted regions, and files with segments, lines, branches and statistics, by LLVM's rules.
+//!
+//! What always holds: nothing here does I/O; a function is there once; a function that the profile does not know has
+//! counts of 0; one that it knows with another hash is left out and named in [`Coverage::mismatches`].
+//! Source: `CoverageMapping::loadFunctionRecord` in `llvm/lib/ProfileData/Coverage/CoverageMapping.cpp`,
+//! llvmorg-19.1.7.
+
+mod evaluate;
+mod file;
+mod function;
+mod lines;
+mod mapping;
+mod segments;
+mod statistics;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::image::Image;
+use crate::locate::llvm::{LlvmImage, NameRef};
+use crate::profile::llvm::LlvmProfile;
+
+pub use file::{FileBranch, FileCoverage};
+pub use function::{CountedRegion, FunctionCoverage};
+pub use lines::LineRun;
+pub use mapping::{
+    Counter, Expression, FileName, LineCol, MappedFunction, Mapping, MappingError, Operator, Problem, Region,
+    RegionKind,
+};
+pub use segments::Segment;
+pub use statistics::{Statistics, Tally};
+
+/// A function whose counts belong to another build of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mismatch {
+    /// The function's name, as the mapping has it.
+    pub name: Vec<u8>,
+    /// The hash of its control flow, as the mapping has it; the profile has others.
+    pub func_hash: u64,
+}
+
+/// A function whose counters or regions do not fit each other, and which is left out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Uncounted {
+    /// The function's name, as the mapping has it.
+    pub name: Vec<u8>,
+    /// Why.
+    pub detail: String,
+}
+
+/// What ran, of one image or several.
+#[derive(Clone, Default, Debug)]
+pub struct Coverage {
+    functions: Vec<FunctionCoverage>,
+    by_name: HashMap<Vec<u8>, Vec<usize>>,
+    by_file: BTreeMap<FileName, Vec<usize>>,
+    mismatches: Vec<Mismatch>,
+    uncounted: Vec<Uncounted>,
+    problems: Vec<Problem>,
+    is_byte_coverage: bool,
+}
+
+impl Coverage {
+    /// The coverage of one image.
+    ///
+    /// # Errors
+    ///
+    /// The image has no coverage mapping.
+    pub fn new(image: &Image, located: &LlvmImage, profile: &LlvmProfile) -> Result<Self, MappingError> {
+        let mut coverage = Self::default();
+        coverage.add(&Mapping::decode(image, located)?, profile);
+        Ok(coverage)
+    }
+
+    /// Adds an image's functions, but for those of the same name and files as are there already.
+    pub fn add(&mut self, mapping: &Mapping, profile: &LlvmProfile) {
+        let profile = Counts::new(profile);
+        self.is_byte_coverage |= mapping.is_byte_coverage();
+        self.problems.extend_from_slice(mapping.problems());
+        for mapped in mapping.functions() {
+            let Ok(counts) = profile.of(mapped) else {
+                let (name, func_hash) = (mapped.name.clone(), mapped.func_hash);
+                self.mismatches.push(Mismatch { name, func_hash });
+                continue;
+            };
+            // A unit that did not use the function says nothing about one that ran.
+            let is_single_zero = matches!(&mapped.regions[..], [one] if one.count == Counter::Zero);
+            if is_single_zero && counts.is_some_and(|counts| counts.first().is_some_and(|count| *count > 0)) {
+                continue;
+            }
+            match FunctionCoverage::evaluate(mapped, counts, mapping.is_byte_coverage()) {
+                Ok(function) => self.push(function),
+                Err(detail) => self.uncounted.push(Uncounted { name: mapped.name.clone(), detail }),
+            }
+        }
+    }
+
+    fn push(&mut self, function: FunctionCoverage) {
+        let index = self.functions.len();
+        let same_name = self.by_name.entry(function.name.clone()).or_default();
+        let mut known = same_name.iter().filter_map(|index| self.functions.get(*index));
+        if known.any(|known| known.files == function.files) {
+            return;
+        }
+        same_name.push(index);
+        for file in &function.files {
+            let of_file = self.by_file.entry(FileName::clone(file)).or_default();
+            // A macro of the same file is an expansion of it.
+            if of_file.last() != Some(&index) {
+                of_file.push(index);
+            }
+        }
+        self.functions.push(function);
+    }
+
+    /// The functions, in the order of the mappings.
+    #[must_use]
+    pub fn functions(&self) -> &[FunctionCoverage] {
+        &self.functions
+    }
+
+    /// The files that functions have code in, by name.
+    pub fn files(&self) -> impl Iterator<Item = FileCoverage<'_>> {
+        self.by_file.iter().map(|(name, functions)| FileCoverage {
+            name,
+            functions: functions.iter().filter_map(|index| self.functions.get(*index)).collect(),
+            is_byte_coverage: self.is_byte_coverage,
+        })
+    }
+
+    /// How much ran of all files.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.files().fold(Statistics::default(), |mut sum, file| {
+            sum += file.statistics();
+            sum
+        })
+    }
+
+    /// Functions that the profile has counts of, but of another build.
+    #[must_use]
+    pub fn mismatches(&self) -> &[Mismatch] {
+        &self.mismatches
+    }
+
+    /// Functions that were left out because a counter of theirs has no value; LLVM's tools leave them out too,
+    /// without a word.
+    #[must_use]
+    pub fn uncounted(&self) -> &[Uncounted] {
+        &self.uncounted
+    }
+
+    /// What of the mappings could not be read.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+/// The counts of one name, by hash.
+type ByHash<'a> = Vec<(u64, Cow<'a, [u64]>)>;
+
+/// A profile by function.
+struct Counts<'a>(HashMap<NameRef, ByHash<'a>>);
+
+/// The function's hash is not among those of its name.
+struct OtherHash;
+
+impl<'a> Counts<'a> {
+    /// Counts of one function in several units add up, as `llvm-profdata merge` adds them.
+    fn new(profile: &'a LlvmProfile) -> Self {
+        let mut functions: HashMap<NameRef, ByHash<'_>> = HashMap::new();
+        for function in profile.functions() {
+            let of_name = functions.entry(function.name_ref).or_default();
+            match of_name.iter_mut().find(|(hash, _)| *hash == function.func_hash) {
+                Some((_, counts)) => {
+                    for (sum, count) in counts.to_mut().iter_mut().zip(function.counts) {
+                        *sum = sum.saturating_add(*count);
+                    }
+                }
+                None => of_name.push((function.func_hash, Cow::Borrowed(function.counts))),
+            }
+        }
+        Self(functions)
+    }
+
+    /// The function's counts; `None` if the profile does not know its name.
+    fn of(&self, function: &MappedFunction) -> Result<Option<&[u64]>, OtherHash> {
+        let Some(of_name) = self.0.get(&function.name_ref) else { return Ok(None) };
+        let counts = of_name.iter().find(|(hash, _)| *hash == function.func_hash);
+        counts.map(|(_, counts)| Some(&**counts)).ok_or(OtherHash)
+    }
+}

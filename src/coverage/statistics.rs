@@ -1,0 +1,116 @@
+//! How much ran: of functions, instantiations, lines, regions and branches.
+//!
+//! Sums over files are over groups of instantiations, of which the best covered counts, as Clang's documentation
+//! of source-based coverage defines it. Source: `CoverageSummaryInfo.cpp` and `CoverageReport.cpp` in
+//! `llvm/tools/llvm-cov`, llvmorg-19.1.7.
+
+use std::ops::{Add, AddAssign};
+
+use super::file::FileCoverage;
+use super::function::{CountedRegion, FunctionCoverage};
+use super::lines::LineRun;
+use super::mapping::RegionKind;
+
+/// How many of how many. None of 0 where the build does not carry the metric.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    /// Those that ran.
+    pub covered: u64,
+    /// All.
+    pub total: u64,
+}
+
+impl Tally {
+    fn of(covered: impl Iterator<Item = bool>) -> Self {
+        covered.fold(Self::default(), |tally, is_covered| tally + Self::one(is_covered))
+    }
+
+    fn one(is_covered: bool) -> Self {
+        Self { covered: u64::from(is_covered), total: 1 }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { covered: self.covered.max(other.covered), total: self.total.max(other.total) }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            covered: self.covered.saturating_add(other.covered),
+            total: self.total.saturating_add(other.total),
+        }
+    }
+}
+
+/// How much ran, by what is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Statistics {
+    /// Functions of the source: each counts once, and ran if an instantiation of it did.
+    pub functions: Tally,
+    /// Functions of the program.
+    pub instantiations: Tally,
+    /// Lines that have code.
+    pub lines: Tally,
+    /// Regions of code.
+    pub regions: Tally,
+    /// Outcomes of branches, two for each.
+    pub branches: Tally,
+}
+
+impl AddAssign for Statistics {
+    fn add_assign(&mut self, other: Self) {
+        self.functions = self.functions + other.functions;
+        self.instantiations = self.instantiations + other.instantiations;
+        self.lines = self.lines + other.lines;
+        self.regions = self.regions + other.regions;
+        self.branches = self.branches + other.branches;
+    }
+}
+
+pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
+    let mut sum = Statistics::default();
+    for group in file.instantiation_groups().values() {
+        let best = group.iter().map(|function| of_function(function));
+        let best = best.reduce(|a, b| Statistics {
+            lines: a.lines.max(b.lines),
+            regions: a.regions.max(b.regions),
+            branches: a.branches.max(b.branches),
+            ..a
+        });
+        sum += Statistics {
+            // The sum of all counts, which wraps as LLVM's does.
+            functions: Tally::one(group.iter().fold(0u64, |sum, f| sum.wrapping_add(f.count)) > 0),
+            instantiations: Tally::of(group.iter().map(|function| function.count > 0)),
+            ..best.unwrap_or_default()
+        };
+    }
+    sum
+}
+
+/// Lines, regions and branches of one function.
+fn of_function(function: &FunctionCoverage) -> Statistics {
+    let code = function.regions.iter().filter(|region| region.kind == RegionKind::Code);
+    let main = function.main_file().unwrap_or(u32::MAX);
+    let expanded = function.expanded_branches(main).into_iter().map(|(_, branch)| branch);
+    let branches = function.branches.iter().filter(|branch| branch.file == main).chain(expanded);
+    Statistics {
+        lines: of_lines(&function.lines()),
+        regions: Tally::of(code.map(|region| region.count > 0)),
+        branches: Tally::of(branches.filter(|branch| !branch.is_folded).flat_map(outcomes)),
+        ..Statistics::default()
+    }
+}
+
+fn outcomes(branch: &CountedRegion) -> [bool; 2] {
+    [branch.count > 0, branch.false_count > 0]
+}
+
+fn of_lines(runs: &[LineRun]) -> Tally {
+    runs.iter().fold(Tally::default(), |tally, run| {
+        let total = run.num_lines();
+        tally + Tally { covered: if run.count > 0 { total } else { 0 }, total }
+    })
+}
