@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::{Counts, PATIENCE, Way};
-use covtap_testbed::{Guest, Machine, Monitor, fixture};
+use covtap_testbed::{Guest, Machine, Monitor, fixture, run};
 use md5::{Digest, Md5};
 use object::{Endianness, Object, ObjectSection};
 use serde_json::json;
@@ -82,6 +82,24 @@ fn record_and_compare(machine: Machine, name: &str, way: Way) {
     monitor.execute("stop", &json!({})).expect("the guest stops");
     let halted = halted_counts(&elf, &mut monitor);
     compare_with_halted(&halted, &common::counts(&at_rest));
+}
+
+/// The lcov trace that covtap writes by itself is llvm-cov's of the same profile, byte for byte.
+#[test]
+fn an_lcov_trace_needs_no_tools() {
+    let elf = fixture("arm-cortexm/covered.elf");
+    let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
+    guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 2")).expect("the workload goes on");
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (profraw, trace, profdata) = (path("a.profraw"), path("a.info"), path("a.profdata"));
+    let [flag, address] = Way::Qemu.flags(&guest);
+    let elf = elf.display().to_string();
+    let args = ["record", &flag, &address, &elf, "--every", "10ms", "--snapshots", "20"];
+    common::assert_done(&common::run(args.into_iter().chain(["-o", &profraw, "--lcov", &trace])));
+    run("llvm-profdata-19", ["merge", &profraw, "-o", &profdata]).expect("llvm-profdata reads the profile");
+    let theirs = run("llvm-cov-19", ["export", "--format=lcov", &elf, "--instr-profile", &profdata]);
+    assert_eq!(std::fs::read_to_string(&trace).expect("a trace"), theirs.expect("llvm-cov reads it"));
 }
 
 /// Every status line tells the pause, and only a link that pauses tells more than 0.

@@ -6,6 +6,7 @@ use covtap_link::{LinkError, Operation};
 
 use super::output::ProfileExists;
 use crate::collect::CollectError;
+use crate::coverage::MappingError;
 use crate::inspect::Finding;
 use crate::locate::llvm::{Caution, LocateError};
 use crate::write::WriteFileError;
@@ -22,6 +23,12 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if let Some(error) = cause.downcast_ref::<LocateError>() {
             return for_locate(error);
+        }
+        if cause.is::<MappingError>() {
+            return Some(
+                "build it with -Cinstrument-coverage (rustc) or -fcoverage-mapping (clang), and keep the \
+                 __llvm_covmap and __llvm_covfun sections in the file",
+            );
         }
         if cause.is::<ProfileExists>() {
             return Some("move it away, or choose another name with --output");

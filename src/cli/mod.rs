@@ -7,6 +7,7 @@
 mod hints;
 mod inspect;
 mod interrupt;
+mod lcov;
 mod output;
 mod pattern;
 mod record;

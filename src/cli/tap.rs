@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::hints;
 use super::interrupt;
+use super::lcov::LcovOutput;
 use super::output::Output;
 use super::status::Status;
 use super::target::{OpenLink, TargetArgs};
@@ -26,6 +27,9 @@ pub(super) struct TapArgs {
     /// The profile to write; %p %h %m %Nm as LLVM has them, %n the snapshot's number, %t its UTC time
     #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
     output: String,
+    /// Also keep an lcov trace of the same snapshots up to date; needs none of LLVM's tools
+    #[arg(long, value_name = "FILE")]
+    lcov: Option<PathBuf>,
     /// Write byte for byte what the compiler's own runtime would have written
     #[arg(long)]
     runtime_identical: bool,
@@ -83,6 +87,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
     for caution in &located.cautions {
         status.note(hints::for_caution(caution));
     }
+    let lcov = args.lcov.as_ref().map(|path| LcovOutput::prepare(path, &image, &located.image, &status));
+    let lcov = lcov.transpose()?;
     let link = attach(args, &image, &status)?;
     let reader = Reader::new(link, located.regions)?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
@@ -90,6 +96,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
     let done = session.run(|snapshot| -> Result<()> {
         last = Some(output.write(&located.image, snapshot)?);
         let profile = LlvmProfile::new(&located.image, snapshot.counters.regions())?;
+        lcov.as_ref().map_or(Ok(()), |lcov| lcov.write(&profile))?;
         status.show(snapshot, &profile.stats());
         Ok(())
     });
