@@ -9,15 +9,18 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use covtap::coverage::Coverage;
+use covtap::coverage::{Coverage, Mapping, Tally};
 use covtap::image::{Image, Slide};
 use covtap::locate::llvm::{self, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::lcov;
 use covtap::write::profraw;
-use covtap_testbed::{fixture, run};
+use covtap_link::Endianness;
+use covtap_testbed::{fixture, run, workspace_root};
+use proptest::prelude::*;
 use tempfile::tempdir;
 
 fn located(elf: &Path) -> (Image, Located) {
@@ -84,5 +87,142 @@ fn hosted_programs_have_the_lines_that_llvm_has() {
             located.regions.iter().map(|region| (0..len(region)).map(byte).collect()).collect()
         });
         assert!(lines > 5, "{name} has {lines} lines");
+    }
+}
+
+/// Compiles and links the program of `tests/coverage` without a library or a runtime.
+fn corpus(dir: &Path, compiler: &str, args: &[&str]) -> PathBuf {
+    let sources = workspace_root().join("tests/coverage");
+    let base = ["-O1", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-c"];
+    let cover = ["-fprofile-instr-generate", "-fcoverage-mapping"];
+    let mut objects = Vec::new();
+    for source in ["program.cpp", "other.cpp"] {
+        let object = dir.join(source).with_extension("o").display().to_string();
+        let source = sources.join(source).display().to_string();
+        let paths = [source.as_str(), "-o", object.as_str()];
+        run(compiler, base.iter().chain(&cover).chain(args).chain(&paths)).unwrap();
+        objects.push(object);
+    }
+    let exe = dir.join("program.elf");
+    // Some compilers call their runtime where there is no operating system.
+    let link = ["-e", "start", "--defsym=__llvm_profile_runtime=0", "--unresolved-symbols=ignore-all", "-o"];
+    let link = link.into_iter().chain([exe.to_str().unwrap()]).chain(objects.iter().map(String::as_str));
+    run("ld.lld-19", link).unwrap();
+    exe
+}
+
+/// Counts that vary, among them 0.
+fn made_up(located: &Located, seed: u64) -> Vec<Vec<u8>> {
+    let bytes = |region: &covtap::locate::CounterRegion| {
+        let counts = (0..region.range.len_bytes().div_ceil(8)).map(|index| (index * 7 + seed) % 11 * seed);
+        let bytes = counts.flat_map(|count| match region.endianness {
+            Endianness::Little => count.to_le_bytes(),
+            Endianness::Big => count.to_be_bytes(),
+        });
+        bytes.take(usize::try_from(region.range.len_bytes()).unwrap()).collect()
+    };
+    located.regions.iter().map(bytes).collect()
+}
+
+/// Macros in macros, headers in several units, templates, what the preprocessor left out, switches, loops, lambdas,
+/// functions never called or on one line.
+#[test]
+fn every_target_and_compiler_has_the_lines_that_llvm_has() {
+    let cases: [(&str, &[&str]); 10] = [
+        ("clang-19", &["--target=x86_64-none-elf"]),
+        ("clang-19", &["--target=x86_64-none-elf", "-fcoverage-mcdc"]),
+        ("clang-19", &["--target=i386-none-elf"]),
+        ("clang-19", &["--target=thumbv7m-none-eabi"]),
+        ("clang-19", &["--target=riscv32-none-elf"]),
+        ("clang-19", &["--target=riscv64-none-elf"]),
+        ("clang-19", &["--target=aarch64-none-elf"]),
+        ("clang-19", &["--target=armebv7a-none-eabi"]),
+        ("clang-14", &["--target=x86_64-linux-gnu"]),
+        ("clang-14", &["--target=armv7a-none-eabi"]),
+    ];
+    for (compiler, args) in cases {
+        let dir = tempdir().unwrap();
+        let elf = corpus(dir.path(), compiler, args);
+        for seed in 0..4 {
+            let lines = check(&elf, |located| made_up(located, seed));
+            assert!(lines > 30, "{compiler} {args:?}: {lines} lines");
+        }
+    }
+}
+
+/// A profile of another program: `main` is in both, with another hash; of the rest nothing ran.
+#[test]
+fn functions_of_another_build_are_named() {
+    let (image, ours) = located(&fixture("hosted").join("clang-19.elf"));
+    let (_, other) = located(&fixture("hosted").join("rustc.elf"));
+    let profile = LlvmProfile::new(&other.image, &made_up(&other, 3)).unwrap();
+    let coverage = Coverage::new(&image, &ours.image, &profile).unwrap();
+    let mismatches: Vec<&[u8]> = coverage.mismatches().iter().map(|m| m.name.as_slice()).collect();
+    assert_eq!(mismatches, [b"main"]);
+    let names: Vec<&[u8]> = coverage.functions().iter().map(|function| function.name.as_slice()).collect();
+    assert_eq!(names.len(), ours.image.records().len() - 1, "{names:?}");
+    assert!(coverage.functions().iter().all(|function| function.count == 0));
+    assert_eq!(coverage.statistics().functions, Tally { covered: 0, total: 2 });
+}
+
+#[test]
+fn a_program_without_a_mapping_is_refused_by_name() {
+    let (_, located) = located(&fixture("hosted").join("clang-19.elf"));
+    let elf = fs::read(fixture("x86-pvh").join("plain.elf")).unwrap();
+    let error = Mapping::decode(&Image::parse("plain.elf", elf).unwrap(), &located.image).unwrap_err();
+    assert_eq!(error.to_string(), "read the coverage mapping of plain.elf: it has no section __llvm_covmap");
+}
+
+/// Where in the file a section is.
+fn file_range(image: &Image, name: &str) -> Range<usize> {
+    let bytes = image.section(name).unwrap().file_bytes().unwrap();
+    let start = bytes.as_ptr() as usize - image.file().as_ptr() as usize;
+    start..start + bytes.len()
+}
+
+/// A damaged function is left out with its offset, and the others stay.
+#[test]
+fn what_is_damaged_is_said_and_the_rest_is_read() {
+    let path = fixture("hosted").join("clang-19.elf");
+    let (image, located) = located(&path);
+    let mut bytes = fs::read(&path).unwrap();
+    // The number of files of the first function.
+    bytes[file_range(&image, "__llvm_covfun").start + 28] = 0x7f;
+    let image = Image::parse("damaged.elf", bytes).unwrap();
+    let mapping = Mapping::decode(&image, &located.image).unwrap();
+    assert_eq!(mapping.functions().len(), located.image.records().len() - 1);
+    let [problem] = mapping.problems() else { panic!("{:?}", mapping.problems()) };
+    let text = problem.to_string();
+    assert!(
+        text.starts_with("decode __llvm_covfun of damaged.elf at 0x1c: 127 files are said to follow"),
+        "{text}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_mappings_are_read_or_refused(
+        which in 0..4usize,
+        in_functions in any::<bool>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+    ) {
+        let path = ["hosted/mcdc.elf", "hosted/rustc.elf", "c-an385/covered.elf", "x86-pvh/covered.elf"][which];
+        let (image, located) = located(&fixture(path));
+        let range = file_range(&image, if in_functions { "__llvm_covfun" } else { "__llvm_covmap" });
+        let mut bytes = fs::read(fixture(path)).unwrap();
+        for (index, byte) in changes {
+            bytes[range.start + index.index(range.len())] = byte;
+        }
+        let image = Image::parse("hostile.elf", bytes).unwrap();
+        let profile = LlvmProfile::new(&located.image, &made_up(&located, 3)).unwrap();
+        let coverage = Coverage::new(&image, &located.image, &profile).unwrap();
+        lcov::write(&coverage, &mut std::io::sink()).unwrap();
+        for problem in coverage.problems() {
+            prop_assert!(!problem.to_string().contains('\n'), "{}", problem);
+            let len = file_range(&image, problem.section).len() as u64;
+            prop_assert!(problem.offset <= len, "{}", problem);
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::lines::{self, LineRun};
 use super::mapping::{FileName, LineCol};
 use super::segments::{self, Segment};
 use super::statistics::{self, Statistics};
+use super::unstable;
 
 /// A source file and the functions that have code in it.
 #[derive(Clone, Debug)]
@@ -72,7 +73,8 @@ impl<'a> FileCoverage<'a> {
         lines::runs(&self.segments())
     }
 
-    /// Its branches in the order of lines and columns; those in macros where the macro is used.
+    /// Its branches in the order of lines and columns, those in macros where the macro is used; those of one place in
+    /// the order of llvm-cov's own sorting.
     #[must_use]
     pub fn branches(&self) -> Vec<FileBranch> {
         let branch = |start, branch: &CountedRegion| FileBranch {
@@ -91,7 +93,7 @@ impl<'a> FileCoverage<'a> {
         let expanded = expanded
             .map(|(outer, region)| branch(LineCol { line: outer.line, col: region.start.col }, region));
         let mut branches: Vec<FileBranch> = direct.chain(expanded).collect();
-        branches.sort_by_key(|branch| branch.start);
+        unstable::sort_by_key(&mut branches, |branch| branch.start);
         branches
     }
 

@@ -15,6 +15,7 @@ mod lines;
 mod mapping;
 mod segments;
 mod statistics;
+mod unstable;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

@@ -13,8 +13,7 @@
 //! ```
 //!
 //! The totals are those of functions, not of the lines above them: a line that is in two functions is found twice.
-//! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7. One thing differs: branches of the same
-//! line and column keep the order of the mapping here, where LLVM's order is that of an unstable sort.
+//! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7.
 
 use std::io::{self, Write};
 
