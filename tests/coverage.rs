@@ -150,6 +150,28 @@ fn every_target_and_compiler_has_the_lines_that_llvm_has() {
     }
 }
 
+/// So many branches that the order of those of one place is that of a heap.
+#[test]
+fn many_branches_have_the_order_that_llvm_has() {
+    let dir = tempdir().unwrap();
+    let header = workspace_root().join("tests/coverage/header.h");
+    let mut text = format!("#include {:?}\nvolatile int sink;\n", header.display().to_string());
+    for index in 0..600 {
+        let body =
+            format!("if (a > {index} && sink)\n sink += MAXOF(a, {index});\n return NEST(a, sink, {index});");
+        text += &format!("int f{index}(int a) {{\n {body}\n}}\n");
+    }
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (source, object, elf) = (path("many.c"), path("many.o"), path("many.elf"));
+    fs::write(&source, text).unwrap();
+    let args =
+        ["--target=x86_64-none-elf", "-ffreestanding", "-fprofile-instr-generate", "-fcoverage-mapping"];
+    run("clang-19", args.iter().copied().chain(["-c", &source, "-o", &object])).unwrap();
+    run("ld.lld-19", ["-e", "f0", "--defsym=__llvm_profile_runtime=0", &object, "-o", &elf]).unwrap();
+    let lines = check(Path::new(&elf), |located| made_up(located, 3));
+    assert!(lines > 3000, "{lines} lines");
+}
+
 /// A profile of another program: `main` is in both, with another hash; of the rest nothing ran.
 #[test]
 fn functions_of_another_build_are_named() {

@@ -1,8 +1,10 @@
 //! Sorting as LLVM's tools do where they use `std::sort`: what is equal comes out in an order that depends on that
 //! function, and ends up in their output.
 //!
-//! Source: `bits/stl_algo.h` of libstdc++ 12, which those tools are built with on Linux. Where that would give up
-//! on a part and sort it as a heap, the part is sorted in a stable way here: it takes input made for that purpose.
+//! Source: `bits/stl_algo.h` of libstdc++ 12, which those tools are built with on Linux. It partitions; parts that
+//! take too many steps, as sorted lists put behind each other do, it sorts as heaps.
+
+use std::cmp::Ordering;
 
 /// At most this many elements are sorted by insertion, which keeps the order of what is equal.
 const THRESHOLD: usize = 16;
@@ -12,7 +14,11 @@ pub(super) fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     let depth = items.len().checked_ilog2().unwrap_or(0).saturating_mul(2);
     let mut pending = vec![(&mut *items, depth)];
     while let Some((part, depth)) = pending.pop() {
-        if part.len() <= THRESHOLD || depth == 0 {
+        if part.len() <= THRESHOLD {
+            continue;
+        }
+        if depth == 0 {
+            heap_sort(part, &key);
             continue;
         }
         let cut = partition(part, &key);
@@ -62,6 +68,45 @@ fn median<T, K: Ord>(items: &[T], [a, b, c]: [usize; 3], key: &impl Fn(&T) -> K)
     }
 }
 
+/// `std::make_heap` and `std::sort_heap`.
+fn heap_sort<T, K: Ord>(items: &mut [T], key: &impl Fn(&T) -> K) {
+    for parent in (0..items.len() / 2).rev() {
+        sift(items, parent, key);
+    }
+    for last in (1..items.len()).rev() {
+        items.swap(0, last);
+        if let Some(heap) = items.get_mut(..last) {
+            sift(heap, 0, key);
+        }
+    }
+}
+
+/// Takes the element at `top` down to the leaves, along the larger children, and up again to where it belongs.
+fn sift<T, K: Ord>(heap: &mut [T], top: usize, key: &impl Fn(&T) -> K) {
+    let below = |heap: &[T], one: usize, other: usize| heap.get(one).map(key) < heap.get(other).map(key);
+    let mut hole = top;
+    loop {
+        let left = hole.saturating_mul(2).saturating_add(1);
+        let right = left.saturating_add(1);
+        let child = match right.cmp(&heap.len()) {
+            Ordering::Less if below(heap, right, left) => left,
+            Ordering::Less => right,
+            Ordering::Equal => left,
+            Ordering::Greater => break,
+        };
+        heap.swap(hole, child);
+        hole = child;
+    }
+    while hole > top {
+        let parent = hole.saturating_sub(1) / 2;
+        if !below(heap, parent, hole) {
+            break;
+        }
+        heap.swap(parent, hole);
+        hole = parent;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +119,17 @@ mod tests {
         stable.sort_by_key(|item| item.0);
         sort_by_key(&mut items, |item| item.0);
         assert_eq!(items, stable);
+    }
+
+    #[test]
+    fn a_heap_comes_out_in_order() {
+        for len in 0..40 {
+            let mut items: Vec<usize> = (0..len).map(|index| index * 7 % 11).collect();
+            let mut sorted = items.clone();
+            sorted.sort_unstable();
+            heap_sort(&mut items, &|item| *item);
+            assert_eq!(items, sorted);
+        }
     }
 
     proptest! {
