@@ -1,6 +1,14 @@
 //! What counters count, in the tool's own terms.
 //!
-//! What enters is the static side of an image and a snapshot of its counter regions; what leaves is counts by
-//! function. Nothing here does I/O.
+//! What enters is the static side of an image and a snapshot of its counter regions, or a profile's bytes from a
+//! file; what leaves is counts by function. Nothing here does I/O.
 
 pub mod llvm;
+mod profraw;
+mod proftext;
+mod read;
+mod stored;
+
+pub use read::{ReadProfileError, read};
+pub(crate) use stored::shown;
+pub use stored::{Conflict, MergeError, StoredProfile};

@@ -2,6 +2,7 @@
 
 pub mod lcov;
 pub mod profraw;
+pub mod proftext;
 mod whole_file;
 
 pub use whole_file::{WriteFileError, check_writable, write_whole};

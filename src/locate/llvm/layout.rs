@@ -340,10 +340,20 @@ pub struct Variant(u64);
 impl Variant {
     /// Counters are one byte, 0xff until their code runs (`BYTE_COVERAGE`).
     pub const BYTE_COVERAGE: Self = Self(1 << 60);
+    /// Loops count their entries (`INSTRUMENT_LOOP_ENTRIES`, since LLVM 20).
+    pub const LOOP_ENTRIES: Self = Self(1 << 55);
     /// Data records are found through debug information or the binary (`DBG_CORRELATE`).
     pub const CORRELATE: Self = Self(1 << 59);
     /// The compiler counted in its intermediate code, for optimisation (`IR_PROF`).
     pub const IR_LEVEL: Self = Self(1 << 56);
+    /// Counted in the intermediate code a second time, after inlining (`CSIR_PROF`).
+    pub const CONTEXT_SENSITIVE_IR: Self = Self(1 << 57);
+    /// The first counter of a function is that of its entry block (`INSTR_ENTRY`).
+    pub const ENTRY_FIRST: Self = Self(1 << 58);
+    /// Only entries of functions are counted (`FUNCTION_ENTRY_ONLY`).
+    pub const FUNCTION_ENTRY_ONLY: Self = Self(1 << 61);
+    /// Memory accesses are counted (`MEMPROF`).
+    pub const MEMORY: Self = Self(1 << 62);
     /// The first counter of a function is its first entry's time stamp (`TEMPORAL_PROF`).
     pub const TEMPORAL: Self = Self(1 << 63);
 

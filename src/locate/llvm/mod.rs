@@ -22,7 +22,7 @@ use super::{CounterRegion, MergeRule};
 use crate::image::{BuildId, Image, ImageAddr, Slide};
 
 pub use error::LocateError;
-pub(crate) use layout::{CounterPtr, HeaderField, RecordLayout, magic};
+pub(crate) use layout::{CounterPtr, HeaderField, Layout, RecordLayout, magic, version_number};
 pub use layout::{RawVersion, Variant};
 pub use names::{NameRef, Names};
 pub use records::DataRecord;

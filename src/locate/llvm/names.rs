@@ -72,14 +72,14 @@ impl fmt::Debug for Names {
 
 /// What is wrong with a names section, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct NamesFault {
-    pub(super) offset: usize,
-    pub(super) detail: String,
+pub(crate) struct NamesFault {
+    pub(crate) offset: usize,
+    pub(crate) detail: String,
 }
 
 impl Names {
     /// Decodes the bytes of a names section.
-    pub(super) fn decode(blob: &[u8]) -> Result<Self, NamesFault> {
+    pub(crate) fn decode(blob: &[u8]) -> Result<Self, NamesFault> {
         let mut names = Self::default();
         let mut rest = blob;
         loop {
