@@ -8,6 +8,7 @@ mod hints;
 mod inspect;
 mod interrupt;
 mod lcov;
+mod merge;
 mod output;
 mod pattern;
 mod record;
@@ -37,6 +38,7 @@ enum Verb {
     Record(record::RecordArgs),
     Snapshot(snapshot::SnapshotArgs),
     Inspect(inspect::InspectArgs),
+    Merge(merge::MergeArgs),
 }
 
 /// Runs the command that this process was started with.
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
         Verb::Record(args) => record::run(&args),
         Verb::Snapshot(args) => snapshot::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Merge(args) => merge::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
