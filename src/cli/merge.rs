@@ -46,7 +46,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<()> {
     let sum = sum.unwrap_or_default();
     if sum.value_sites_left_out() > 0 {
         eprintln!(
-            "covtap: value profiles (call targets, sizes) are left out: {} sites",
+            "covtap: value profiles (call targets, sizes) are left out: {} sites in all profiles together",
             sum.value_sites_left_out()
         );
     }

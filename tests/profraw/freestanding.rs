@@ -183,6 +183,17 @@ fn check(exe: &Path, dir: &Path) -> Located {
     assert_eq!(located.image.version(), RawVersion::V10);
     let normalised = profraw::encode(&located.image, &regions, Style::Normalised).unwrap();
     assert_eq!(proftext::read_back("llvm-profdata-19", dir, &normalised), expected);
+    for version in RawVersion::ALL {
+        // Bitmaps are in no version before 9, byte counters in none before 8.
+        let is_held = version >= RawVersion::V9
+            || located.image.bitmap_len_bytes() == 0
+                && (version == RawVersion::V8 || !located.image.is_byte_coverage());
+        let written = profraw::encode_as(&located.image, &regions, version);
+        assert_eq!(written.is_ok(), is_held, "version {version}");
+        if let Ok(written) = written {
+            assert_eq!(proftext::read_by_covtap(&written), expected, "version {version}");
+        }
+    }
     if located.image.bitmap_len_bytes() == 0 {
         let older = profraw::encode_as(&located.image, &regions, RawVersion::V8).unwrap();
         assert_eq!(proftext::read_back("llvm-profdata-14", dir, &older), expected);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use covtap::locate::llvm::LlvmImage;
+use covtap::profile;
 use covtap::profile::llvm::LlvmProfile;
 use covtap_testbed as testbed;
 
@@ -16,6 +17,17 @@ pub(crate) fn read_back(profdata: &str, dir: &Path, profile: &[u8]) -> Functions
     let path = dir.join("read-back.profraw");
     fs::write(&path, profile).unwrap();
     parse(&testbed::run(profdata, ["merge", "--text", path.to_str().unwrap(), "-o", "-"]).unwrap())
+}
+
+/// What covtap itself reads from a profile.
+pub(crate) fn read_by_covtap(profile: &[u8]) -> Functions {
+    let profile = profile::read("read-back.profraw", profile).unwrap();
+    assert_eq!(profile.conflicts(), []);
+    let entry = |(name, function): (&[u8], profile::llvm::Function<'_>)| {
+        let key = (String::from_utf8(name.to_vec()).unwrap(), function.func_hash);
+        (key, (function.counts.to_vec(), function.bitmap.to_vec()))
+    };
+    profile.functions().map(entry).collect()
 }
 
 /// What a profile of ours holds.
