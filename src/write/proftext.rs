@@ -92,3 +92,27 @@ fn function(text: &mut Vec<u8>, name: &[u8], function: &Function<'_>) {
     }
     line("", format_args!(""));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile;
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was() {
+        let text = "# CSIR level Instrumentation Flag\n:csir\nf g\n# Func Hash:\n1\n# Num Counters:\n1\n\
+            # Counter Values:\n5\n# Num Bitmap Bytes:\n$1\n# Bitmap Byte Values:\n0xa\n\n\n";
+        let profile = profile::read("text", text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(encode(&profile).unwrap()).unwrap(), text);
+    }
+
+    #[test]
+    fn a_name_that_would_be_read_as_something_else_is_refused() {
+        for name in ["$s4main", "7"] {
+            // As the first of a profile it is a name; behind another function's counters it is none.
+            let profile = profile::read("text", format!("{name}\n1\n1\n5\n").as_bytes()).unwrap();
+            let message = format!("write a text profile: it cannot hold a function named {name:?}");
+            assert_eq!(encode(&profile).unwrap_err().to_string(), message);
+        }
+    }
+}
