@@ -169,9 +169,8 @@ impl StoredProfile {
         self.value_sites = self.value_sites.saturating_add(count);
     }
 
-    /// Adds a function to those that are there, which profiles of one program do not need a report about.
-    ///
-    /// A function without counters is none, and is left out.
+    /// Adds a function to those that are there. Another hash than before is no conflict here: one program may
+    /// have several functions of a name. A function without counters is none, and is left out.
     pub(super) fn add(&mut self, name: &[u8], func_hash: u64, counts: Vec<u64>, bitmap: Vec<u8>) {
         if counts.is_empty() {
             return;

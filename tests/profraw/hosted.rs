@@ -125,7 +125,15 @@ fn compare_shown(located: &Located, regions: &[Vec<u8>], exe: &Path, profdata: &
 
     let profile = LlvmProfile::new(&located.image, regions).unwrap();
     let read = proftext::read_back(profdata, exe.parent().unwrap(), &normalised);
-    assert_eq!(read, proftext::of_profile(&located.image, &profile));
+    let expected = proftext::of_profile(&located.image, &profile);
+    assert_eq!(read, expected);
+    let runtimes = fs::read(their_path).unwrap();
+    if binary.is_none() {
+        assert_eq!(proftext::read_by_covtap(&runtimes), expected);
+    } else {
+        let error = covtap::profile::read("theirs", &runtimes).unwrap_err().to_string();
+        assert!(error.contains("the profile has only counters"), "{error}");
+    }
 }
 
 /// What the tool says of a profile.
