@@ -52,12 +52,7 @@ impl Reader {
     ///
     /// The regions are too large, or the link failed.
     pub fn new(mut link: MeteredLink, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
-        let len_bytes = regions.iter().fold(0u64, |sum, r| sum.saturating_add(r.range.len_bytes()));
-        let too_large = || CollectError::TooLarge { len_bytes, limit_bytes: MAX_COUNTER_BYTES };
-        if len_bytes > MAX_COUNTER_BYTES {
-            return Err(too_large());
-        }
-        let mut first = Counters::for_regions(&regions).ok_or_else(too_large)?;
+        let mut first = room(&regions)?;
         read_regions(&mut link, &regions, &mut first)?;
         let endpoint = link.info().endpoint;
         Ok(Self {
@@ -160,10 +155,17 @@ impl Reader {
         }
         // The writer still holds them all: they live on with it, and come not back here.
         self.pool.clear();
-        Counters::for_regions(&self.regions)
-            .map(Arc::new)
-            .ok_or(CollectError::TooLarge { len_bytes: MAX_COUNTER_BYTES, limit_bytes: MAX_COUNTER_BYTES })
+        room(&self.regions).map(Arc::new)
     }
+}
+
+/// Room for one reading, as far as the host has it.
+fn room(regions: &[CounterRegion]) -> Result<Counters, CollectError> {
+    let len_bytes = regions.iter().fold(0u64, |sum, region| sum.saturating_add(region.range.len_bytes()));
+    let fitting = Some(regions).filter(|_| len_bytes <= MAX_COUNTER_BYTES);
+    fitting
+        .and_then(Counters::for_regions)
+        .ok_or(CollectError::TooLarge { len_bytes, limit_bytes: MAX_COUNTER_BYTES })
 }
 
 fn read_regions(
