@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::status::Status;
-use crate::coverage::{Coverage, Mapping};
+use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::LlvmImage;
 use crate::profile::llvm::LlvmProfile;
@@ -39,7 +39,7 @@ impl LcovOutput {
     /// The file could not be written.
     pub(super) fn write(&self, profile: &LlvmProfile) -> Result<()> {
         let mut coverage = Coverage::default();
-        coverage.add(&self.mapping, profile);
+        coverage.add(&self.mapping, &Counts::from(profile));
         write::write_whole(&self.path, &lcov::encode(&coverage))?;
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! Source: `CoverageMapping::loadFunctionRecord` in `llvm/lib/ProfileData/Coverage/CoverageMapping.cpp`,
 //! llvmorg-19.1.7.
 
+mod counts;
 mod evaluate;
 mod file;
 mod function;
@@ -17,13 +18,13 @@ mod segments;
 mod statistics;
 mod unstable;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::image::Image;
-use crate::locate::llvm::{LlvmImage, NameRef};
+use crate::locate::llvm::LlvmImage;
 use crate::profile::llvm::LlvmProfile;
 
+pub use counts::Counts;
 pub use file::{FileBranch, FileCoverage};
 pub use function::{CountedRegion, FunctionCoverage};
 pub use lines::LineRun;
@@ -72,13 +73,12 @@ impl Coverage {
     /// The image has no coverage mapping.
     pub fn new(image: &Image, located: &LlvmImage, profile: &LlvmProfile) -> Result<Self, MappingError> {
         let mut coverage = Self::default();
-        coverage.add(&Mapping::decode(image, located)?, profile);
+        coverage.add(&Mapping::decode(image, located)?, &Counts::from(profile));
         Ok(coverage)
     }
 
     /// Adds an image's functions, but for those of the same name and files as are there already.
-    pub fn add(&mut self, mapping: &Mapping, profile: &LlvmProfile) {
-        let profile = Counts::new(profile);
+    pub fn add(&mut self, mapping: &Mapping, profile: &Counts<'_>) {
         self.is_byte_coverage |= mapping.is_byte_coverage();
         self.problems.extend_from_slice(mapping.problems());
         for mapped in mapping.functions() {
@@ -87,12 +87,15 @@ impl Coverage {
                 self.mismatches.push(Mismatch { name, func_hash });
                 continue;
             };
+            let counters = counts.map(|counts| &*counts.counters);
             // A unit that did not use the function says nothing about one that ran.
             let is_single_zero = matches!(&mapped.regions[..], [one] if one.count == Counter::Zero);
-            if is_single_zero && counts.is_some_and(|counts| counts.first().is_some_and(|count| *count > 0)) {
+            if is_single_zero
+                && counters.is_some_and(|counters| counters.first().is_some_and(|count| *count > 0))
+            {
                 continue;
             }
-            match FunctionCoverage::evaluate(mapped, counts, mapping.is_byte_coverage()) {
+            match FunctionCoverage::evaluate(mapped, counters, mapping.is_byte_coverage()) {
                 Ok(function) => self.push(function),
                 Err(detail) => self.uncounted.push(Uncounted { name: mapped.name.clone(), detail }),
             }
@@ -158,40 +161,5 @@ impl Coverage {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
-    }
-}
-
-/// The counts of one name, by hash.
-type ByHash<'a> = Vec<(u64, Cow<'a, [u64]>)>;
-
-/// A profile by function.
-struct Counts<'a>(HashMap<NameRef, ByHash<'a>>);
-
-/// The function's hash is not among those of its name.
-struct OtherHash;
-
-impl<'a> Counts<'a> {
-    /// Counts of one function in several units add up, as `llvm-profdata merge` adds them.
-    fn new(profile: &'a LlvmProfile) -> Self {
-        let mut functions: HashMap<NameRef, ByHash<'_>> = HashMap::new();
-        for function in profile.functions() {
-            let of_name = functions.entry(function.name_ref).or_default();
-            match of_name.iter_mut().find(|(hash, _)| *hash == function.func_hash) {
-                Some((_, counts)) => {
-                    for (sum, count) in counts.to_mut().iter_mut().zip(function.counts) {
-                        *sum = sum.saturating_add(*count);
-                    }
-                }
-                None => of_name.push((function.func_hash, Cow::Borrowed(function.counts))),
-            }
-        }
-        Self(functions)
-    }
-
-    /// The function's counts; `None` if the profile does not know its name.
-    fn of(&self, function: &MappedFunction) -> Result<Option<&[u64]>, OtherHash> {
-        let Some(of_name) = self.0.get(&function.name_ref) else { return Ok(None) };
-        let counts = of_name.iter().find(|(hash, _)| *hash == function.func_hash);
-        counts.map(|(_, counts)| Some(&**counts)).ok_or(OtherHash)
     }
 }
