@@ -191,7 +191,7 @@ fn functions_of_another_build_are_named() {
 fn a_program_without_a_mapping_is_refused_by_name() {
     let (_, located) = located(&fixture("hosted").join("clang-19.elf"));
     let elf = fs::read(fixture("x86-pvh").join("plain.elf")).unwrap();
-    let error = Mapping::decode(&Image::parse("plain.elf", elf).unwrap(), &located.image).unwrap_err();
+    let error = Mapping::decode(&Image::parse("plain.elf", elf).unwrap(), located.image.names()).unwrap_err();
     assert_eq!(error.to_string(), "read the coverage mapping of plain.elf: it has no section __llvm_covmap");
 }
 
@@ -211,7 +211,7 @@ fn what_is_damaged_is_said_and_the_rest_is_read() {
     // The number of files of the first function.
     bytes[file_range(&image, "__llvm_covfun").start + 28] = 0x7f;
     let image = Image::parse("damaged.elf", bytes).unwrap();
-    let mapping = Mapping::decode(&image, &located.image).unwrap();
+    let mapping = Mapping::decode(&image, located.image.names()).unwrap();
     assert_eq!(mapping.functions().len(), located.image.records().len() - 1);
     let [problem] = mapping.problems() else { panic!("{:?}", mapping.problems()) };
     let text = problem.to_string();

@@ -24,7 +24,7 @@ impl LcovOutput {
     ///
     /// The image has no coverage mapping, or the folder cannot be written to.
     pub(super) fn prepare(path: &Path, image: &Image, located: &LlvmImage, status: &Status) -> Result<Self> {
-        let mapping = Mapping::decode(image, located)?;
+        let mapping = Mapping::decode(image, located.names())?;
         for problem in mapping.problems() {
             status.note(&format!("left out of the lcov trace: {problem}"));
         }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::mapping::MappedFunction;
-use crate::locate::llvm::NameRef;
+use crate::locate::llvm::{NameRef, Variant};
 use crate::profile::StoredProfile;
 use crate::profile::llvm::{Function, LlvmProfile};
 
@@ -17,7 +17,11 @@ type ByHash<'a> = Vec<(u64, FunctionCounts<'a>)>;
 
 /// A profile by function.
 #[derive(Clone, Default, Debug)]
-pub struct Counts<'a>(HashMap<NameRef, ByHash<'a>>);
+pub struct Counts<'a> {
+    by_name: HashMap<NameRef, ByHash<'a>>,
+    /// Counts of 1 say only that the code ran, not how often.
+    pub(super) is_byte_coverage: bool,
+}
 
 /// The counts of one function.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,14 +36,14 @@ pub(super) struct FunctionCounts<'a> {
 pub(super) struct OtherHash;
 
 impl<'a> Counts<'a> {
-    fn new(functions: impl Iterator<Item = Function<'a>>) -> Self {
-        let mut counts = Self::default();
+    fn new(functions: impl Iterator<Item = Function<'a>>, is_byte_coverage: bool) -> Self {
+        let mut counts = Self { by_name: HashMap::new(), is_byte_coverage };
         functions.for_each(|function| counts.add(&function));
         counts
     }
 
     fn add(&mut self, function: &Function<'a>) {
-        let of_name = self.0.entry(function.name_ref).or_default();
+        let of_name = self.by_name.entry(function.name_ref).or_default();
         let Some((_, sum)) = of_name.iter_mut().find(|(hash, _)| *hash == function.func_hash) else {
             let (counters, bitmap) = (Cow::Borrowed(function.counts), Cow::Borrowed(function.bitmap));
             of_name.push((function.func_hash, FunctionCounts { counters, bitmap }));
@@ -55,7 +59,7 @@ impl<'a> Counts<'a> {
 
     /// The function's counts; `None` if the profile does not know its name.
     pub(super) fn of(&self, function: &MappedFunction) -> Result<Option<&FunctionCounts<'a>>, OtherHash> {
-        let Some(of_name) = self.0.get(&function.name_ref) else { return Ok(None) };
+        let Some(of_name) = self.by_name.get(&function.name_ref) else { return Ok(None) };
         let counts = of_name.iter().find(|(hash, _)| *hash == function.func_hash);
         counts.map(|(_, counts)| Some(counts)).ok_or(OtherHash)
     }
@@ -63,12 +67,13 @@ impl<'a> Counts<'a> {
 
 impl<'a> From<&'a LlvmProfile> for Counts<'a> {
     fn from(profile: &'a LlvmProfile) -> Self {
-        Self::new(profile.functions())
+        Self::new(profile.functions(), profile.is_byte_coverage())
     }
 }
 
 impl<'a> From<&'a StoredProfile> for Counts<'a> {
     fn from(profile: &'a StoredProfile) -> Self {
-        Self::new(profile.functions().map(|(_, function)| function))
+        let is_byte_coverage = profile.variant().contains(Variant::BYTE_COVERAGE);
+        Self::new(profile.functions().map(|(_, function)| function), is_byte_coverage)
     }
 }

@@ -73,13 +73,13 @@ impl Coverage {
     /// The image has no coverage mapping.
     pub fn new(image: &Image, located: &LlvmImage, profile: &LlvmProfile) -> Result<Self, MappingError> {
         let mut coverage = Self::default();
-        coverage.add(&Mapping::decode(image, located)?, &Counts::from(profile));
+        coverage.add(&Mapping::decode(image, located.names())?, &Counts::from(profile));
         Ok(coverage)
     }
 
     /// Adds an image's functions, but for those of the same name and files as are there already.
     pub fn add(&mut self, mapping: &Mapping, profile: &Counts<'_>) {
-        self.is_byte_coverage |= mapping.is_byte_coverage();
+        self.is_byte_coverage |= profile.is_byte_coverage;
         self.problems.extend_from_slice(mapping.problems());
         for mapped in mapping.functions() {
             let Ok(counts) = profile.of(mapped) else {
@@ -95,7 +95,7 @@ impl Coverage {
             {
                 continue;
             }
-            match FunctionCoverage::evaluate(mapped, counters, mapping.is_byte_coverage()) {
+            match FunctionCoverage::evaluate(mapped, counters, profile.is_byte_coverage) {
                 Ok(function) => self.push(function),
                 Err(detail) => self.uncounted.push(Uncounted { name: mapped.name.clone(), detail }),
             }

@@ -31,6 +31,7 @@ pub struct LlvmProfile {
     functions: Vec<Entry>,
     counts: Vec<u64>,
     bitmaps: Vec<u8>,
+    is_byte_coverage: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,6 +103,7 @@ impl LlvmProfile {
             functions: Vec::with_capacity(image.records().len()),
             counts: Vec::with_capacity(counters.len() / image.counter_bytes().max(1)),
             bitmaps: Vec::with_capacity(bitmap.len()),
+            is_byte_coverage: image.is_byte_coverage(),
         };
         for record in image.records() {
             profile.push(image, record, counters, bitmap);
@@ -136,6 +138,12 @@ impl LlvmProfile {
             counts: self.counts.get(entry.counts.clone()).unwrap_or_default(),
             bitmap: self.bitmaps.get(entry.bitmap.clone()).unwrap_or_default(),
         })
+    }
+
+    /// Whether a count of 1 says only that the code ran, not how often.
+    #[must_use]
+    pub fn is_byte_coverage(&self) -> bool {
+        self.is_byte_coverage
     }
 
     /// How much was reached.

@@ -1,7 +1,6 @@
 //! LLVM's coverage mapping: which regions of source which counters count.
 //!
-//! What enters is an [`Image`] and what was located in it, whose names the functions refer to; what leaves is a
-//! [`Mapping`]. The sections need not be loaded; they are the same for 32 and 64 bits.
+//! What enters is an [`Image`] and the names that its functions refer to; what leaves is a [`Mapping`]. The sections need not be loaded; they are the same for 32 and 64 bits.
 //!
 //! ```text
 //! __llvm_covfun: | u64 name_ref | u32 size | u64 func_hash | u64 filenames_ref | mapping, size bytes | padding to 8 |
@@ -23,7 +22,7 @@ use std::fmt;
 use covtap_link::Endianness;
 
 use crate::image::{Image, ImageError};
-use crate::locate::llvm::{LlvmImage, NameRef, Names};
+use crate::locate::llvm::{NameRef, Names};
 
 pub use files::FileName;
 pub use region::{Counter, Expression, LineCol, Operator, Region, RegionKind};
@@ -106,7 +105,6 @@ impl MappedFunction {
 pub struct Mapping {
     functions: Vec<MappedFunction>,
     problems: Vec<Problem>,
-    is_byte_coverage: bool,
 }
 
 impl Mapping {
@@ -115,12 +113,11 @@ impl Mapping {
     /// # Errors
     ///
     /// It has none. A damaged one is no error: see [`Self::problems`].
-    pub fn decode(image: &Image, located: &LlvmImage) -> Result<Self, MappingError> {
+    pub fn decode(image: &Image, names: &Names) -> Result<Self, MappingError> {
         let files = section(image, FILES)?;
         let functions = section(image, FUNCTIONS)?;
         let (files, file_faults) = Files::decode(&files, image.endianness());
-        let mut reader =
-            Reader { files, names: located.names(), functions: Vec::new(), index: HashMap::new() };
+        let mut reader = Reader { files, names, functions: Vec::new(), index: HashMap::new() };
         let function_faults = reader.read(&functions, image.endianness());
         let problems = [(FILES, file_faults), (FUNCTIONS, function_faults)].into_iter();
         let problem = |section, fault: Fault| Problem {
@@ -134,7 +131,6 @@ impl Mapping {
             problems: problems
                 .flat_map(|(section, faults)| faults.into_iter().map(move |fault| problem(section, fault)))
                 .collect(),
-            is_byte_coverage: located.is_byte_coverage(),
         })
     }
 
@@ -148,12 +144,6 @@ impl Mapping {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
-    }
-
-    /// Whether its counters say only whether, not how often.
-    #[must_use]
-    pub fn is_byte_coverage(&self) -> bool {
-        self.is_byte_coverage
     }
 }
 

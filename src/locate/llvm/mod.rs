@@ -200,14 +200,28 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
     })
 }
 
-fn static_side(image: &Image, sections: &Sections<'_>) -> Result<LlvmImage, LocateError> {
-    let names_section = sections.names.bytes(image)?.to_vec();
-    let names = Names::decode(&names_section).map_err(|fault| LocateError::Names {
+/// The names of an image's functions, whether or not its counters can be understood.
+///
+/// # Errors
+///
+/// It has none, or they are damaged.
+pub fn names(image: &Image) -> Result<Names, LocateError> {
+    let found = sections::names(image)?;
+    decode_names(image, found.name, found.bytes(image)?)
+}
+
+fn decode_names(image: &Image, section: &str, bytes: &[u8]) -> Result<Names, LocateError> {
+    Names::decode(bytes).map_err(|fault| LocateError::Names {
         image: image.name().to_owned(),
-        section: sections.names.name.to_owned(),
+        section: section.to_owned(),
         offset: fault.offset,
         detail: fault.detail,
-    })?;
+    })
+}
+
+fn static_side(image: &Image, sections: &Sections<'_>) -> Result<LlvmImage, LocateError> {
+    let names_section = sections.names.bytes(image)?.to_vec();
+    let names = decode_names(image, sections.names.name, &names_section)?;
     let loaded = loaded_sections(image, sections)?;
     let bitmap_len = sections.bitmap.as_ref().map_or(Ok(0), |bitmap| len(image, bitmap))?;
     let around = Surroundings {

@@ -119,6 +119,16 @@ impl<'a> Sections<'a> {
     }
 }
 
+/// The names of an image's functions.
+pub(super) fn names(image: &Image) -> Result<Found<'_>, LocateError> {
+    for section in [NAMES, CORRELATED_NAMES] {
+        if let Some(names) = find(image, section)? {
+            return Ok(names);
+        }
+    }
+    Err(nothing(image))
+}
+
 /// The variable by which the image's code moves its counters, if it does.
 fn bias_symbol(image: &Image) -> Option<&'static str> {
     let address = |name| image.symbol(name).map(|symbol| symbol.address);
