@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use covtap_link::{LinkError, Operation};
 
 use super::output::ProfileExists;
+use super::report::ReportError;
 use crate::collect::CollectError;
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
@@ -36,6 +37,9 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if cause.is::<ProfileExists>() {
             return Some("move it away, or choose another name with --output");
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return Some(for_report(error));
         }
         cause.downcast_ref::<WriteFileError>().and_then(for_write)
     })
@@ -107,6 +111,14 @@ fn for_locate(error: &LocateError) -> Option<&'static str> {
             Some("with clang, -fprofile-instr-generate -fcoverage-mapping in place of --coverage can be read")
         }
         _ => None,
+    }
+}
+
+fn for_report(error: &ReportError) -> &'static str {
+    match error {
+        ReportError::NoElf => "give the ELF that was instrumented: it says which lines the counters count",
+        ReportError::NoProfile => "give a profile: covtap record or covtap snapshot makes them",
+        ReportError::OtherProgram { .. } => "give the ELF that the profile is of",
     }
 }
 

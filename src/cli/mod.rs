@@ -2,16 +2,18 @@
 //! and a next step.
 //!
 //! What always holds: data goes to stdout or into files; status, errors and hints go to stderr; the exit code
-//! is 0 for done and 2 for an error.
+//! is 0 for done, 1 for done and below a threshold, and 2 for an error.
 
+mod formats;
 mod hints;
 mod inspect;
 mod interrupt;
-mod lcov;
 mod merge;
 mod output;
 mod pattern;
+mod profiles;
 mod record;
+mod report;
 mod snapshot;
 mod status;
 mod tap;
@@ -21,6 +23,9 @@ mod units;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// The exit code of coverage below a threshold.
+const EXIT_BELOW_THRESHOLD: u8 = 1;
 
 /// The exit code of an error. (Clap's own errors have it too.)
 const EXIT_ERROR: u8 = 2;
@@ -37,8 +42,18 @@ struct Arguments {
 enum Verb {
     Record(record::RecordArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Report(report::ReportArgs),
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
+}
+
+/// How a verb ended that did what it was asked to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    /// All is well.
+    Passed,
+    /// Less is covered than was asked for.
+    BelowThreshold,
 }
 
 /// Runs the command that this process was started with.
@@ -47,20 +62,22 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Record(args) => record::run(&args),
         Verb::Snapshot(args) => snapshot::run(&args),
-        Verb::Inspect(args) => inspect::run(&args),
-        Verb::Merge(args) => merge::run(&args),
+        Verb::Report(args) => report::run(&args),
+        Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
+        Verb::Merge(args) => merge::run(&args).map(|()| Verdict::Passed),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::BelowThreshold) => ExitCode::from(EXIT_BELOW_THRESHOLD),
         Err(error) => {
-            report(&error);
+            complain(&error);
             ExitCode::from(EXIT_ERROR)
         }
     }
 }
 
 /// One line that says what was tried, where, and what came back; a second one if there is a next step.
-fn report(error: &anyhow::Error) {
+fn complain(error: &anyhow::Error) {
     eprintln!("covtap: error: {error:#}");
     if let Some(hint) = hints::for_error(error) {
         eprintln!("covtap: hint: {hint}");

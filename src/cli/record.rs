@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
+use super::Verdict;
 use super::tap::{self, TapArgs};
 use super::units;
 use crate::collect::Schedule;
@@ -33,7 +34,7 @@ pub(super) struct RecordArgs {
 /// # Errors
 ///
 /// Anything that kept covtap from attaching, reading or writing.
-pub(super) fn run(args: &RecordArgs) -> Result<()> {
+pub(super) fn run(args: &RecordArgs) -> Result<Verdict> {
     let schedule = Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots };
     tap::run(&args.tap, schedule)
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use super::Verdict;
 use super::tap::{self, TapArgs};
 use crate::collect::Schedule;
 
@@ -18,6 +19,6 @@ pub(super) struct SnapshotArgs {
 /// # Errors
 ///
 /// Anything that kept covtap from attaching, reading or writing.
-pub(super) fn run(args: &SnapshotArgs) -> Result<()> {
+pub(super) fn run(args: &SnapshotArgs) -> Result<Verdict> {
     tap::run(&args.tap, Schedule::once())
 }

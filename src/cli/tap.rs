@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::Verdict;
+use super::formats::{FormatArgs, Formats};
 use super::hints;
 use super::interrupt;
-use super::lcov::LcovOutput;
 use super::output::Output;
 use super::status::Status;
 use super::target::{OpenLink, TargetArgs};
 use crate::collect::{self, CollectError, MeteredLink, Reader, Schedule, Session};
+use crate::coverage::{Counts, Coverage};
 use crate::image::{Image, Slide};
 use crate::locate::llvm;
 use crate::profile::llvm::LlvmProfile;
@@ -27,9 +29,6 @@ pub(super) struct TapArgs {
     /// The profile to write; %p %h %m %Nm as LLVM has them, %n the snapshot's number, %t its UTC time
     #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
     output: String,
-    /// Also keep an lcov trace of the same snapshots up to date; needs none of LLVM's tools
-    #[arg(long, value_name = "FILE")]
-    lcov: Option<PathBuf>,
     /// Write byte for byte what the compiler's own runtime would have written
     #[arg(long)]
     runtime_identical: bool,
@@ -39,9 +38,11 @@ pub(super) struct TapArgs {
     /// No status on stderr; errors are still shown
     #[arg(short, long)]
     quiet: bool,
-    // Last, because its help has a heading of its own.
+    // Last, because their help has headings of its own.
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    formats: FormatArgs,
 }
 
 /// An ELF and how far it was moved when it was loaded.
@@ -75,7 +76,7 @@ fn number(text: &str) -> Option<u64> {
 /// # Errors
 ///
 /// Whatever kept covtap from attaching, reading or writing; profiles written before stay.
-pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
+pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let image = load(&args.elf.path)?;
     let located = llvm::locate(&image, args.elf.slide)?;
     let slide = args.elf.slide;
@@ -87,8 +88,11 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
     for caution in &located.cautions {
         status.note(hints::for_caution(caution));
     }
-    let lcov = args.lcov.as_ref().map(|path| LcovOutput::prepare(path, &image, &located.image, &status));
-    let lcov = lcov.transpose()?;
+    let mut formats = Formats::prepare(&args.formats)?;
+    let mapping = formats
+        .are_wanted()
+        .then(|| formats.mapping(&image, located.image.names(), |line| status.note(line)));
+    let mapping = mapping.transpose()?;
     let link = attach(args, &image, &status)?;
     let reader = Reader::new(link, located.regions)?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
@@ -96,7 +100,11 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
     let done = session.run(|snapshot| -> Result<()> {
         last = Some(output.write(&located.image, snapshot)?);
         let profile = LlvmProfile::new(&located.image, snapshot.counters.regions())?;
-        lcov.as_ref().map_or(Ok(()), |lcov| lcov.write(&profile))?;
+        if let Some(mapping) = &mapping {
+            let mut coverage = Coverage::default();
+            coverage.add(mapping, &Counts::from(&profile));
+            formats.write(coverage)?;
+        }
         status.show(snapshot, &profile.stats());
         Ok(())
     });
@@ -104,7 +112,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<()> {
         Ok(summary) => status.done(summary, last.as_deref()),
         Err(_) => status.last_profile(last.as_deref()),
     }
-    done.map(drop)
+    done?;
+    formats.finish()
 }
 
 /// Connects, and makes sure that the target runs the image.

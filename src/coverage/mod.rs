@@ -62,6 +62,7 @@ pub struct Coverage {
     mismatches: Vec<Mismatch>,
     uncounted: Vec<Uncounted>,
     problems: Vec<Problem>,
+    num_found: usize,
     is_byte_coverage: bool,
 }
 
@@ -87,6 +88,7 @@ impl Coverage {
                 self.mismatches.push(Mismatch { name, func_hash });
                 continue;
             };
+            self.num_found = self.num_found.saturating_add(usize::from(counts.is_some()));
             let counters = counts.map(|counts| &*counts.counters);
             // A unit that did not use the function says nothing about one that ran.
             let is_single_zero = matches!(&mapped.regions[..], [one] if one.count == Counter::Zero);
@@ -135,6 +137,11 @@ impl Coverage {
         })
     }
 
+    /// Leaves out the files of the other names. Functions with code in them stay.
+    pub fn retain_files(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+        self.by_file.retain(|name, _| is_kept(name));
+    }
+
     /// How much ran of all files.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -142,6 +149,12 @@ impl Coverage {
             sum += file.statistics();
             sum
         })
+    }
+
+    /// Of how many functions the profile has counts; of the others they are 0.
+    #[must_use]
+    pub fn num_found(&self) -> usize {
+        self.num_found
     }
 
     /// Functions that the profile has counts of, but of another build.

@@ -21,6 +21,16 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The share that ran; none where there is nothing.
+    #[must_use]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a share of more than 2^53 things is none the worse for it"
+    )]
+    pub fn percent(self) -> Option<f64> {
+        (self.total > 0).then(|| self.covered as f64 / self.total as f64 * 100.0)
+    }
+
     fn of(covered: impl Iterator<Item = bool>) -> Self {
         covered.fold(Self::default(), |tally, is_covered| tally + Self::one(is_covered))
     }

@@ -24,7 +24,7 @@ use crate::coverage::{Coverage, FileBranch, FileCoverage};
 /// # Errors
 ///
 /// Writing to `out` failed.
-pub fn write(coverage: &Coverage, out: &mut impl Write) -> io::Result<()> {
+pub fn write(coverage: &Coverage, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     coverage.files().try_for_each(|file| write_file(&file, out))
 }
 
@@ -37,7 +37,7 @@ pub fn encode(coverage: &Coverage) -> Vec<u8> {
     bytes
 }
 
-fn write_file(file: &FileCoverage<'_>, out: &mut impl Write) -> io::Result<()> {
+fn write_file(file: &FileCoverage<'_>, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let statistics = file.statistics();
     line(out, "SF:", file.name())?;
     for function in file.functions() {
@@ -62,7 +62,7 @@ fn write_file(file: &FileCoverage<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "LF:{}\nLH:{}\nend_of_record", statistics.lines.total, statistics.lines.covered)
 }
 
-fn write_branch(pair: usize, branch: &FileBranch, out: &mut impl Write) -> io::Result<()> {
+fn write_branch(pair: usize, branch: &FileBranch, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     // LLVM keeps 32 bits of these counts.
     let counts = [branch.count, branch.false_count].map(|count| count & u64::from(u32::MAX));
     for (outcome, count) in counts.into_iter().enumerate() {
@@ -78,7 +78,7 @@ fn write_branch(pair: usize, branch: &FileBranch, out: &mut impl Write) -> io::R
 }
 
 /// A line that ends with bytes of the program's.
-fn line(out: &mut impl Write, start: &str, end: &[u8]) -> io::Result<()> {
+fn line(out: &mut (impl Write + ?Sized), start: &str, end: &[u8]) -> io::Result<()> {
     out.write_all(start.as_bytes())?;
     // A line break in a name would begin an entry of the format.
     let end: Vec<u8> =

@@ -7,4 +7,4 @@ pub mod proftext;
 pub mod sources;
 mod whole_file;
 
-pub use whole_file::{WriteFileError, check_writable, write_whole};
+pub use whole_file::{WriteFileError, check_writable, write_whole, write_whole_with};

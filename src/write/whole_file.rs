@@ -1,11 +1,11 @@
 //! Files that are there whole or not at all.
 //!
-//! What enters is a path and bytes; what leaves is a file with those bytes. What always holds: whoever opens
+//! What enters is a path and bytes, at once or as they come; what leaves is a file with those bytes. What always holds: whoever opens
 //! the path sees the old file or the new one, never a part of one, whatever happens to this process, and a
 //! file that could not be written leaves the old one as it was.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -31,9 +31,23 @@ pub struct WriteFileError {
 ///
 /// The folder cannot be written to, or the disk is full; nothing at `path` has changed then.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteFileError> {
+    write_whole_with(path, |out| out.write_all(bytes))
+}
+
+/// Puts what `fill` writes at `path`, as [`write_whole`] does; it need not be in memory all at once.
+///
+/// # Errors
+///
+/// As [`write_whole`].
+pub fn write_whole_with(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), WriteFileError> {
     let fail = |step| move |source| WriteFileError { path: path.to_owned(), step, source };
-    let mut file = temporary(path).map_err(fail("make a temporary file beside it"))?;
-    file.write_all(bytes).map_err(fail("fill the temporary file"))?;
+    let file = temporary(path).map_err(fail("make a temporary file beside it"))?;
+    let mut out = BufWriter::new(file);
+    let file = fill(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
+    let file = file.map_err(fail("fill the temporary file"))?;
     file.as_file().sync_all().map_err(fail("send the temporary file to the disk"))?;
     file.persist(path).map_err(|error| fail("rename the temporary file")(error.error))?;
     // The rename itself is on the disk once the folder is.

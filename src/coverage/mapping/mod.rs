@@ -140,6 +140,18 @@ impl Mapping {
         &self.functions
     }
 
+    /// Gives files other names; `None` keeps the one they have.
+    pub fn rename_files(&mut self, rename: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        let mut renamed: HashMap<FileName, FileName> = HashMap::new();
+        for file in self.functions.iter_mut().flat_map(|function| &mut function.files) {
+            let new = renamed.entry(FileName::clone(file));
+            *file = FileName::clone(new.or_insert_with_key(|old| match rename(old) {
+                Some(new) => new.into(),
+                None => FileName::clone(old),
+            }));
+        }
+    }
+
     /// What was left out.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {

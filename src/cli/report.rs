@@ -1,0 +1,119 @@
+//! `covtap report`: coverage from profiles on disk.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::formats::{FormatArgs, Formats};
+use super::profiles::Sum;
+use super::{Verdict, tap};
+use crate::coverage::{Counts, Coverage};
+use crate::locate::llvm;
+use crate::write::demangle::demangle;
+
+/// More functions than this are not named one by one.
+const MAX_NAMED: usize = 20;
+
+/// Show the coverage that profiles hold, of whatever LLVM; none of LLVM's tools is needed.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// The programs, and the profiles of their runs (.profraw, .proftext, .profdata), in any order
+    #[arg(value_name = "ELF|PROFILE", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Name every function whose counts belong to another build
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    formats: FormatArgs,
+}
+
+/// What is missing of what a report needs.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReportError {
+    /// Only profiles were given.
+    #[error("report coverage: no ELF among the files")]
+    NoElf,
+    /// Only ELFs were given.
+    #[error("report coverage: no profile among the files")]
+    NoProfile,
+    /// Nothing of the profile fits.
+    #[error(
+        "report coverage: of the {functions} functions of the profile none is in {images} as it was built"
+    )]
+    OtherProgram {
+        /// How many functions the profile has.
+        functions: usize,
+        /// The ELFs.
+        images: String,
+    },
+}
+
+/// Reports.
+///
+/// # Errors
+///
+/// A file cannot be read, or is neither an ELF nor a profile; a program has no coverage mapping, or none of the
+/// profile's functions; or what was asked for cannot be written.
+pub(super) fn run(args: &ReportArgs) -> Result<Verdict> {
+    let mut formats = Formats::prepare(&args.formats)?;
+    let (elves, profiles) = sort(&args.inputs)?;
+    let mut sum = Sum::default();
+    profiles.into_iter().try_for_each(|path| sum.add_file(path))?;
+    let profile = sum.finish().ok_or(ReportError::NoProfile)?;
+    let counts = Counts::from(&profile);
+    let mut coverage = Coverage::default();
+    for path in &elves {
+        let image = tap::load(path)?;
+        let mapping = formats.mapping(&image, &llvm::names(&image)?, |line| eprintln!("covtap: {line}"))?;
+        coverage.add(&mapping, &counts);
+    }
+    say_what_is_left_out(&coverage, args.verbose);
+    let functions = profile.functions().count();
+    if functions > 0 && coverage.num_found() == 0 {
+        let images = elves.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        return Err(ReportError::OtherProgram { functions, images }.into());
+    }
+    formats.write(coverage)?;
+    formats.finish()
+}
+
+/// The ELFs and the others, by their first bytes.
+fn sort(inputs: &[PathBuf]) -> Result<(Vec<&Path>, Vec<&Path>)> {
+    let (mut elves, mut profiles) = (Vec::new(), Vec::new());
+    for path in inputs {
+        let mut magic = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic));
+        read.with_context(|| format!("read {}", path.display()))?;
+        if magic == *b"\x7fELF" { elves.push(path.as_path()) } else { profiles.push(path.as_path()) }
+    }
+    if elves.is_empty() {
+        return Err(ReportError::NoElf.into());
+    }
+    Ok((elves, profiles))
+}
+
+/// Names the functions that are not in the report, on stderr.
+fn say_what_is_left_out(coverage: &Coverage, all: bool) {
+    let mismatches = coverage.mismatches().iter().map(|function| {
+        let (name, hash) = (demangle(&function.name), function.func_hash);
+        format!("{name} is left out: the profile has it from another build (func_hash is not {hash:#x})")
+    });
+    let uncounted = coverage
+        .uncounted()
+        .iter()
+        .map(|function| format!("{} is left out: {}", demangle(&function.name), function.detail));
+    let lines: Vec<String> = mismatches.chain(uncounted).collect();
+    let shown = if all { lines.len() } else { MAX_NAMED };
+    for line in lines.iter().take(shown) {
+        eprintln!("covtap: {line}");
+    }
+    if lines.len() > shown {
+        eprintln!(
+            "covtap: {} more functions are left out; --verbose names them",
+            lines.len().saturating_sub(shown)
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! `covtap report`: what it makes of profiles on disk, against `llvm-cov export`, and what it refuses.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::{assert_done, assert_refused, run, stderr};
+use covtap_testbed::{self as testbed, fixture};
+use tempfile::{TempDir, tempdir};
+
+/// A program that ran, and its profile.
+fn hosted(name: &str) -> (PathBuf, PathBuf) {
+    (fixture(&format!("hosted/{name}.elf")), fixture(&format!("hosted/{name}.profraw")))
+}
+
+fn report(files: &[&Path], options: &[&str]) -> Output {
+    let files = files.iter().map(|path| path.as_os_str());
+    run([OsStr::new("report")].into_iter().chain(files).chain(options.iter().map(OsStr::new)))
+}
+
+fn stdout(output: &Output) -> String {
+    assert_done(output);
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What LLVM's own tools say.
+fn theirs(elf: &Path, profiles: &[&Path], options: &[&str]) -> String {
+    let dir = tempdir().unwrap();
+    let indexed = dir.path().join("indexed.profdata");
+    let merge = [OsStr::new("merge"), OsStr::new("-o"), indexed.as_os_str()];
+    testbed::run("llvm-profdata-19", merge.into_iter().chain(profiles.iter().map(|path| path.as_os_str())))
+        .unwrap();
+    let profile = format!("-instr-profile={}", indexed.display());
+    let export = [OsStr::new("export"), OsStr::new("--format=lcov"), elf.as_os_str(), OsStr::new(&profile)];
+    testbed::run("llvm-cov-19", export.into_iter().chain(options.iter().map(OsStr::new))).unwrap()
+}
+
+#[test]
+fn profiles_are_summed_and_shown_as_llvm_shows_them() {
+    for name in ["clang-19", "mcdc", "bytes", "rustc"] {
+        let (elf, profile) = hosted(name);
+        let twice = [profile.as_path(), profile.as_path()];
+        let ours = stdout(&report(&[&profile, &elf, &profile], &["--lcov", "-"]));
+        assert_eq!(ours, theirs(&elf, &twice, &[]), "{name}");
+        assert!(ours.contains("\nDA:"), "{name}");
+    }
+}
+
+/// Two programs in one report: each file once, with the functions of both.
+#[test]
+fn several_programs_are_one_report() {
+    let (c, c_profile) = hosted("clang-19");
+    let (rust, rust_profile) = hosted("rustc");
+    let ours = stdout(&report(&[&c, &rust, &c_profile, &rust_profile], &["--lcov", "-"]));
+    let object = format!("-object={}", rust.display());
+    assert_eq!(ours, theirs(&c, &[&c_profile, &rust_profile], &[&object]));
+    assert!(ours.contains("SF:program.c\n") && ours.contains("SF:program.rs\n"));
+}
+
+#[test]
+fn files_are_left_out_and_renamed() {
+    let (c, c_profile) = hosted("clang-19");
+    let (rust, rust_profile) = hosted("rustc");
+    let files: [&Path; 4] = [&c, &rust, &c_profile, &rust_profile];
+    let ignoring = ["--ignore-filename-regex", r"\.rs$"];
+    let ours = stdout(&report(&files, &[&["--lcov", "-"][..], &ignoring].concat()));
+    let object = format!("-object={}", rust.display());
+    assert_eq!(ours, theirs(&c, &files[2..], &[&[object.as_str()][..], &ignoring].concat()));
+
+    // The names that the regular expression sees are those that are shown.
+    let (dir, profile) = built(&["-fprofile-instr-generate", "-fcoverage-mapping"]);
+    let from = dir.path().display().to_string();
+    let map = format!("{from}=/src");
+    let options = ["--lcov", "-", "--path-map", &map];
+    let ours = stdout(&report(&[&dir.path().join("a.elf"), &profile], &options));
+    assert!(ours.starts_with("SF:/src/a.c\n") && !ours.contains(&from), "{ours}");
+    let none = stdout(&report(
+        &[&dir.path().join("a.elf"), &profile],
+        &[&options[..], &["--ignore-filename-regex", "^/src/"]].concat(),
+    ));
+    assert_eq!(none, "");
+}
+
+/// A small program, built in a folder and run once.
+fn built(options: &[&str]) -> (TempDir, PathBuf) {
+    let dir = tempdir().unwrap();
+    let (source, elf, profile) =
+        (dir.path().join("a.c"), dir.path().join("a.elf"), dir.path().join("a.profraw"));
+    fs::write(&source, "int main(int n, char **v) { return n > 1; }\n").unwrap();
+    let paths = [source.as_os_str(), OsStr::new("-o"), elf.as_os_str()];
+    testbed::run("clang-19", options.iter().map(OsStr::new).chain(paths)).unwrap();
+    let status = std::process::Command::new(&elf).env("LLVM_PROFILE_FILE", &profile).status().unwrap();
+    assert!(status.success());
+    (dir, profile)
+}
+
+#[test]
+fn a_threshold_that_is_missed_is_said_and_ends_with_1() {
+    let (elf, profile) = hosted("clang-19");
+    let output = report(&[&elf, &profile], &["--fail-under-lines", "85", "--fail-under-functions", "66%"]);
+    assert_done(&output);
+    let output = report(&[&elf, &profile], &["--fail-under-lines", "86"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "covtap: below --fail-under-lines 86: 6 of 7, 85.71 %\n");
+    // rustc's mapping has no branches.
+    let (elf, profile) = hosted("rustc");
+    let output = report(&[&elf, &profile], &["--fail-under-branches", "0"]);
+    assert_refused(&output, "the build has no branches to measure", "");
+}
+
+#[test]
+fn another_build_is_named_function_by_function() {
+    let (elf, _) = hosted("clang-19");
+    let (_, profile) = hosted("clang-19");
+    let text = testbed::run(
+        "llvm-profdata-19",
+        [OsStr::new("merge"), OsStr::new("--text"), OsStr::new("-o"), OsStr::new("-"), profile.as_os_str()],
+    )
+    .unwrap();
+    let dir = tempdir().unwrap();
+    let changed = dir.path().join("changed.proftext");
+    fs::write(&changed, text.replace("74257951", "74257952")).unwrap();
+    let output = report(&[&elf, &changed], &["--lcov", "-"]);
+    let said = stderr(&output);
+    assert!(said.starts_with("covtap: main is left out: the profile has it from another build"), "{said}");
+    assert_eq!(said.lines().count(), 1);
+    assert_eq!(stdout(&output), theirs(&elf, &[&changed], &[]));
+}
+
+#[test]
+fn what_is_no_report_is_refused_in_one_line() {
+    let (elf, profile) = hosted("clang-19");
+    let (other, _) = hosted("clang-14");
+    assert_refused(&report(&[&elf], &[]), "no profile among the files", "covtap record");
+    assert_refused(&report(&[&profile], &[]), "no ELF among the files", "instrumented");
+    assert_refused(
+        &report(&[&elf, Path::new("/nowhere/a.profraw")], &[]),
+        "read /nowhere/a.profraw: No such file",
+        "",
+    );
+    let plain = fixture("x86-pvh/plain.elf");
+    assert_refused(&report(&[&plain, &profile], &[]), "has no __llvm_prf_* section", "-Cinstrument-coverage");
+    let dir = tempdir().unwrap();
+    let stranger = dir.path().join("stranger.proftext");
+    fs::write(&stranger, "stranger\n1\n1\n7\n\n").unwrap();
+    assert_refused(
+        &report(&[&other, &stranger], &[]),
+        "of the 1 functions of the profile none is in",
+        "the profile is of",
+    );
+    let folder = dir.path().join("absent/out.info");
+    let folder = folder.to_str().unwrap();
+    assert_refused(&report(&[&elf, &profile], &["--lcov", folder]), "write ", "make its folder first");
+}
