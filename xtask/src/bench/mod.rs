@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast covtap's links are, and what they do to a guest, beside what else there is.
+//! `cargo xtask bench`: how fast covtap is, and what its links do to a guest, beside what else there is.
 //!
 //! What always holds: what is compared is measured in turns, in one run on one machine; numbers are medians, and
 //! ratios are medians of the ratios within a turn. Goals are printed beside the figures and asserted nowhere.
@@ -12,6 +12,7 @@ use crate::{Outcome, child};
 mod disturbance;
 mod figures;
 mod gdb;
+mod report;
 mod snapshot;
 
 /// Arguments of `cargo xtask bench`.
@@ -27,6 +28,8 @@ enum What {
     Snapshot(snapshot::Args),
     /// What 100 snapshots a second do to the guest's own speed
     Disturbance(disturbance::Args),
+    /// Time and memory from a profile to an lcov trace: covtap, LLVM's tools
+    Report(report::Args),
 }
 
 /// Measures, in a release build.
@@ -38,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     match &args.what {
         What::Snapshot(args) => snapshot::run(args),
         What::Disturbance(args) => disturbance::run(args),
+        What::Report(args) => report::run(args),
     }
 }
 
