@@ -97,6 +97,14 @@ impl<'a> FileCoverage<'a> {
         branches
     }
 
+    /// The lines and branches of one function's body; none if the body is in another file.
+    #[must_use]
+    pub fn body_of(&self, function: &FunctionCoverage) -> (Vec<LineRun>, Vec<FileBranch>) {
+        let Some(_) = self.main_file(function) else { return Default::default() };
+        let alone = FileCoverage { functions: vec![function], ..*self };
+        (function.lines(), alone.branches())
+    }
+
     /// How much of it ran.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

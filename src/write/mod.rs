@@ -1,9 +1,14 @@
 //! Files, one writer per format, each written whole or not at all.
 
+mod by_line;
+pub mod cobertura;
+pub mod codecov;
 pub mod demangle;
 pub mod lcov;
+mod names;
 pub mod profraw;
 pub mod proftext;
+pub mod sonarqube;
 pub mod sources;
 mod whole_file;
 

@@ -77,6 +77,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures] },
     Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures] },
     Package { name: "git", purpose: "lists the committed files", proof: Program("git"), needed_by: &[Test] },
+    Package { name: "libxml2-utils", purpose: "xmllint, which validates the XML that covtap writes", proof: Program("xmllint"), needed_by: &[Test] },
     Package { name: "picolibc-arm-none-eabi", purpose: "the C library of the Cortex-M guest", proof: File("/usr/lib/picolibc/arm-none-eabi/lib/thumb/v7-m/nofp/libc.a"), needed_by: &[Fixtures] },
     Package { name: "rustc-web", purpose: "compiles Rust guests that need their own core", proof: File("/usr/bin/rustc"), needed_by: &[Fixtures] },
     Package { name: "cargo-web", purpose: "builds core from source with that compiler", proof: File("/usr/bin/cargo"), needed_by: &[Fixtures] },
