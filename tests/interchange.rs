@@ -1,4 +1,5 @@
-//! Cobertura, SonarQube and Codecov files: valid by their schemas, and with the numbers of the lcov trace.
+//! Cobertura, SonarQube and Codecov files, and the list of missing lines: valid by their schemas, and with the numbers
+//! of the lcov trace.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +19,7 @@ use covtap::coverage::Coverage;
 use covtap::image::{Image, Slide};
 use covtap::locate::{CounterRegion, llvm};
 use covtap::profile::llvm::LlvmProfile;
-use covtap::write::{cobertura, codecov, lcov, sonarqube};
+use covtap::write::{cobertura, codecov, lcov, missing, sonarqube};
 use covtap_testbed::{fixture, run, workspace_root};
 use roxmltree::{Document, Node};
 use tempfile::tempdir;
@@ -440,5 +441,28 @@ fn the_schemas_can_tell() {
             .replace("</methods>", if to.ends_with("<class>") { "</class></methods>" } else { "</methods>" });
         let error = xmllint(schema, &damaged).unwrap_err();
         assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn missing_lines_are_those_that_the_trace_has_without_a_count() {
+    for coverage in [of_guest("x86-pvh"), of_guest("c-an385"), with_branches(0), with_branches(3)] {
+        let mut expected: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for (path, lines) in of_trace(&lcov::encode(&coverage)) {
+            let missing = lines.iter().filter(|(_, line)| line.0 == 0).map(|(number, _)| *number);
+            expected.entry(path).or_default().extend(missing);
+        }
+        expected.retain(|_, missing| !missing.is_empty());
+        assert!(!expected.is_empty());
+        let text = written(|out| missing::write(&coverage, out));
+        let of_line = |line: &str| {
+            let (path, ranges) = line.split_once(": ").unwrap();
+            let lines = ranges.split(", ").flat_map(|range| {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                first.parse::<u32>().unwrap()..=last.parse().unwrap()
+            });
+            (path.to_owned(), lines.collect::<Vec<u32>>())
+        };
+        assert_eq!(text.lines().map(of_line).collect::<BTreeMap<_, _>>(), expected);
     }
 }

@@ -5,6 +5,7 @@ pub mod cobertura;
 pub mod codecov;
 pub mod demangle;
 pub mod lcov;
+pub mod missing;
 mod names;
 pub mod profraw;
 pub mod proftext;
