@@ -10,7 +10,6 @@ use crate::collect::CollectError;
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
 use crate::locate::llvm::{Caution, LocateError};
-use crate::profile::ReadProfileError;
 use crate::write::WriteFileError;
 
 /// The next step after `error`, if there is one.
@@ -31,9 +30,6 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
                 "build it with -Cinstrument-coverage (rustc) or -fcoverage-mapping (clang), and keep the \
                  __llvm_covmap and __llvm_covfun sections in the file",
             );
-        }
-        if let Some(ReadProfileError::Indexed { .. }) = cause.downcast_ref() {
-            return Some("`llvm-profdata merge --text` of the LLVM that made it turns it into a .proftext");
         }
         if cause.is::<ProfileExists>() {
             return Some("move it away, or choose another name with --output");

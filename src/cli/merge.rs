@@ -8,7 +8,7 @@ use clap::Args;
 use super::profiles::Sum;
 use crate::write::{self, proftext};
 
-/// Add up the profiles of several runs, each a .profraw or a .proftext, into a .proftext.
+/// Add up the profiles of several runs, each a .profraw, .profdata or .proftext, into a .proftext.
 ///
 /// Do not merge several snapshots of one run: each holds all counts since the start.
 #[derive(Debug, Args)]

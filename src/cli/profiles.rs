@@ -45,6 +45,9 @@ impl Sum {
                 sum.value_sites_left_out()
             );
         }
+        for what in sum.left_out() {
+            eprintln!("covtap: {what} are left out");
+        }
         Some(sum)
     }
 }

@@ -3,6 +3,8 @@
 //! What enters is the static side of an image and a snapshot of its counter regions, or a profile's bytes from a
 //! file; what leaves is counts by function. Nothing here does I/O.
 
+mod cursor;
+mod indexed;
 pub mod llvm;
 mod profraw;
 mod proftext;

@@ -12,6 +12,7 @@
 
 use covtap_link::{Endianness, PointerWidth};
 
+use super::cursor::{Cursor, Fault};
 use super::stored::StoredProfile;
 use crate::image::wrap;
 use crate::locate::llvm::{
@@ -19,34 +20,28 @@ use crate::locate::llvm::{
     version_number,
 };
 
-/// What is wrong, and where in the file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct RawFault {
-    pub(super) offset: usize,
-    pub(super) detail: String,
-}
-
 /// Whether a raw profile begins here.
 pub(super) fn is_raw(bytes: &[u8]) -> bool {
     target(bytes).is_some()
 }
 
 /// Reads all profiles in a file.
-pub(super) fn read(bytes: &[u8]) -> Result<StoredProfile, RawFault> {
-    let mut cursor = Cursor { bytes, at: 0 };
+pub(super) fn read(bytes: &[u8]) -> Result<StoredProfile, Fault> {
+    let mut cursor = Cursor::new(bytes);
     let mut sum: Option<StoredProfile> = None;
     while !cursor.is_at_end() {
-        let offset = cursor.at;
+        let offset = cursor.offset();
         let profile = one(&mut cursor)?;
         match &mut sum {
             None => sum = Some(profile),
             Some(sum) => {
-                sum.merge(profile).map_err(|error| RawFault { offset, detail: error.to_string() })?;
+                sum.merge(profile).map_err(|error| Fault { offset, detail: error.to_string() })?;
             }
         }
+        // The magic of a little-endian profile does not begin with a zero, nor does that of a big-endian one.
         cursor.pass_zeros();
     }
-    sum.ok_or_else(|| cursor.fault("there is no profile".into()))
+    sum.ok_or_else(|| cursor.fault("there is no profile"))
 }
 
 /// Pointer width and byte order, by the magic.
@@ -69,13 +64,13 @@ struct Header {
 }
 
 impl Header {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, RawFault> {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
         let found = target(cursor.rest());
-        let (width, endianness) = found.ok_or_else(|| cursor.fault("no raw profile begins here".into()))?;
+        let (width, endianness) = found.ok_or_else(|| cursor.fault("no raw profile begins here"))?;
         cursor.take(8, "magic")?;
-        let at_version = cursor.at;
-        let word = uint(cursor.take(8, "version")?, endianness);
-        let fault = |detail| RawFault { offset: at_version, detail };
+        let at_version = cursor.offset();
+        let word = cursor.u64(endianness, "version")?;
+        let fault = |detail| Fault { offset: at_version, detail };
         let (number, variant) = (version_number(word), Variant::of_word(word));
         let version = RawVersion::from_number(number)
             .ok_or_else(|| fault(format!("raw profile version {number} is not known")))?;
@@ -87,7 +82,7 @@ impl Header {
         let layout = version.layout();
         let mut fields = Vec::with_capacity(layout.header.len());
         for _ in layout.header {
-            fields.push(uint(cursor.take(8, "header")?, endianness));
+            fields.push(cursor.u64(endianness, "header")?);
         }
         Ok(Self { layout, variant, width, endianness, fields })
     }
@@ -129,10 +124,10 @@ struct Parts<'b> {
     names: Names,
 }
 
-fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, RawFault> {
+fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, Fault> {
     use HeaderField as H;
     cursor.skip(header.get(H::BinaryIdsSize), "binary ids")?;
-    let data_offset = cursor.at;
+    let data_offset = cursor.offset();
     let data = cursor.array(header.get(H::NumData), header.record().stride, "data records")?;
     cursor.skip(header.get(H::PadBeforeCounters), "padding before counters")?;
     let counters = cursor.array(header.get(H::NumCounters), header.counter_bytes(), "counters")?;
@@ -141,9 +136,9 @@ fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, RawF
     cursor.skip(header.get(H::PadAfterBitmap), "padding after bitmap")?;
     cursor.array(header.get(H::NumUniformCounters), 8, "uniform counters")?;
     cursor.skip(header.get(H::PadAfterUniform), "padding after uniform counters")?;
-    let names_offset = cursor.at;
+    let names_offset = cursor.offset();
     let names = cursor.padded(header.get(H::NamesSize), 1, "names")?;
-    let names = Names::decode(names).map_err(|fault| RawFault {
+    let names = Names::decode(names).map_err(|fault| Fault {
         offset: names_offset.saturating_add(fault.offset),
         detail: format!("names: {}", fault.detail),
     })?;
@@ -152,14 +147,14 @@ fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, RawF
     Ok(Parts { data, data_offset, counters, bitmap, names })
 }
 
-fn one(cursor: &mut Cursor<'_>) -> Result<StoredProfile, RawFault> {
+fn one(cursor: &mut Cursor<'_>) -> Result<StoredProfile, Fault> {
     let header = Header::read(cursor)?;
     let parts = parts(cursor, &header)?;
     // Binary correlation sets no bit in the version word, and LLVM's reader takes such a profile for an empty one.
     if parts.data.is_empty() && !(parts.counters.is_empty() && parts.bitmap.is_empty()) {
         let detail =
             "the profile has only counters; its functions are in the binary or its debug information";
-        return Err(cursor.fault(detail.into()));
+        return Err(cursor.fault(detail));
     }
     let mut profile = StoredProfile::new(header.variant);
     let mut reader = Records {
@@ -175,7 +170,7 @@ fn one(cursor: &mut Cursor<'_>) -> Result<StoredProfile, RawFault> {
         }
         let start = index.saturating_mul(stride);
         let offset = parts.data_offset.saturating_add(start);
-        let fault = |detail| RawFault { offset, detail: format!("record {index}: {detail}") };
+        let fault = |detail| Fault { offset, detail: format!("record {index}: {detail}") };
         let sites = reader.add(Record { bytes, start, header: &header }, &mut profile).map_err(fault)?;
         if sites > 0 {
             skip_values(cursor, header.endianness)?;
@@ -186,8 +181,8 @@ fn one(cursor: &mut Cursor<'_>) -> Result<StoredProfile, RawFault> {
 }
 
 /// Passes a function's `ValueProfData { u32 TotalSize, u32 NumKinds, .. }`.
-fn skip_values(cursor: &mut Cursor<'_>, endianness: Endianness) -> Result<(), RawFault> {
-    let head = cursor.rest().get(..4).ok_or_else(|| cursor.fault("truncated value data".into()))?;
+fn skip_values(cursor: &mut Cursor<'_>, endianness: Endianness) -> Result<(), Fault> {
+    let head = cursor.rest().get(..4).ok_or_else(|| cursor.fault("truncated value data"))?;
     let total = uint(head, endianness);
     if total < 8 || !total.is_multiple_of(8) {
         return Err(cursor.fault(format!("value data of {total} bytes")));
@@ -288,61 +283,6 @@ impl Record<'_> {
     fn value_sites(&self) -> u64 {
         let (first, last) = (self.header.record().value_sites, self.header.layout.value_kind_last);
         (0..=usize::from(last)).map(|kind| self.uint(first.saturating_add(kind.saturating_mul(2)), 2)).sum()
-    }
-}
-
-/// A place in the file.
-struct Cursor<'b> {
-    bytes: &'b [u8],
-    at: usize,
-}
-
-impl<'b> Cursor<'b> {
-    fn rest(&self) -> &'b [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.rest().is_empty()
-    }
-
-    fn take(&mut self, len: usize, what: &str) -> Result<&'b [u8], RawFault> {
-        let rest = self.rest();
-        let taken = rest.get(..len);
-        let taken = taken.ok_or_else(|| {
-            self.fault(format!("truncated {what}: {len} bytes are said to follow, there are {}", rest.len()))
-        })?;
-        self.at = self.at.saturating_add(len);
-        Ok(taken)
-    }
-
-    /// `count` elements of `width` bytes.
-    fn array(&mut self, count: u64, width: usize, what: &str) -> Result<&'b [u8], RawFault> {
-        let len = usize::try_from(count).ok().and_then(|count| count.checked_mul(width));
-        // What cannot be told in bytes is certainly more than there is.
-        self.take(len.unwrap_or(usize::MAX), what)
-    }
-
-    /// As [`array`](Self::array), and what completes it to a multiple of 8 bytes.
-    fn padded(&mut self, count: u64, width: usize, what: &str) -> Result<&'b [u8], RawFault> {
-        let taken = self.array(count, width, what)?;
-        self.take(taken.len().wrapping_neg() % 8, "padding")?;
-        Ok(taken)
-    }
-
-    fn skip(&mut self, len: u64, what: &str) -> Result<(), RawFault> {
-        self.array(len, 1, what).map(drop)
-    }
-
-    /// Profiles that were put behind each other may have padding between them.
-    fn pass_zeros(&mut self) {
-        let zeros = self.rest().iter().take_while(|byte| **byte == 0).count();
-        // The magic of a little-endian profile does not begin with a zero, nor does that of a big-endian one.
-        self.at = self.at.saturating_add(zeros);
-    }
-
-    fn fault(&self, detail: String) -> RawFault {
-        RawFault { offset: self.at, detail }
     }
 }
 

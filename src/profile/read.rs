@@ -3,31 +3,23 @@
 //! What enters is a file's bytes; what leaves is a [`StoredProfile`].
 //! Source: `InstrProfReader::create` in `llvm/lib/ProfileData/InstrProfReader.cpp`, llvmorg-19.1.7.
 
+use super::cursor::Fault;
 use super::stored::StoredProfile;
-use super::{profraw, proftext};
-
-/// `ff 6c 70 72 6f 66 69 81`, the beginning of an indexed profile (`.profdata`).
-const INDEXED_MAGIC: &[u8] = b"\xfflprofi\x81";
+use super::{indexed, profraw, proftext};
 
 /// A profile could not be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadProfileError {
     /// The content is none of the forms that are read.
-    #[error("read {profile}: it is no raw profile (.profraw) and no text profile (.proftext)")]
+    #[error("read {profile}: it is no raw (.profraw), indexed (.profdata) or text profile (.proftext)")]
     NotAProfile {
         /// The profile's name.
         profile: String,
     },
-    /// It is an indexed profile.
-    #[error("read {profile}: it is an indexed profile (.profdata), which is not read yet")]
-    Indexed {
-        /// The profile's name.
-        profile: String,
-    },
-    /// A raw profile is damaged or of a kind that is not read.
+    /// A raw or an indexed profile is damaged or of a kind that is not read.
     #[error("read {profile} at offset {offset:#x}: {detail}")]
-    Raw {
+    Binary {
         /// The profile's name.
         profile: String,
         /// Where in the file, in bytes.
@@ -47,28 +39,29 @@ pub enum ReadProfileError {
     },
 }
 
-/// Reads a raw profile, or several in one file, or a text profile. `profile` is what errors call it.
+/// Reads a raw profile, or several in one file, an indexed profile, or a text profile. `profile` is what errors call
+/// it.
 ///
 /// # Errors
 ///
 /// The content is no profile, or a damaged one.
 pub fn read(profile: &str, bytes: &[u8]) -> Result<StoredProfile, ReadProfileError> {
-    let profile = profile.to_owned();
-    if bytes.starts_with(INDEXED_MAGIC) {
-        Err(ReadProfileError::Indexed { profile })
+    let binary = |fault: Fault| ReadProfileError::Binary {
+        profile: profile.to_owned(),
+        offset: fault.offset,
+        detail: fault.detail,
+    };
+    if indexed::is_indexed(bytes) {
+        indexed::read(bytes).map_err(binary)
     } else if profraw::is_raw(bytes) {
-        profraw::read(bytes).map_err(|fault| ReadProfileError::Raw {
-            profile,
-            offset: fault.offset,
-            detail: fault.detail,
-        })
+        profraw::read(bytes).map_err(binary)
     } else if proftext::is_text(bytes) {
         proftext::read(bytes).map_err(|fault| ReadProfileError::Text {
-            profile,
+            profile: profile.to_owned(),
             line: fault.line,
             detail: fault.detail,
         })
     } else {
-        Err(ReadProfileError::NotAProfile { profile })
+        Err(ReadProfileError::NotAProfile { profile: profile.to_owned() })
     }
 }

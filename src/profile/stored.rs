@@ -10,7 +10,7 @@
 //! `mergeProfileKind` in `InstrProfWriter.{h,cpp}`, llvmorg-19.1.7.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::llvm::Function;
@@ -26,19 +26,27 @@ pub struct StoredProfile {
     functions: BTreeMap<Arc<[u8]>, Named>,
     conflicts: Vec<Conflict>,
     value_sites: u64,
+    left_out: BTreeSet<&'static str>,
 }
 
-/// The functions of one name; several where programs differ.
+/// What profiles may record beside counts, and the bits that say so.
+const BESIDE: [(Variant, &str); 2] =
+    [(Variant::TEMPORAL, "temporal profile traces"), (Variant::MEMORY, "memory profiles")];
+
+/// The functions of one name; several where programs differ. The one of the lowest hash is here, because nearly
+/// always it is the only one, and a map of its own for each would be larger than most functions' counts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Named {
     name_ref: NameRef,
-    by_hash: BTreeMap<u64, Counts>,
+    lowest: u64,
+    counts: Counts,
+    others: BTreeMap<u64, Counts>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Counts {
-    counts: Vec<u64>,
-    bitmap: Vec<u8>,
+    counts: Box<[u64]>,
+    bitmap: Box<[u8]>,
 }
 
 /// A function of which not everything could be added up.
@@ -130,10 +138,14 @@ const AGREED: [(Variant, &str, &str); 3] = [
 ];
 
 impl StoredProfile {
-    /// A profile without functions yet. Correlation is no property of a profile that has its names.
+    /// A profile without functions yet. Correlation is no property of a profile that has its names, and what is
+    /// recorded beside counts is left out.
     #[must_use]
     pub fn new(variant: Variant) -> Self {
-        Self { variant: variant.without(Variant::CORRELATE), ..Self::default() }
+        let beside = BESIDE.iter().fold(Variant::CORRELATE, |bits, (bit, _)| bits.with(*bit));
+        let left_out =
+            BESIDE.iter().filter(|(bit, _)| variant.contains(*bit)).map(|(_, what)| *what).collect();
+        Self { variant: variant.without(beside), left_out, ..Self::default() }
     }
 
     /// The bits of the version word above the version's number.
@@ -145,8 +157,8 @@ impl StoredProfile {
     /// The functions with their names, mangled and with a `file:` or `file;` prefix where they are local.
     pub fn functions(&self) -> impl Iterator<Item = (&[u8], Function<'_>)> {
         self.functions.iter().flat_map(|(name, named)| {
-            named.by_hash.iter().map(move |(func_hash, counts)| {
-                let (func_hash, name_ref) = (*func_hash, named.name_ref);
+            named.by_hash().map(move |(func_hash, counts)| {
+                let name_ref = named.name_ref;
                 (&**name, Function { name_ref, func_hash, counts: &counts.counts, bitmap: &counts.bitmap })
             })
         })
@@ -164,6 +176,11 @@ impl StoredProfile {
         self.value_sites
     }
 
+    /// What else was left out, beside value profiling sites.
+    pub fn left_out(&self) -> impl Iterator<Item = &'static str> {
+        self.left_out.iter().copied()
+    }
+
     /// Notes value profiling sites that are left out.
     pub(super) fn leave_out_value_sites(&mut self, count: u64) {
         self.value_sites = self.value_sites.saturating_add(count);
@@ -175,17 +192,26 @@ impl StoredProfile {
         if counts.is_empty() {
             return;
         }
-        if !self.functions.contains_key(name) {
-            let named = Named { name_ref: NameRef::of(name), by_hash: BTreeMap::new() };
-            self.functions.insert(name.into(), named);
-        }
-        let Some(named) = self.functions.get_mut(name) else { return };
-        let added = Counts { counts, bitmap };
-        match named.by_hash.get_mut(&func_hash) {
-            Some(sum) => sum.add(&added, name, func_hash, &mut self.conflicts),
+        let added = Counts { counts: counts.into(), bitmap: bitmap.into() };
+        match self.functions.get_key_value(name).map(|(name, _)| Arc::clone(name)) {
+            Some(name) => self.add_to_named(&name, func_hash, added),
             None => {
-                named.by_hash.insert(func_hash, added);
+                let (name_ref, others) = (NameRef::of(name), BTreeMap::new());
+                self.functions
+                    .insert(name.into(), Named { name_ref, lowest: func_hash, counts: added, others });
             }
+        }
+    }
+
+    fn add_to_named(&mut self, name: &Arc<[u8]>, func_hash: u64, added: Counts) {
+        let Some(named) = self.functions.get_mut(name) else { return };
+        if let Some(sum) = named.get_mut(func_hash) {
+            sum.add(&added, name, func_hash, &mut self.conflicts);
+        } else if func_hash < named.lowest {
+            let other = std::mem::replace(&mut named.counts, added);
+            named.others.insert(std::mem::replace(&mut named.lowest, func_hash), other);
+        } else {
+            named.others.insert(func_hash, added);
         }
     }
 
@@ -204,34 +230,55 @@ impl StoredProfile {
         }
         self.variant = self.variant.with(other.variant);
         self.leave_out_value_sites(other.value_sites);
+        self.left_out.extend(other.left_out);
         self.conflicts.extend(other.conflicts);
         for (name, named) in other.functions {
-            self.report_hashes(&name, &named);
-            for (func_hash, counts) in named.by_hash {
-                self.add(&name, func_hash, counts.counts, counts.bitmap);
+            if self.functions.contains_key(&name) {
+                self.report_hashes(&name, &named);
+                self.add_to_named(&name, named.lowest, named.counts);
+                for (func_hash, counts) in named.others {
+                    self.add_to_named(&name, func_hash, counts);
+                }
+            } else {
+                self.functions.insert(name, named);
             }
         }
         Ok(())
     }
 
-    /// Reports the hashes of `added` that a function of this name does not have, if there is one.
+    /// Reports the hashes of `added` that the function of this name does not have.
     fn report_hashes(&mut self, name: &Arc<[u8]>, added: &Named) {
         let Some(named) = self.functions.get(name) else { return };
-        let Some((earlier, _)) = named.by_hash.first_key_value() else { return };
-        let new = added.by_hash.keys().filter(|hash| !named.by_hash.contains_key(hash));
-        self.conflicts.extend(new.map(|func_hash| Conflict::Hash {
+        let new = added.by_hash().filter(|(hash, _)| named.get(*hash).is_none());
+        self.conflicts.extend(new.map(|(func_hash, _)| Conflict::Hash {
             name: Arc::clone(name),
-            func_hash: *func_hash,
-            earlier: *earlier,
+            func_hash,
+            earlier: named.lowest,
         }));
     }
 }
 
+impl Named {
+    /// The functions, by hash.
+    fn by_hash(&self) -> impl Iterator<Item = (u64, &Counts)> {
+        let others = self.others.iter().map(|(hash, counts)| (*hash, counts));
+        std::iter::once((self.lowest, &self.counts)).chain(others)
+    }
+
+    fn get(&self, func_hash: u64) -> Option<&Counts> {
+        if func_hash == self.lowest { Some(&self.counts) } else { self.others.get(&func_hash) }
+    }
+
+    fn get_mut(&mut self, func_hash: u64) -> Option<&mut Counts> {
+        if func_hash == self.lowest { Some(&mut self.counts) } else { self.others.get_mut(&func_hash) }
+    }
+}
+
 impl Counts {
-    fn add(&mut self, other: &Self, name: &[u8], func_hash: u64, conflicts: &mut Vec<Conflict>) {
+    fn add(&mut self, other: &Self, name: &Arc<[u8]>, func_hash: u64, conflicts: &mut Vec<Conflict>) {
         let (expected, found) = (self.counts.len(), other.counts.len());
         if expected != found {
-            let name = name.into();
+            let name = Arc::clone(name);
             return conflicts.push(Conflict::NumCounters { name, func_hash, expected, found });
         }
         match (self.pseudo(), other.pseudo()) {
@@ -243,7 +290,7 @@ impl Counts {
                 }
                 return;
             }
-            _ => return conflicts.push(Conflict::PseudoCount { name: name.into(), func_hash }),
+            _ => return conflicts.push(Conflict::PseudoCount { name: Arc::clone(name), func_hash }),
         }
         let mut is_overflow = false;
         for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
@@ -252,11 +299,11 @@ impl Counts {
             *sum = whole.unwrap_or(MAX_SUM);
         }
         if is_overflow {
-            conflicts.push(Conflict::Overflow { name: name.into(), func_hash });
+            conflicts.push(Conflict::Overflow { name: Arc::clone(name), func_hash });
         }
         let (expected, found) = (self.bitmap.len(), other.bitmap.len());
         if expected != found {
-            let name = name.into();
+            let name = Arc::clone(name);
             return conflicts.push(Conflict::NumBitmapBytes { name, func_hash, expected, found });
         }
         self.bitmap.iter_mut().zip(&other.bitmap).for_each(|(sum, byte)| *sum |= byte);

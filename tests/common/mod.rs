@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod indexed;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;

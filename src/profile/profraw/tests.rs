@@ -109,7 +109,7 @@ fn records_that_share_counters_are_refused() {
     let fault = read(&bytes).unwrap_err();
     assert_eq!(
         fault,
-        RawFault { offset: second, detail: "record 1: its counters overlap those of other records".into() }
+        Fault { offset: second, detail: "record 1: its counters overlap those of other records".into() }
     );
 }
 
