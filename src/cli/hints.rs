@@ -11,6 +11,7 @@ use crate::coverage::MappingError;
 use crate::inspect::Finding;
 use crate::locate::llvm::{Caution, LocateError};
 use crate::write::WriteFileError;
+use crate::write::profraw::ProfrawError;
 
 /// The next step after `error`, if there is one.
 #[must_use]
@@ -30,6 +31,9 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
                 "build it with -Cinstrument-coverage (rustc) or -fcoverage-mapping (clang), and keep the \
                  __llvm_covmap and __llvm_covfun sections in the file",
             );
+        }
+        if let Some(ProfrawError::NotInVersion { .. }) = cause.downcast_ref() {
+            return Some("choose a newer --raw-version, or build the program without what it cannot hold");
         }
         if cause.is::<ProfileExists>() {
             return Some("move it away, or choose another name with --output");

@@ -23,8 +23,9 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// The pattern is wrong, a file would have to be merged into, or the folder cannot be written to.
+    /// The image's profiles cannot be written in this style, the pattern is wrong, a file would have to be merged into, or the folder cannot be written to.
     pub(super) fn prepare(pattern: &str, style: Style, image: &LlvmImage) -> Result<Self> {
+        profraw::check(image, style)?;
         let pattern = Pattern::parse(pattern)?;
         let values = Values {
             process_id: std::process::id(),

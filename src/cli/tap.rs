@@ -16,7 +16,7 @@ use super::target::{OpenLink, TargetArgs};
 use crate::collect::{self, CollectError, MeteredLink, Reader, Schedule, Session};
 use crate::coverage::{Counts, Coverage};
 use crate::image::{Image, Slide};
-use crate::locate::llvm;
+use crate::locate::llvm::{self, RawVersion};
 use crate::profile::llvm::LlvmProfile;
 use crate::write::profraw::Style;
 
@@ -32,6 +32,10 @@ pub(super) struct TapArgs {
     /// Write byte for byte what the compiler's own runtime would have written
     #[arg(long)]
     runtime_identical: bool,
+    /// Write the profile for another release of llvm-profdata than the compiler's: 5 (LLVM 11, 12), 7 (13),
+    /// 8 (14 to 17), 9 (18), 10 (19 to 22) or 11 (23)
+    #[arg(long, value_name = "N", value_parser = parse_raw_version, conflicts_with = "runtime_identical")]
+    raw_version: Option<RawVersion>,
     /// Go on if the target does not seem to run this ELF
     #[arg(long)]
     force: bool,
@@ -71,6 +75,15 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
+/// Reads the number of a raw version.
+fn parse_raw_version(text: &str) -> Result<RawVersion, String> {
+    let version = text.parse().ok().and_then(RawVersion::from_number);
+    version.ok_or_else(|| {
+        let known = RawVersion::ALL.map(|version| version.to_string()).join(", ");
+        format!("it is none of {known}")
+    })
+}
+
 /// Runs a session with `schedule` from the first look at the ELF to the last line of status.
 ///
 /// # Errors
@@ -80,7 +93,11 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let image = load(&args.elf.path)?;
     let located = llvm::locate(&image, args.elf.slide)?;
     let slide = args.elf.slide;
-    let style = if args.runtime_identical { Style::RuntimeIdentical { slide } } else { Style::Normalised };
+    let style = match args.raw_version {
+        Some(version) => Style::Transcoded { version },
+        None if args.runtime_identical => Style::RuntimeIdentical { slide },
+        None => Style::Normalised,
+    };
     let output = Output::prepare(&args.output, style, &located.image)?;
     // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
     let interrupts = interrupt::listen()?;

@@ -233,28 +233,17 @@ impl StoredProfile {
         self.left_out.extend(other.left_out);
         self.conflicts.extend(other.conflicts);
         for (name, named) in other.functions {
-            if self.functions.contains_key(&name) {
-                self.report_hashes(&name, &named);
-                self.add_to_named(&name, named.lowest, named.counts);
-                for (func_hash, counts) in named.others {
-                    self.add_to_named(&name, func_hash, counts);
-                }
-            } else {
+            let Some(sum) = self.functions.get(&name) else {
                 self.functions.insert(name, named);
+                continue;
+            };
+            self.conflicts.extend(sum.other_hashes(&name, &named));
+            self.add_to_named(&name, named.lowest, named.counts);
+            for (func_hash, counts) in named.others {
+                self.add_to_named(&name, func_hash, counts);
             }
         }
         Ok(())
-    }
-
-    /// Reports the hashes of `added` that the function of this name does not have.
-    fn report_hashes(&mut self, name: &Arc<[u8]>, added: &Named) {
-        let Some(named) = self.functions.get(name) else { return };
-        let new = added.by_hash().filter(|(hash, _)| named.get(*hash).is_none());
-        self.conflicts.extend(new.map(|(func_hash, _)| Conflict::Hash {
-            name: Arc::clone(name),
-            func_hash,
-            earlier: named.lowest,
-        }));
     }
 }
 
@@ -263,6 +252,13 @@ impl Named {
     fn by_hash(&self) -> impl Iterator<Item = (u64, &Counts)> {
         let others = self.others.iter().map(|(hash, counts)| (*hash, counts));
         std::iter::once((self.lowest, &self.counts)).chain(others)
+    }
+
+    /// The hashes that are in `added` and not here.
+    fn other_hashes(&self, name: &Arc<[u8]>, added: &Self) -> Vec<Conflict> {
+        let new = added.by_hash().filter(|(hash, _)| self.get(*hash).is_none());
+        let conflict = |func_hash| Conflict::Hash { name: Arc::clone(name), func_hash, earlier: self.lowest };
+        new.map(|(func_hash, _)| conflict(func_hash)).collect()
     }
 
     fn get(&self, func_hash: u64) -> Option<&Counts> {

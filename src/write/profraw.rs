@@ -17,13 +17,14 @@
 //! bitmap and the names; both are left out, with lengths of 0, and so is value profiling data after them. The
 //! fields and records of each version are in the table of `src/locate/llvm/layout.rs`.
 //!
-//! Two styles:
+//! Three styles:
 //! - [`Style::Normalised`] depends on nothing but the image and the counts, so that the same run gives the same
 //!   bytes wherever it was loaded. The sections are laid out anew, data at 0 with the counters right behind,
 //!   and the bitmap behind those: `CountersDelta = n * stride`, and record `i` has `CounterPtr = n * stride +
 //!   offset_i - i * stride`. That also keeps 32-bit differences from wrapping, which readers get wrong when
 //!   metadata lies at address 0 and counters below it in the 2^32 circle. Function pointers and value sites
 //!   are 0: with value sites and no value data, readers say "truncated profile data".
+//! - [`Style::Transcoded`] is the same in another raw version.
 //! - [`Style::RuntimeIdentical`] is what compiler-rt would write in the target, byte for byte.
 //!
 //! Source: `lprofWriteDataImpl` in `compiler-rt/lib/profile/InstrProfilingWriter.c` and `InstrProfData.inc`,
@@ -44,6 +45,11 @@ use writer::{Header, Writer, binary_ids_size, pad};
 pub enum Style {
     /// Independent of where the image was loaded.
     Normalised,
+    /// As `Normalised`, in another raw version than the image's own, for a reader of another LLVM release.
+    Transcoded {
+        /// The version to write.
+        version: RawVersion,
+    },
     /// As the runtime writes it in a target where the image is loaded with this slide.
     RuntimeIdentical {
         /// How far the image was moved.
@@ -100,11 +106,12 @@ pub fn encode<R: AsRef<[u8]>>(
     let (counters, bitmap) = split(image, regions)?;
     match style {
         Style::Normalised => normalised(image, counters, bitmap, image.version()),
+        Style::Transcoded { version } => normalised(image, counters, bitmap, version),
         Style::RuntimeIdentical { slide } => runtime_identical(image, counters, bitmap, slide),
     }
 }
 
-/// Writes a normalised profile in another raw version, for a reader of another LLVM release.
+/// [`encode`] with [`Style::Transcoded`].
 ///
 /// # Errors
 ///
@@ -114,8 +121,20 @@ pub fn encode_as<R: AsRef<[u8]>>(
     regions: &[R],
     version: RawVersion,
 ) -> Result<Vec<u8>, ProfrawError> {
-    let (counters, bitmap) = split(image, regions)?;
-    normalised(image, counters, bitmap, version)
+    encode(image, regions, Style::Transcoded { version })
+}
+
+/// Checks that profiles of the image can be written in this style, whatever its counters are.
+///
+/// # Errors
+///
+/// As [`encode`], without a snapshot.
+pub fn check(image: &LlvmImage, style: Style) -> Result<(), ProfrawError> {
+    match style {
+        Style::Normalised => check_expressible(image, image.version()),
+        Style::Transcoded { version } => check_expressible(image, version),
+        Style::RuntimeIdentical { .. } => check_static(image),
+    }
 }
 
 fn normalised(
@@ -124,7 +143,7 @@ fn normalised(
     bitmap: &[u8],
     version: RawVersion,
 ) -> Result<Vec<u8>, ProfrawError> {
-    check_expressible(image, bitmap, version)?;
+    check_expressible(image, version)?;
     let stride = version.layout().record(image.pointer_width()).stride;
     let data_len = image.records().len().saturating_mul(stride);
     let bitmap_start = data_len.saturating_add(counters.len());
@@ -162,11 +181,11 @@ fn lengths(image: &LlvmImage, counters_len: usize, bitmap_len: usize) -> Header 
     }
 }
 
-fn check_expressible(image: &LlvmImage, bitmap: &[u8], version: RawVersion) -> Result<(), ProfrawError> {
+fn check_expressible(image: &LlvmImage, version: RawVersion) -> Result<(), ProfrawError> {
     let missing = |what| {
         Err(ProfrawError::NotInVersion { image: image.name().to_owned(), version: version.number(), what })
     };
-    if !bitmap.is_empty() && !version.layout().has(HeaderField::NumBitmapBytes) {
+    if image.bitmap_len_bytes() > 0 && !version.layout().has(HeaderField::NumBitmapBytes) {
         return missing("MC/DC bitmaps");
     }
     if image.is_byte_coverage() && version < RawVersion::V8 {
