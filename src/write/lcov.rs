@@ -24,7 +24,7 @@ use crate::coverage::{Coverage, FileBranch, FileCoverage};
 /// # Errors
 ///
 /// Writing to `out` failed.
-pub fn write(coverage: &Coverage, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+pub fn write(coverage: &Coverage, out: &mut impl Write) -> io::Result<()> {
     coverage.files().try_for_each(|file| write_file(&file, out))
 }
 

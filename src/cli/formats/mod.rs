@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use jiff::Timestamp;
 
 use super::Verdict;
 use crate::coverage::{Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::Names;
-use crate::write::{self, lcov};
+use crate::write::{self, cobertura, codecov, lcov, missing, sonarqube};
 
 use files::FileArgs;
 use threshold::ThresholdArgs;
@@ -29,6 +30,21 @@ pub(super) struct FormatArgs {
     /// Lines, functions and branches for the usual viewers, as `llvm-cov export --format=lcov` writes them
     #[arg(long, value_name = "FILE")]
     lcov: Option<PathBuf>,
+    /// Cobertura's XML, for Jenkins, GitLab and Azure DevOps
+    #[arg(long, value_name = "FILE")]
+    cobertura: Option<PathBuf>,
+    /// SonarQube's generic test coverage
+    #[arg(long, value_name = "FILE")]
+    sonarqube: Option<PathBuf>,
+    /// Codecov's own JSON
+    #[arg(long, value_name = "FILE")]
+    codecov: Option<PathBuf>,
+    /// Print the lines that did not run, file by file, on stdout
+    #[arg(long)]
+    show_missing_lines: bool,
+    /// The folder of the checkout, from which Cobertura, SonarQube and Codecov name files [default: the current one]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     #[command(flatten)]
     files: FileArgs,
     #[command(flatten)]
@@ -38,11 +54,35 @@ pub(super) struct FormatArgs {
 /// A form of coverage that is one file; `-` stands for stdout.
 struct FileFormat {
     path: fn(&FormatArgs) -> Option<&Path>,
-    write: fn(&Coverage, &mut dyn Write) -> io::Result<()>,
+    write: fn(&Coverage, &Around, &mut dyn Write) -> io::Result<()>,
 }
 
-const FILE_FORMATS: &[FileFormat] =
-    &[FileFormat { path: |args| args.lcov.as_deref(), write: |coverage, out| lcov::write(coverage, out) }];
+/// What a format tells beside the coverage.
+struct Around {
+    root: PathBuf,
+    time_s: u64,
+}
+
+const FILE_FORMATS: &[FileFormat] = &[
+    FileFormat {
+        path: |args| args.lcov.as_deref(),
+        write: |coverage, _, mut out| lcov::write(coverage, &mut out),
+    },
+    FileFormat {
+        path: |args| args.cobertura.as_deref(),
+        write: |coverage, around, mut out| {
+            cobertura::write(coverage, Some(&around.root), around.time_s, &mut out)
+        },
+    },
+    FileFormat {
+        path: |args| args.sonarqube.as_deref(),
+        write: |coverage, around, mut out| sonarqube::write(coverage, Some(&around.root), &mut out),
+    },
+    FileFormat {
+        path: |args| args.codecov.as_deref(),
+        write: |coverage, around, mut out| codecov::write(coverage, Some(&around.root), &mut out),
+    },
+];
 
 /// The forms that were asked for, and the last coverage there was.
 pub(super) struct Formats<'a> {
@@ -72,6 +112,7 @@ impl<'a> Formats<'a> {
     /// Whether anything was asked for that needs the source.
     pub(super) fn are_wanted(&self) -> bool {
         FILE_FORMATS.iter().any(|format| (format.path)(self.args).is_some())
+            || self.args.show_missing_lines
             || self.args.thresholds.are_given()
     }
 
@@ -96,8 +137,9 @@ impl<'a> Formats<'a> {
     /// A file could not be written.
     pub(super) fn write(&mut self, mut coverage: Coverage) -> Result<()> {
         self.args.files.leave_out(&mut coverage);
+        let around = self.around()?;
         for (path, format) in self.files() {
-            write::write_whole_with(path, |out| (format.write)(&coverage, out))?;
+            write::write_whole_with(path, |out| (format.write)(&coverage, &around, out))?;
         }
         self.last = Some(coverage);
         Ok(())
@@ -116,12 +158,25 @@ impl<'a> Formats<'a> {
                 Ok(Verdict::Passed)
             };
         };
+        let around = self.around()?;
         for format in FILE_FORMATS {
             if (format.path)(self.args).is_some_and(is_stdout) {
-                print(|out| (format.write)(coverage, out))?;
+                print(|out| (format.write)(coverage, &around, out))?;
             }
         }
+        if self.args.show_missing_lines {
+            print(|mut out| missing::write(coverage, &mut out))?;
+        }
         self.args.thresholds.judge(&coverage.statistics())
+    }
+
+    fn around(&self) -> Result<Around> {
+        let root = match &self.args.root {
+            Some(root) => root.clone(),
+            None => std::env::current_dir().context("ask for the current folder")?,
+        };
+        let time_s = u64::try_from(Timestamp::now().as_second()).context("read the clock")?;
+        Ok(Around { root, time_s })
     }
 
     fn files(&self) -> impl Iterator<Item = (&'a Path, &'static FileFormat)> + use<'a> {
