@@ -21,6 +21,7 @@ use covtap::locate::{CounterRegion, llvm};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::{cobertura, codecov, lcov, missing, sonarqube};
 use covtap_testbed::{fixture, run, workspace_root};
+use proptest::prelude::*;
 use roxmltree::{Document, Node};
 use tempfile::tempdir;
 
@@ -189,7 +190,6 @@ fn of_cobertura(text: &str) -> Figures {
             let path = Path::new(source).join(class.attribute("filename").unwrap());
             let path = path.strip_prefix(".").unwrap_or(&path).to_str().unwrap().to_owned();
             assert_eq!(path.rsplit('/').next(), class.attribute("name"));
-            assert_methods(class, &lines);
             in_package.push(lines.clone());
             assert_eq!(figures.insert(path, lines), None, "a file is there once");
         }
@@ -203,20 +203,24 @@ fn of_cobertura(text: &str) -> Figures {
     figures
 }
 
-/// No method is there twice, and what ran of it also ran in the class; their branches are those of the class.
-fn assert_methods(class: Node<'_, '_>, lines: &BTreeMap<u32, LineFigures>) {
-    let mut names = BTreeSet::new();
-    let mut outcomes: BTreeMap<u32, u64> = BTreeMap::new();
-    for method in elements(class, "method") {
-        assert!(names.insert(method.attribute("name").unwrap()), "{method:?}");
-        let own = cobertura_lines(method);
-        assert_rates(method, totals([&own]));
-        for (number, (count, _, total)) in own {
-            assert!(count <= lines[&number].0, "line {number} of {method:?}");
-            *outcomes.entry(number).or_default() += total;
+/// No method is there twice, what ran of it also ran in the file, and its branches are among those of the file.
+fn assert_methods(text: &str) {
+    for class in elements(Document::parse(text).unwrap().root_element(), "class") {
+        let lines = cobertura_lines(class);
+        let mut names = BTreeSet::new();
+        let mut outcomes: BTreeMap<u32, u64> = BTreeMap::new();
+        for method in elements(class, "method") {
+            let name = method.attribute("name").unwrap();
+            assert!(names.insert(name), "{name}");
+            let own = cobertura_lines(method);
+            assert_rates(method, totals([&own]));
+            for (number, (count, _, total)) in own {
+                assert!(count <= lines[&number].0, "line {number} of {name}");
+                *outcomes.entry(number).or_default() += total;
+            }
         }
+        assert!(outcomes.iter().all(|(number, total)| *total <= lines[number].2), "{outcomes:?}");
     }
-    assert!(outcomes.iter().all(|(number, total)| *total <= lines[number].2), "{class:?}");
 }
 
 fn of_sonarqube(text: &str) -> Figures {
@@ -285,6 +289,7 @@ fn check(coverage: &Coverage) -> [usize; 3] {
     let (cobertura, sonarqube) = (as_cobertura(coverage, None), as_sonarqube(coverage, None));
     assert_valid(&cobertura, &sonarqube);
     assert_eq!(of_cobertura(&cobertura), expected);
+    assert_methods(&cobertura);
     let mut ran = expected.clone();
     ran.values_mut().flat_map(BTreeMap::values_mut).for_each(|line| line.0 = line.0.min(1));
     assert_eq!(of_sonarqube(&sonarqube), ran);
@@ -464,5 +469,38 @@ fn missing_lines_are_those_that_the_trace_has_without_a_count() {
             (path.to_owned(), lines.collect::<Vec<u32>>())
         };
         assert_eq!(text.lines().map(of_line).collect::<BTreeMap<_, _>>(), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a damaged mapping makes of lines and names, the files are valid and their parts agree.
+    #[test]
+    fn files_of_damaged_mappings_are_valid(
+        section in prop::sample::select(vec!["__llvm_covmap", "__llvm_covfun"]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+    ) {
+        let mut bytes = fs::read(fixture("c-an385").join("covered.elf")).unwrap();
+        let image = Image::parse("whole.elf", bytes.clone()).unwrap();
+        let damaged = image.section(section).unwrap().file_bytes().unwrap();
+        let start = damaged.as_ptr() as usize - image.file().as_ptr() as usize;
+        for (index, byte) in changes {
+            bytes[start + index.index(damaged.len())] = byte;
+        }
+        let counters = fs::read(fixture("c-an385").join("counters.bin")).unwrap();
+        let located = llvm::locate(&image, Slide::ZERO).unwrap();
+        let profile = LlvmProfile::new(&located.image, &[counters]).unwrap();
+        let damaged = Image::parse("damaged.elf", bytes).unwrap();
+        let coverage = Coverage::new(&damaged, &located.image, &profile).unwrap();
+        let lines = coverage.files().flat_map(|file| file.lines()).map(|run| run.num_lines()).sum::<u64>();
+        // A mapping may say that there are millions of lines, which take long to check.
+        if lines < 10_000 {
+            let cobertura = as_cobertura(&coverage, None);
+            let figures = of_cobertura(&cobertura);
+            let in_part = assert_codecov(&as_codecov(&coverage, None), &figures);
+            prop_assert!(in_part <= figures.values().map(BTreeMap::len).sum());
+            prop_assert!(!of_sonarqube(&as_sonarqube(&coverage, None)).values().any(|lines| lines.contains_key(&0)));
+        }
     }
 }

@@ -50,7 +50,9 @@ pub(super) struct Line<'a> {
 }
 
 impl Lines {
-    fn new(runs: Vec<LineRun>, mut branches: Vec<FileBranch>) -> Self {
+    fn new(mut runs: Vec<LineRun>, mut branches: Vec<FileBranch>) -> Self {
+        // A damaged mapping can have a line 0, which readers refuse.
+        runs.retain(|run| *run.lines.start() > 0);
         let has_code = |line: u32| {
             let run = runs.get(runs.partition_point(|run| *run.lines.end() < line));
             run.is_some_and(|run| run.lines.contains(&line))
@@ -118,6 +120,7 @@ mod tests {
     #[test]
     fn branches_stand_on_their_lines_and_others_are_left_out() {
         let runs = vec![
+            LineRun { lines: 0..=0, count: 1 },
             LineRun { lines: 2..=3, count: u64::MAX },
             LineRun { lines: 4..=4, count: 0 },
             LineRun { lines: 7..=7, count: 5 },

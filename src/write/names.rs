@@ -77,7 +77,22 @@ fn without_slash(directory: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use quick_xml::Writer;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn text_comes_out_of_xml_as_it_went_in(name in prop::collection::vec(any::<u8>(), 0..40)) {
+            let mut writer = Writer::new(Vec::new());
+            let text = text(&name);
+            writer.create_element("name").with_attribute(("is", text.as_str())).write_empty().unwrap();
+            let xml = String::from_utf8(writer.into_inner()).unwrap();
+            let document = roxmltree::Document::parse(&xml).unwrap();
+            prop_assert_eq!(document.root_element().attribute("is"), Some(text.as_str()));
+        }
+    }
 
     #[test]
     fn what_text_cannot_hold_is_replaced() {
