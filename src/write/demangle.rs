@@ -16,8 +16,12 @@ const MAX_TEXT_BYTES: usize = 64 << 10;
 #[must_use]
 pub fn demangle(name: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(name);
-    match rust(&text).or_else(|| cpp(name)) {
-        Some(demangled) => Cow::Owned(demangled),
+    // Before a local function's name its file stands, with a colon or a semicolon behind it.
+    let (file, symbol) = text
+        .split_at_checked(text.rfind([':', ';']).map_or(0, |at| at.saturating_add(1)))
+        .unwrap_or(("", &text));
+    match rust(symbol).or_else(|| cpp(symbol.as_bytes())) {
+        Some(demangled) => Cow::Owned(format!("{file}{demangled}")),
         None => text,
     }
 }
@@ -67,6 +71,9 @@ mod tests {
             ("_Z3addii", "add(int, int)"),
             ("_ZN5valve4openIcEEvT_", "void valve::open<char>(char)"),
             ("main", "main"),
+            ("program.cpp:_ZL9in_headeri", "program.cpp:in_header(int)"),
+            ("a:b;c.rs;_RNvCskwGfYPst2Cb_3foo3bar", "a:b;c.rs;foo::bar"),
+            ("program.c:check", "program.c:check"),
             ("i", "i"),
             ("_Zwrong", "_Zwrong"),
         ] {
