@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::function::{CountedRegion, FunctionCoverage};
+use super::function::{CountedRegion, Expansion, FunctionCoverage};
 use super::lines::{self, LineRun};
 use super::mapping::{FileName, LineCol};
+use super::mcdc::McdcRecord;
 use super::segments::{self, Segment};
 use super::statistics::{self, Statistics};
 use super::unstable;
@@ -73,6 +74,28 @@ impl<'a> FileCoverage<'a> {
         lines::runs(&self.segments())
     }
 
+    /// The branches in the text of its functions, without those in macros: they belong to where the macro is used.
+    pub fn counted_branches(&self) -> impl Iterator<Item = &'a CountedRegion> {
+        let branches = self.functions.iter().flat_map(|function| self.of_file(function, &function.branches));
+        // LLVM tells an expansion's text by its index being another than 0.
+        branches.filter(|branch| branch.file == 0)
+    }
+
+    /// MC/DC of the decisions in its text.
+    pub fn mcdc_records(&self) -> impl Iterator<Item = &'a McdcRecord> {
+        self.functions.iter().flat_map(|function| {
+            let is_here = |record: &&McdcRecord| function.file_name(record.file) == Some(self.name);
+            function.mcdc_records.iter().filter(is_here)
+        })
+    }
+
+    /// The expansions in the bodies of its functions.
+    pub fn expansions(&self) -> impl Iterator<Item = Expansion<'a>> {
+        self.functions.iter().flat_map(|function| {
+            self.main_file(function).into_iter().flat_map(|main| function.expansions(main))
+        })
+    }
+
     /// Its branches in the order of lines and columns, those in macros where the macro is used; those of one place in
     /// the order of llvm-cov's own sorting.
     #[must_use]
@@ -83,12 +106,10 @@ impl<'a> FileCoverage<'a> {
             false_count: branch.false_count,
             is_folded: branch.is_folded,
         };
-        let direct = self.functions.iter().flat_map(|function| self.of_file(function, &function.branches));
-        // An expansion's own text has no branches of its own: they belong to where it is used.
-        let direct = direct.filter(|region| region.file == 0).map(|region| branch(region.start, region));
+        let direct = self.counted_branches().map(|region| branch(region.start, region));
         let expanded = self.functions.iter().flat_map(|function| {
             let main = self.main_file(function);
-            main.map(|main| function.expanded_branches(main)).unwrap_or_default()
+            main.into_iter().flat_map(|main| function.expanded_branches(main))
         });
         let expanded = expanded
             .map(|(outer, region)| branch(LineCol { line: outer.line, col: region.start.col }, region));
@@ -115,11 +136,11 @@ impl<'a> FileCoverage<'a> {
         function.main_file().filter(|main| function.file_name(*main) == Some(self.name))
     }
 
-    fn of_file<'f>(
-        &'f self,
-        function: &'f FunctionCoverage,
-        regions: &'f [CountedRegion],
-    ) -> impl Iterator<Item = &'f CountedRegion> {
+    fn of_file(
+        &self,
+        function: &'a FunctionCoverage,
+        regions: &'a [CountedRegion],
+    ) -> impl Iterator<Item = &'a CountedRegion> {
         regions.iter().filter(|region| function.file_name(region.file) == Some(self.name))
     }
 }

@@ -3,6 +3,7 @@
 use super::evaluate::Evaluator;
 use super::lines::{self, LineRun};
 use super::mapping::{Counter, FileName, LineCol, MappedFunction, Region, RegionKind};
+use super::mcdc::McdcRecord;
 use super::segments::{self, Segment};
 
 /// A region and how often it ran.
@@ -37,6 +38,8 @@ pub struct FunctionCoverage {
     pub regions: Vec<CountedRegion>,
     /// Branches.
     pub branches: Vec<CountedRegion>,
+    /// MC/DC of its decisions, as far as it is known.
+    pub mcdc_records: Vec<McdcRecord>,
     pub(super) is_byte_coverage: bool,
 }
 
@@ -64,6 +67,7 @@ impl FunctionCoverage {
             files: mapped.files.clone(),
             regions,
             branches,
+            mcdc_records: Vec::new(),
             is_byte_coverage,
         })
     }
@@ -107,30 +111,36 @@ impl FunctionCoverage {
         lines::runs(&self.segments())
     }
 
-    /// The branches in the expansions of a file of its, and in theirs, the innermost first; each with the place of
-    /// the outermost expansion.
-    pub(super) fn expanded_branches(&self, file: u32) -> Vec<(LineCol, &CountedRegion)> {
+    /// The expansions in a file of its, each with the branches in it.
+    pub(super) fn expansions(&self, file: u32) -> Vec<Expansion<'_>> {
         let by_file = ByFile::new(self);
-        let mut found = Vec::new();
-        for (outermost, expanded) in by_file.expansions(file) {
-            // A walk by hand: how deep macros nest is for the program to say.
-            let mut pending = vec![(*expanded, false)];
-            while let Some((file, is_done)) = pending.pop() {
-                if is_done {
-                    found.extend(by_file.branches(file).iter().map(|branch| (*outermost, *branch)));
-                } else {
-                    pending.push((file, true));
-                    pending.extend(by_file.expansions(file).iter().rev().map(|(_, file)| (*file, false)));
-                }
-            }
-        }
-        found
+        let expansion = |region| Expansion { function: self, region, branches: by_file.expanded(region) };
+        by_file.expansions(file).iter().map(|region| expansion(*region)).collect()
     }
+
+    /// The branches in the expansions of a file of its, each with the place of the outermost expansion.
+    pub(super) fn expanded_branches(&self, file: u32) -> impl Iterator<Item = (LineCol, &CountedRegion)> {
+        let expansions = self.expansions(file).into_iter();
+        expansions.flat_map(|Expansion { region, branches, .. }| {
+            branches.into_iter().map(|branch| (region.start, branch))
+        })
+    }
+}
+
+/// A macro or an include as a function has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Expansion<'a> {
+    /// The function.
+    pub function: &'a FunctionCoverage,
+    /// Where it is used; its kind names the file of its text.
+    pub region: &'a CountedRegion,
+    /// The branches in its text, behind those in the expansions in that, of which the innermost are first.
+    pub branches: Vec<&'a CountedRegion>,
 }
 
 /// A function's expansions and branches by the file that they are in.
 struct ByFile<'a> {
-    expansions: Vec<Vec<(LineCol, u32)>>,
+    expansions: Vec<Vec<&'a CountedRegion>>,
     branches: Vec<Vec<&'a CountedRegion>>,
 }
 
@@ -140,10 +150,10 @@ impl<'a> ByFile<'a> {
         let mut sorted = Self { expansions: vec![Vec::new(); files], branches: vec![Vec::new(); files] };
         let index = |file: u32| usize::try_from(file).unwrap_or(usize::MAX);
         for region in &function.regions {
-            if let RegionKind::Expansion { file } = region.kind
+            if matches!(region.kind, RegionKind::Expansion { .. })
                 && let Some(of_file) = sorted.expansions.get_mut(index(region.file))
             {
-                of_file.push((region.start, file));
+                of_file.push(region);
             }
         }
         for branch in &function.branches {
@@ -154,7 +164,24 @@ impl<'a> ByFile<'a> {
         sorted
     }
 
-    fn expansions(&self, file: u32) -> &[(LineCol, u32)] {
+    /// The branches in what a region expands to.
+    fn expanded(&self, region: &CountedRegion) -> Vec<&'a CountedRegion> {
+        let mut found = Vec::new();
+        // A walk by hand: how deep macros nest is for the program to say.
+        let mut pending = vec![(region, false)];
+        while let Some((region, is_done)) = pending.pop() {
+            let RegionKind::Expansion { file } = region.kind else { continue };
+            if is_done {
+                found.extend_from_slice(self.branches(file));
+            } else {
+                pending.push((region, true));
+                pending.extend(self.expansions(file).iter().rev().map(|region| (*region, false)));
+            }
+        }
+        found
+    }
+
+    fn expansions(&self, file: u32) -> &[&'a CountedRegion] {
         usize::try_from(file).ok().and_then(|file| self.expansions.get(file)).map_or(&[], Vec::as_slice)
     }
 

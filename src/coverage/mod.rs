@@ -14,6 +14,7 @@ mod file;
 mod function;
 mod lines;
 mod mapping;
+mod mcdc;
 mod segments;
 mod statistics;
 mod unstable;
@@ -26,14 +27,15 @@ use crate::profile::llvm::LlvmProfile;
 
 pub use counts::Counts;
 pub use file::{FileBranch, FileCoverage};
-pub use function::{CountedRegion, FunctionCoverage};
+pub use function::{CountedRegion, Expansion, FunctionCoverage};
 pub use lines::LineRun;
 pub use mapping::{
     Counter, Expression, FileName, LineCol, MappedFunction, Mapping, MappingError, Operator, Problem, Region,
     RegionKind,
 };
+pub use mcdc::{McdcCondition, McdcRecord, TestVector};
 pub use segments::Segment;
-pub use statistics::{Statistics, Tally};
+pub use statistics::{Metric, Statistics, Tally};
 
 /// A function whose counts belong to another build of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,13 +46,15 @@ pub struct Mismatch {
     pub func_hash: u64,
 }
 
-/// A function whose counters or regions do not fit each other, and which is left out.
+/// A function whose counters or regions do not fit each other, and of which something is left out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Uncounted {
     /// The function's name, as the mapping has it.
     pub name: Vec<u8>,
     /// Why.
     pub detail: String,
+    /// Only a decision's MC/DC was left out: all else of the function is there.
+    pub is_only_mcdc: bool,
 }
 
 /// What ran, of one image or several.
@@ -64,6 +68,8 @@ pub struct Coverage {
     problems: Vec<Problem>,
     num_found: usize,
     is_byte_coverage: bool,
+    has_branches: bool,
+    has_mcdc: bool,
 }
 
 impl Coverage {
@@ -83,6 +89,7 @@ impl Coverage {
         self.is_byte_coverage |= profile.is_byte_coverage;
         self.problems.extend_from_slice(mapping.problems());
         for mapped in mapping.functions() {
+            self.note_metrics(mapped);
             let Ok(counts) = profile.of(mapped) else {
                 let (name, func_hash) = (mapped.name.clone(), mapped.func_hash);
                 self.mismatches.push(Mismatch { name, func_hash });
@@ -98,10 +105,27 @@ impl Coverage {
                 continue;
             }
             match FunctionCoverage::evaluate(mapped, counters, profile.is_byte_coverage) {
-                Ok(function) => self.push(function),
-                Err(detail) => self.uncounted.push(Uncounted { name: mapped.name.clone(), detail }),
+                Ok(mut function) => {
+                    let bitmap = counts.map(|counts| &*counts.bitmap);
+                    let (records, faults) = mcdc::records(mapped, bitmap);
+                    function.mcdc_records = records;
+                    self.push(function);
+                    faults.into_iter().for_each(|detail| self.leave_out(mapped, detail, true));
+                }
+                Err(detail) => self.leave_out(mapped, detail, false),
             }
         }
+    }
+
+    fn note_metrics(&mut self, mapped: &MappedFunction) {
+        for region in &mapped.regions {
+            self.has_branches |= region.kind.is_branch();
+            self.has_mcdc |= matches!(region.kind, RegionKind::McdcDecision { .. });
+        }
+    }
+
+    fn leave_out(&mut self, mapped: &MappedFunction, detail: String, is_only_mcdc: bool) {
+        self.uncounted.push(Uncounted { name: mapped.name.clone(), detail, is_only_mcdc });
     }
 
     fn push(&mut self, function: FunctionCoverage) {
@@ -157,14 +181,25 @@ impl Coverage {
         self.num_found
     }
 
+    /// Whether the build carries a metric: some function of it, whether it ran or not. What is not carried must not be
+    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC.
+    #[must_use]
+    pub fn carries(&self, metric: Metric) -> bool {
+        match metric {
+            Metric::Branches => self.has_branches,
+            Metric::Mcdc => self.has_mcdc,
+            Metric::Functions | Metric::Instantiations | Metric::Lines | Metric::Regions => true,
+        }
+    }
+
     /// Functions that the profile has counts of, but of another build.
     #[must_use]
     pub fn mismatches(&self) -> &[Mismatch] {
         &self.mismatches
     }
 
-    /// Functions that were left out because a counter of theirs has no value; LLVM's tools leave them out too,
-    /// without a word.
+    /// Functions that were left out because a counter of theirs has no value, or decisions of theirs whose MC/DC was;
+    /// LLVM's tools leave them out too, without a word.
     #[must_use]
     pub fn uncounted(&self) -> &[Uncounted] {
         &self.uncounted

@@ -1,4 +1,4 @@
-//! How much ran: of functions, instantiations, lines, regions and branches.
+//! How much ran: of functions, instantiations, lines, regions, branches and conditions.
 //!
 //! Sums over files are over groups of instantiations, of which the best covered counts, as Clang's documentation
 //! of source-based coverage defines it. Source: `CoverageSummaryInfo.cpp` and `CoverageReport.cpp` in
@@ -10,8 +10,10 @@ use super::file::FileCoverage;
 use super::function::{CountedRegion, FunctionCoverage};
 use super::lines::LineRun;
 use super::mapping::RegionKind;
+use super::mcdc::McdcCondition;
 
-/// How many of how many. None of 0 where the build does not carry the metric.
+/// How many of how many. None of 0 also where the build does not carry the metric:
+/// [`Coverage::carries`](super::Coverage::carries) tells.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
     /// Those that ran.
@@ -68,6 +70,47 @@ pub struct Statistics {
     pub regions: Tally,
     /// Outcomes of branches, two for each.
     pub branches: Tally,
+    /// Conditions of decisions that were shown to decide by themselves (MC/DC). As llvm-cov 19 counts them, those that
+    /// the compiler knew the outcome of are not among all of them, but are among those that ran if they are.
+    pub mcdc: Tally,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Metric {
+    /// [`Statistics::functions`].
+    Functions,
+    /// [`Statistics::instantiations`].
+    Instantiations,
+    /// [`Statistics::lines`].
+    Lines,
+    /// [`Statistics::regions`].
+    Regions,
+    /// [`Statistics::branches`].
+    Branches,
+    /// [`Statistics::mcdc`].
+    Mcdc,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Functions, Self::Instantiations, Self::Lines, Self::Regions, Self::Branches, Self::Mcdc];
+}
+
+impl Statistics {
+    /// The tally of a metric.
+    #[must_use]
+    pub fn of(&self, metric: Metric) -> Tally {
+        match metric {
+            Metric::Functions => self.functions,
+            Metric::Instantiations => self.instantiations,
+            Metric::Lines => self.lines,
+            Metric::Regions => self.regions,
+            Metric::Branches => self.branches,
+            Metric::Mcdc => self.mcdc,
+        }
+    }
 }
 
 impl AddAssign for Statistics {
@@ -77,6 +120,7 @@ impl AddAssign for Statistics {
         self.lines = self.lines + other.lines;
         self.regions = self.regions + other.regions;
         self.branches = self.branches + other.branches;
+        self.mcdc = self.mcdc + other.mcdc;
     }
 }
 
@@ -88,6 +132,7 @@ pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
             lines: a.lines.max(b.lines),
             regions: a.regions.max(b.regions),
             branches: a.branches.max(b.branches),
+            mcdc: a.mcdc.max(b.mcdc),
             ..a
         });
         sum += Statistics {
@@ -100,22 +145,31 @@ pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
     sum
 }
 
-/// Lines, regions and branches of one function.
+/// Lines, regions, branches and conditions of one function.
 fn of_function(function: &FunctionCoverage) -> Statistics {
     let code = function.regions.iter().filter(|region| region.kind == RegionKind::Code);
     let main = function.main_file().unwrap_or(u32::MAX);
-    let expanded = function.expanded_branches(main).into_iter().map(|(_, branch)| branch);
+    let expanded = function.expanded_branches(main).map(|(_, branch)| branch);
     let branches = function.branches.iter().filter(|branch| branch.file == main).chain(expanded);
+    let records = function.mcdc_records.iter().filter(|record| record.file == main);
     Statistics {
         lines: of_lines(&function.lines()),
         regions: Tally::of(code.map(|region| region.count > 0)),
         branches: Tally::of(branches.filter(|branch| !branch.is_folded).flat_map(outcomes)),
+        mcdc: of_conditions(records.flat_map(|record| &record.conditions)),
         ..Statistics::default()
     }
 }
 
 fn outcomes(branch: &CountedRegion) -> [bool; 2] {
     [branch.count > 0, branch.false_count > 0]
+}
+
+fn of_conditions<'a>(conditions: impl Iterator<Item = &'a McdcCondition>) -> Tally {
+    conditions.fold(Tally::default(), |tally, condition| {
+        let covered = u64::from(condition.pair.is_some());
+        tally + Tally { covered, total: u64::from(!condition.is_folded) }
+    })
 }
 
 fn of_lines(runs: &[LineRun]) -> Tally {
