@@ -1,4 +1,4 @@
-//! Coverage on source lines against `llvm-cov`, byte for byte.
+//! Coverage on source lines against `llvm-cov`, byte for byte: lcov and JSON of every profile.
 
 #![allow(
     clippy::expect_used,
@@ -12,12 +12,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use covtap::coverage::{Coverage, Mapping, Tally};
+use covtap::coverage::{Coverage, Mapping, Metric, Statistics, Tally};
 use covtap::image::{Image, Slide};
 use covtap::locate::llvm::{self, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
-use covtap::write::lcov;
-use covtap::write::profraw;
+use covtap::write::{json, lcov, profraw};
 use covtap_link::Endianness;
 use covtap_testbed::{fixture, run, workspace_root};
 use proptest::prelude::*;
@@ -29,19 +28,58 @@ fn located(elf: &Path) -> (Image, Located) {
     (image, located)
 }
 
-/// What LLVM's own tools say of a profile.
-fn theirs(elf: &Path, profraw: &Path) -> String {
+/// What is left out of the JSON, and llvm-cov's flags for it.
+const VARIANTS: [(json::Options, &[&str]); 4] = [
+    (json::Options { summary_only: false, skip_expansions: false, skip_functions: false }, &[]),
+    (
+        json::Options { summary_only: false, skip_expansions: true, skip_functions: false },
+        &["--skip-expansions"],
+    ),
+    (
+        json::Options { summary_only: false, skip_expansions: false, skip_functions: true },
+        &["--skip-functions"],
+    ),
+    (
+        json::Options { summary_only: true, skip_expansions: false, skip_functions: false },
+        &["--summary-only"],
+    ),
+];
+
+/// What LLVM's own tools say of a profile: lcov first, then each of the variants of JSON.
+fn theirs(elf: &Path, profraw: &Path) -> Vec<String> {
     let dir = tempdir().unwrap();
     let indexed = dir.path().join("indexed.profdata");
     run("llvm-profdata-19", ["merge".as_ref(), profraw.as_os_str(), "-o".as_ref(), indexed.as_os_str()])
         .unwrap();
-    let profile = format!("-instr-profile={}", indexed.display());
-    run("llvm-cov-19", ["export".as_ref(), "--format=lcov".as_ref(), elf.as_os_str(), profile.as_ref()])
-        .unwrap()
+    let (elf, profile) = (elf.display().to_string(), format!("-instr-profile={}", indexed.display()));
+    let export = |flags: &[&str]| {
+        let args = ["export", &elf, &profile].into_iter().chain(flags.iter().copied());
+        run("llvm-cov-19", args).unwrap()
+    };
+    let lcov = export(&["--format=lcov"]);
+    let json = VARIANTS.iter().map(|(_, flags)| export(flags));
+    [lcov].into_iter().chain(json).collect()
 }
 
-/// Compares, and gives how many lines have a count.
-fn check(elf: &Path, regions: impl Fn(&Located) -> Vec<Vec<u8>>) -> usize {
+/// The same by covtap.
+fn ours(coverage: &Coverage) -> Vec<String> {
+    let json = VARIANTS.iter().map(|(options, _)| json::encode(coverage, *options));
+    [lcov::encode(coverage)].into_iter().chain(json).map(|text| String::from_utf8(text).unwrap()).collect()
+}
+
+/// Asserts that two texts are the same, and shows where they differ if not.
+fn assert_same(ours: &str, theirs: &str, elf: &Path) {
+    let same = ours.bytes().zip(theirs.bytes()).take_while(|(ours, theirs)| ours == theirs).count();
+    let around = |text: &str| {
+        let range = same.saturating_sub(200)..text.len().min(same + 200);
+        String::from_utf8_lossy(&text.as_bytes()[range]).into_owned()
+    };
+    let (found, expected) = (around(ours), around(theirs));
+    assert!(ours == theirs, "{}: at {same}:\n{found}\ninstead of\n{expected}", elf.display());
+}
+
+/// Compares, and gives what was compared.
+fn check(elf: &Path, regions: impl Fn(&Located) -> Vec<Vec<u8>>) -> Coverage {
     let (image, located) = located(elf);
     let regions = regions(&located);
     let dir = tempdir().unwrap();
@@ -53,21 +91,18 @@ fn check(elf: &Path, regions: impl Fn(&Located) -> Vec<Vec<u8>>) -> usize {
         (coverage.mismatches(), coverage.uncounted(), coverage.problems()),
         (&[][..], &[][..], &[][..])
     );
-    let ours = String::from_utf8(lcov::encode(&coverage)).unwrap();
-    let theirs = theirs(elf, &profraw);
-    let lines: Vec<(&str, &str)> = ours.lines().zip(theirs.lines()).collect();
-    for (number, (ours, theirs)) in lines.iter().enumerate() {
-        assert_eq!(ours, theirs, "{}: line {} of the trace", elf.display(), number + 1);
+    for (ours, theirs) in ours(&coverage).iter().zip(theirs(elf, &profraw)) {
+        assert_same(ours, &theirs, elf);
     }
-    assert_eq!(ours, theirs, "{}", elf.display());
-    ours.lines().filter(|line| line.starts_with("DA:")).count()
+    coverage
 }
 
 #[test]
 fn guests_have_the_lines_that_llvm_has() {
     for guest in ["x86-pvh", "arm-cortexm", "c-an385"] {
         let counters = fs::read(fixture(guest).join("counters.bin")).unwrap();
-        let lines = check(&fixture(guest).join("covered.elf"), |_| vec![counters.clone()]);
+        let coverage = check(&fixture(guest).join("covered.elf"), |_| vec![counters.clone()]);
+        let lines = coverage.statistics().lines.total;
         assert!(lines > 100, "{guest} has {lines} lines");
     }
 }
@@ -79,13 +114,14 @@ fn hosted_programs_have_the_lines_that_llvm_has() {
         ["clang-14", "clang-19", "mcdc", "bytes", "rustc"].iter().flat_map(|name| [(name, 0u8), (name, 1)])
     {
         let elf = fixture("hosted").join(format!("{name}.elf"));
-        let lines = check(&elf, |located| {
+        let coverage = check(&elf, |located| {
             let len =
                 |region: &covtap::locate::CounterRegion| usize::try_from(region.range.len_bytes()).unwrap();
             let byte =
                 |at: usize| if at.is_multiple_of(8) { u8::try_from(at / 8 + 1).unwrap() * fill } else { 0 };
             located.regions.iter().map(|region| (0..len(region)).map(byte).collect()).collect()
         });
+        let lines = coverage.statistics().lines.total;
         assert!(lines > 5, "{name} has {lines} lines");
     }
 }
@@ -96,7 +132,7 @@ fn corpus(dir: &Path, compiler: &str, args: &[&str]) -> PathBuf {
     let base = ["-O1", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-c"];
     let cover = ["-fprofile-instr-generate", "-fcoverage-mapping"];
     let mut objects = Vec::new();
-    for source in ["program.cpp", "other.cpp"] {
+    for source in ["program.cpp", "other.cpp", "decisions.cpp"] {
         let object = dir.join(source).with_extension("o").display().to_string();
         let source = sources.join(source).display().to_string();
         let paths = [source.as_str(), "-o", object.as_str()];
@@ -111,41 +147,62 @@ fn corpus(dir: &Path, compiler: &str, args: &[&str]) -> PathBuf {
     exe
 }
 
-/// Counts that vary, among them 0.
+/// Bits without a pattern.
+fn scattered(value: u64) -> u64 {
+    let mixed = (value + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31)
+}
+
+/// Counts that vary, among them 0; of the bits of a bitmap none, all, or some.
 fn made_up(located: &Located, seed: u64) -> Vec<Vec<u8>> {
-    let bytes = |region: &covtap::locate::CounterRegion| {
-        let counts = (0..region.range.len_bytes().div_ceil(8)).map(|index| (index * 7 + seed) % 11 * seed);
+    let bytes = |region: &covtap::locate::CounterRegion, count: &dyn Fn(u64) -> u64| {
+        let counts = (0..region.range.len_bytes().div_ceil(8)).map(count);
         let bytes = counts.flat_map(|count| match region.endianness {
             Endianness::Little => count.to_le_bytes(),
             Endianness::Big => count.to_be_bytes(),
         });
         bytes.take(usize::try_from(region.range.len_bytes()).unwrap()).collect()
     };
-    located.regions.iter().map(bytes).collect()
+    let counts = |index| (index * 7 + seed) % 11 * seed;
+    let bits = |index: u64| match seed {
+        0 | 1 => seed.wrapping_neg(),
+        // The fewer bits, the fewer conditions are covered.
+        _ => (0..seed).map(|round| scattered(index * seed + round)).fold(u64::MAX, |bits, more| bits & more),
+    };
+    let fill: [&dyn Fn(u64) -> u64; 2] = [&counts, &bits];
+    located.regions.iter().zip(fill).map(|(region, fill)| bytes(region, fill)).collect()
 }
 
 /// Macros in macros, headers in several units, templates, what the preprocessor left out, switches, loops, lambdas,
 /// functions never called or on one line.
 #[test]
 fn every_target_and_compiler_has_the_lines_that_llvm_has() {
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("clang-19", &["--target=x86_64-none-elf"]),
         ("clang-19", &["--target=x86_64-none-elf", "-fcoverage-mcdc"]),
         ("clang-19", &["--target=i386-none-elf"]),
+        ("clang-19", &["--target=i386-none-elf", "-fcoverage-mcdc"]),
         ("clang-19", &["--target=thumbv7m-none-eabi"]),
         ("clang-19", &["--target=riscv32-none-elf"]),
+        ("clang-19", &["--target=riscv32-none-elf", "-fcoverage-mcdc"]),
         ("clang-19", &["--target=riscv64-none-elf"]),
         ("clang-19", &["--target=aarch64-none-elf"]),
         ("clang-19", &["--target=armebv7a-none-eabi"]),
+        ("clang-19", &["--target=armebv7a-none-eabi", "-fcoverage-mcdc"]),
         ("clang-14", &["--target=x86_64-linux-gnu"]),
         ("clang-14", &["--target=armv7a-none-eabi"]),
     ];
     for (compiler, args) in cases {
         let dir = tempdir().unwrap();
         let elf = corpus(dir.path(), compiler, args);
+        let has_mcdc = args.contains(&"-fcoverage-mcdc");
         for seed in 0..4 {
-            let lines = check(&elf, |located| made_up(located, seed));
-            assert!(lines > 30, "{compiler} {args:?}: {lines} lines");
+            let coverage = check(&elf, |located| made_up(located, seed));
+            let Statistics { lines, branches, mcdc, .. } = coverage.statistics();
+            assert!(lines.total > 60 && branches.total > 60, "{compiler} {args:?}: {lines:?} {branches:?}");
+            assert_eq!((mcdc.total > 60, mcdc.covered > 0), (has_mcdc, has_mcdc && seed > 0), "{mcdc:?}");
+            let carried: Vec<bool> = Metric::ALL.iter().map(|metric| coverage.carries(*metric)).collect();
+            assert_eq!(carried, [true, true, true, true, true, has_mcdc]);
         }
     }
 }
@@ -168,7 +225,7 @@ fn many_branches_have_the_order_that_llvm_has() {
         ["--target=x86_64-none-elf", "-ffreestanding", "-fprofile-instr-generate", "-fcoverage-mapping"];
     run("clang-19", args.iter().copied().chain(["-c", &source, "-o", &object])).unwrap();
     run("ld.lld-19", ["-e", "f0", "--defsym=__llvm_profile_runtime=0", &object, "-o", &elf]).unwrap();
-    let lines = check(Path::new(&elf), |located| made_up(located, 3));
+    let lines = check(Path::new(&elf), |located| made_up(located, 3)).statistics().lines.total;
     assert!(lines > 3000, "{lines} lines");
 }
 
@@ -241,6 +298,7 @@ proptest! {
         let profile = LlvmProfile::new(&located.image, &made_up(&located, 3)).unwrap();
         let coverage = Coverage::new(&image, &located.image, &profile).unwrap();
         lcov::write(&coverage, &mut std::io::sink()).unwrap();
+        json::write(&coverage, json::Options::default(), &mut std::io::sink()).unwrap();
         for problem in coverage.problems() {
             prop_assert!(!problem.to_string().contains('\n'), "{}", problem);
             let len = file_range(&image, problem.section).len() as u64;

@@ -4,6 +4,7 @@ mod by_line;
 pub mod cobertura;
 pub mod codecov;
 pub mod demangle;
+pub mod json;
 pub mod lcov;
 pub mod missing;
 mod names;
