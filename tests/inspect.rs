@@ -344,9 +344,9 @@ const BUILDS: [Build; 8] = [
     Build { flags: "-g -mllvm -profile-correlate=debug-info", link: "", level: None, codes: &["no-data"] },
     Build {
         flags: "-mllvm -runtime-counter-relocation",
-        link: "",
-        level: None,
-        codes: &["runtime-relocation"],
+        link: "--build-id=sha1",
+        level: Some("front-end"),
+        codes: &["runtime-relocation", "counters-in-image", "metadata-loaded"],
     },
     Build {
         flags: "--coverage -fno-profile-instr-generate -fno-coverage-mapping",

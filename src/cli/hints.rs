@@ -59,6 +59,10 @@ pub(super) fn for_caution(caution: &Caution) -> &'static str {
         Caution::ValueSitesNotRead => {
             "value profiles (call targets, sizes) are not read: only counts are written"
         }
+        Caution::RelocatedAtRunTime => {
+            "counters are read where the target moves them; what it counted before is lost unless it copies that, and a \
+             function that runs meanwhile counts at the old place until it returns"
+        }
     }
 }
 
@@ -106,7 +110,6 @@ fn for_locate(error: &LocateError) -> Option<&'static str> {
         }
         LocateError::Stripped { .. } => Some("give the ELF as it was before it was stripped"),
         LocateError::Relocatable { .. } => Some("give the linked ELF that the target runs"),
-        LocateError::RuntimeRelocation { .. } => Some("build it without -runtime-counter-relocation"),
         LocateError::Gcov { .. } => {
             Some("with clang, -fprofile-instr-generate -fcoverage-mapping in place of --coverage can be read")
         }
@@ -131,6 +134,10 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
         CollectError::WrongImage { .. } => {
             Some("give the ELF that the target runs, or ELF@SLIDE if it was moved; --force goes on anyway")
         }
+        CollectError::Misplaced { .. } => {
+            Some("does the target run this ELF, and has its start-up code run?")
+        }
+        CollectError::NeverAtRest { .. } => Some("start covtap again when the target has started up"),
         CollectError::TooLarge { .. } => Some("is the ELF damaged?"),
     }
 }

@@ -125,6 +125,9 @@ fn line(snapshot: &Snapshot, stats: &Stats) -> String {
     if snapshot.rereads > 0 {
         line.push_str(&format!(", read again {} times", snapshot.rereads));
     }
+    if snapshot.moved {
+        line.push_str(", counters moved");
+    }
     line
 }
 
@@ -145,12 +148,14 @@ mod tests {
             delta: Delta { changed: 12, backwards: 0 },
             report: ReadReport { elapsed: Duration::from_nanos(10_100), pause: Duration::ZERO },
             rereads: 0,
+            moved: false,
         };
         let stats = Stats { counters_hit: 120, counters: 256, functions_entered: 14, functions: 19 };
         let text =
             "snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0";
         assert_eq!(line(&snapshot, &stats), text);
         snapshot.rereads = 2;
-        assert_eq!(line(&snapshot, &stats), format!("{text}, read again 2 times"));
+        snapshot.moved = true;
+        assert_eq!(line(&snapshot, &stats), format!("{text}, read again 2 times, counters moved"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use covtap_link::LinkError;
+use covtap_link::{LinkError, TargetAddr};
 
 /// How a reset of the target was noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +45,30 @@ pub enum CollectError {
         endpoint: String,
         /// How it was noticed.
         evidence: ResetEvidence,
+    },
+    /// The target says that it counts where there can be no memory.
+    #[error(
+        "find the counters of {endpoint}: {region}, moved by {bias:#x} as {word} says, passes the end of memory"
+    )]
+    Misplaced {
+        /// Where the target is.
+        endpoint: String,
+        /// The section or symbol of the counters.
+        region: String,
+        /// Where the target keeps how far they were moved.
+        word: TargetAddr,
+        /// How far.
+        bias: u64,
+    },
+    /// The counters were elsewhere every time that they were read.
+    #[error("read the counters of {endpoint}: {region} was moved during each of {times} readings")]
+    NeverAtRest {
+        /// Where the target is.
+        endpoint: String,
+        /// The section or symbol of the counters.
+        region: String,
+        /// How often they were read again.
+        times: u32,
     },
     /// The regions are larger than this host can hold.
     #[error("make room for {len_bytes} bytes of counters: the limit is {limit_bytes} bytes")]

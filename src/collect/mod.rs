@@ -4,7 +4,8 @@
 //! what leaves is a stream of [`Snapshot`]s. Nothing here knows LLVM, gcov, or which link it is.
 //!
 //! What always holds:
-//! - a snapshot that leaves here is whole, and no counter in it is behind the one before;
+//! - a snapshot that leaves here is whole, and no counter in it is behind the one before, unless it was moved;
+//! - counters that the target has moved are followed, and read where it counts now;
 //! - a reader thread takes the snapshots and never waits for whoever writes them;
 //! - a target that was reset ends the session, and what was read while it happened is thrown away.
 
@@ -12,6 +13,7 @@ mod counters;
 mod error;
 mod identity;
 mod metered;
+mod places;
 mod reader;
 mod schedule;
 mod session;

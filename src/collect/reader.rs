@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use covtap_link::{ReadReport, ReadRequest, TargetEvent};
+use covtap_link::{ReadReport, TargetEvent};
 
+use super::places::Places;
 use super::{CollectError, Counters, Delta, MeteredLink, ResetEvidence};
 use crate::locate::CounterRegion;
 
@@ -28,15 +29,18 @@ pub struct Snapshot {
     pub delta: Delta,
     /// What it cost, readings that were thrown away included.
     pub report: ReadReport,
-    /// How many readings went backwards and were done again.
+    /// How many readings went backwards, or missed counters that had moved, and were done again.
     pub rereads: u32,
+    /// Whether the target counts elsewhere than at the snapshot before. What it counted there is in this one as far
+    /// as the target copied it, as LLVM's runtime does.
+    pub moved: bool,
 }
 
 /// Reads the regions of one target, again and again.
 pub struct Reader {
     link: MeteredLink,
     endpoint: String,
-    regions: Vec<CounterRegion>,
+    places: Places,
     previous: Arc<Counters>,
     /// Buffers handed out in earlier snapshots; one that came back is used again.
     pool: Vec<Arc<Counters>>,
@@ -53,12 +57,13 @@ impl Reader {
     /// The regions are too large, or the link failed.
     pub fn new(mut link: MeteredLink, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
         let mut first = room(&regions)?;
-        read_regions(&mut link, &regions, &mut first)?;
+        let mut places = Places::new(regions);
+        places.read(&mut link, &mut first)?;
         let endpoint = link.info().endpoint;
         Ok(Self {
             link,
             endpoint,
-            regions,
+            places,
             previous: Arc::new(first),
             pool: Vec::new(),
             taken: 0,
@@ -90,18 +95,21 @@ impl Reader {
         let mut counters = self.buffer()?;
         let room = Arc::make_mut(&mut counters);
         let mut report = ReadReport::default();
-        let mut rereads = 0;
-        let delta = loop {
-            let once = match read_regions(&mut self.link, &self.regions, room) {
+        let (mut rereads, mut again) = (0, 0);
+        let biases = self.places.biases().to_vec();
+        let (delta, moved) = loop {
+            let once = match self.places.read(&mut self.link, room) {
                 Ok(once) => once,
                 Err(error) => return self.unless_ended(error),
             };
-            report.elapsed += once.elapsed;
-            report.pause += once.pause;
-            let delta = Delta::between(&self.regions, &self.previous, room);
+            report.elapsed += once.report.elapsed;
+            report.pause += once.report.pause;
+            again += once.rereads;
+            let moved = self.places.moved_since(&biases);
+            let delta = Delta::following(self.places.regions(), &self.previous, room, &moved);
             self.look_for_events()?;
             if delta.backwards == 0 {
-                break delta;
+                break (delta, moved.contains(&true));
             }
             if rereads == MAX_REREADS {
                 return Err(self.reset(ResetEvidence::Backwards { counters: delta.backwards, rereads }));
@@ -110,7 +118,15 @@ impl Reader {
         };
         self.taken += 1;
         self.pool.push(std::mem::replace(&mut self.previous, Arc::clone(&counters)));
-        Ok(Some(Snapshot { number: self.taken, at, counters, delta, report, rereads }))
+        Ok(Some(Snapshot {
+            number: self.taken,
+            at,
+            counters,
+            delta,
+            report,
+            rereads: rereads + again,
+            moved,
+        }))
     }
 
     /// Leaves the target as it was found.
@@ -155,7 +171,7 @@ impl Reader {
         }
         // The writer still holds them all: they live on with it, and come not back here.
         self.pool.clear();
-        room(&self.regions).map(Arc::new)
+        room(self.places.regions()).map(Arc::new)
     }
 }
 
@@ -168,25 +184,11 @@ fn room(regions: &[CounterRegion]) -> Result<Counters, CollectError> {
         .ok_or(CollectError::TooLarge { len_bytes, limit_bytes: MAX_COUNTER_BYTES })
 }
 
-fn read_regions(
-    link: &mut MeteredLink,
-    regions: &[CounterRegion],
-    into: &mut Counters,
-) -> Result<ReadReport, CollectError> {
-    let mut reads: Vec<_> = regions
-        .iter()
-        .zip(into.regions_mut())
-        .filter(|(region, _)| !region.range.is_empty())
-        .map(|(region, buf)| ReadRequest { addr: region.range.start(), buf })
-        .collect();
-    Ok(link.read_many(&mut reads)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::counters::tests::region;
     use super::*;
-    use crate::locate::MergeRule;
+    use crate::locate::{BiasWord, MergeRule};
     use covtap_link::scripted::{Fault, ScriptedLink};
     use covtap_link::{Endianness, TargetAddr};
 
@@ -257,6 +259,33 @@ mod tests {
         let error = reader.take(Duration::ZERO).expect_err("no snapshot");
         let evidence = ResetEvidence::Backwards { counters: 2, rereads: MAX_REREADS };
         assert!(matches!(error, CollectError::Reset { number: 1, evidence: found, .. } if found == evidence));
+    }
+
+    /// The target copied its counters, went on where they were, and then moved.
+    #[test]
+    fn counters_that_move_are_followed_and_that_is_no_reset() {
+        let (elsewhere, word) = (TargetAddr::new(0x1000_0000), TargetAddr::new(0x2000_0100));
+        let link =
+            ScriptedLink::new([(BASE, bytes(&[5, 9])), (elsewhere, bytes(&[4, 9])), (word, vec![0; 8])]);
+        let moved = link.with_fault(2, Fault::Change(word, vec![0, 0, 0, 0xf0, 0, 0, 0, 0]));
+        let restarted = moved
+            .with_fault(5, Fault::Change(word, vec![0; 8]))
+            .with_fault(5, Fault::Change(BASE, vec![0; 16]));
+        let bias = BiasWord {
+            range: covtap_link::AddrRange::new(word, 8).expect("a range"),
+            endianness: Endianness::Little,
+            pointer_width: covtap_link::PointerWidth::Bits32,
+        };
+        let counters = region(BASE.get(), 16, MergeRule::Add, Endianness::Little);
+        let regions = vec![CounterRegion { bias: Some(bias), ..counters }];
+        let mut reader = Reader::new(MeteredLink::new(Box::new(restarted)), regions).expect("first reading");
+        assert!(!take(&mut reader).moved);
+        let there = take(&mut reader);
+        assert_eq!((there.moved, there.rereads), (true, 1));
+        assert_eq!(there.counters.regions(), [bytes(&[4, 9])]);
+        assert!(!take(&mut reader).moved);
+        let error = reader.take(Duration::ZERO).expect_err("no snapshot");
+        assert!(matches!(error, CollectError::Reset { number: 4, .. }), "{error}");
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Finding {
             Self::Locate(error) => locate_code(error),
             Self::Caution(Caution::ByteCountersNotInFile) => "byte-counters-not-in-file",
             Self::Caution(Caution::ValueSitesNotRead) => "value-sites-not-read",
+            Self::Caution(Caution::RelocatedAtRunTime) => "runtime-relocation",
             Self::NoBuildId => "no-build-id",
             Self::BuildIdNotLoaded => "build-id-not-loaded",
             Self::NoMapping => "no-mapping",
@@ -110,6 +111,7 @@ fn caution_text(caution: &Caution) -> &'static str {
     match caution {
         Caution::ByteCountersNotInFile => "counters are bytes that begin at 0xff, and the image stores none",
         Caution::ValueSitesNotRead => "the compiler also profiles values",
+        Caution::RelocatedAtRunTime => "it counts elsewhere than in its sections if start-up code says so",
     }
 }
 
@@ -125,7 +127,6 @@ fn locate_code(error: &LocateError) -> &'static str {
         LocateError::NoNames { .. } => "no-names",
         LocateError::NotInFile { .. } => "not-in-file",
         LocateError::SeveralSections { .. } => "several-sections",
-        LocateError::RuntimeRelocation { .. } => "runtime-relocation",
         LocateError::UnknownVersion { .. } => "unknown-version",
         LocateError::Record { .. } => "damaged-data",
         LocateError::Names { .. } => "damaged-names",

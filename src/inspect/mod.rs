@@ -108,6 +108,9 @@ pub struct Region {
     pub len_bytes: u64,
     /// The width of one element.
     pub element_bytes: usize,
+    /// Where the target keeps how far from `address` it counts, if it may count elsewhere.
+    #[serde(serialize_with = "hex_or_null")]
+    pub bias_address: Option<ImageAddr>,
 }
 
 impl Report {
@@ -167,6 +170,7 @@ fn instrumentation(image: &Image, located: &Located, has_mapping: bool) -> Instr
         address: ImageAddr::new(region.range.start().get()),
         len_bytes: region.range.len_bytes(),
         element_bytes: region.element_bytes,
+        bias_address: region.bias.map(|word| ImageAddr::new(word.range.start().get())),
     });
     Instrumentation {
         raw_version: llvm.version().number(),

@@ -6,4 +6,4 @@
 pub mod llvm;
 mod region;
 
-pub use region::{CounterRegion, MergeRule};
+pub use region::{BiasWord, CounterRegion, MergeRule};

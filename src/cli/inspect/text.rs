@@ -87,7 +87,9 @@ fn write_instrumentation(out: &mut String, found: &Instrumentation) -> fmt::Resu
     let mut label = "read from";
     for region in &found.regions {
         let (name, len, address) = (&region.name, bytes(region.len_bytes), region.address);
-        line(out, label, &format!("{address}, {len}: {name}"))?;
+        let moved =
+            region.bias_address.map(|at| format!(", moved by the number at {at}")).unwrap_or_default();
+        line(out, label, &format!("{address}, {len}: {name}{moved}"))?;
         label = "";
     }
     Ok(())

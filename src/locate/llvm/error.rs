@@ -82,14 +82,6 @@ pub enum LocateError {
         /// How many there are.
         count: usize,
     },
-    /// The counters that count are at a distance from the section that only the target knows.
-    #[error("find counters in {image}: they are relocated at run time ({symbol}), which is not read yet")]
-    RuntimeRelocation {
-        /// The image's name.
-        image: String,
-        /// The variable that holds the distance.
-        symbol: String,
-    },
     /// The image says that it has a raw version that is not known here.
     #[error("read the records of {image}: raw profile version {version} is not known")]
     UnknownVersion {

@@ -18,8 +18,8 @@ mod version;
 
 use covtap_link::{AddrRange, Endianness, PointerWidth};
 
-use super::{CounterRegion, MergeRule};
-use crate::image::{BuildId, Image, ImageAddr, Slide};
+use super::{BiasWord, CounterRegion, MergeRule};
+use crate::image::{BuildId, Image, ImageAddr, Slide, Symbol};
 
 pub use error::LocateError;
 pub(crate) use layout::{CounterPtr, HeaderField, Layout, RecordLayout, magic, version_number};
@@ -56,6 +56,10 @@ pub enum Caution {
     ByteCountersNotInFile,
     /// The compiler also profiles values (call targets, sizes), which are not read.
     ValueSitesNotRead,
+    /// The code counts as far from the sections as a variable in the target says
+    /// (`-runtime-counter-relocation`), which is read with every snapshot. A function looks there when it is entered,
+    /// and counts at the old place until it returns (`InstrProfiling.cpp`: "Bias doesn't change after startup").
+    RelocatedAtRunTime,
 }
 
 /// The static side of an image's profile.
@@ -193,11 +197,8 @@ impl LlvmImage {
 pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
     let sections = Sections::find(image)?;
     let llvm_image = static_side(image, &sections)?;
-    Ok(Located {
-        regions: regions(image, slide, &sections, &llvm_image)?,
-        cautions: cautions(&llvm_image, &sections),
-        image: llvm_image,
-    })
+    let regions = regions(image, slide, &sections, &llvm_image)?;
+    Ok(Located { cautions: cautions(&llvm_image, &sections, &regions), regions, image: llvm_image })
 }
 
 /// The names of an image's functions, whether or not its counters can be understood.
@@ -328,13 +329,16 @@ fn len(image: &Image, found: &Found<'_>) -> Result<usize, LocateError> {
     usize::try_from(found.len_bytes).map_err(|_| too_long())
 }
 
-fn cautions(image: &LlvmImage, sections: &Sections<'_>) -> Vec<Caution> {
+fn cautions(image: &LlvmImage, sections: &Sections<'_>, regions: &[CounterRegion]) -> Vec<Caution> {
     let mut cautions = Vec::new();
     if image.is_byte_coverage() && sections.counters.bytes.is_none() {
         cautions.push(Caution::ByteCountersNotInFile);
     }
     if image.records.iter().any(|record| record.value_sites.iter().any(|sites| *sites > 0)) {
         cautions.push(Caution::ValueSitesNotRead);
+    }
+    if regions.iter().any(|region| region.bias.is_some()) {
+        cautions.push(Caution::RelocatedAtRunTime);
     }
     cautions
 }
@@ -345,32 +349,53 @@ fn regions(
     sections: &Sections<'_>,
     llvm_image: &LlvmImage,
 ) -> Result<Vec<CounterRegion>, LocateError> {
-    let (width, endianness) = (image.pointer_width(), image.endianness());
-    let region = |found: &Found<'_>, len_bytes: usize, element_bytes, merge| {
-        let start = slide.apply(found.address, width);
-        let len_bytes = len_bytes as u64;
-        let range = AddrRange::new(start, len_bytes).filter(|range| fits(*range, width));
-        let range = range.ok_or_else(|| LocateError::NoRange {
-            image: image.name().to_owned(),
-            section: found.name.to_owned(),
-            start,
-            len_bytes,
-        })?;
+    let region = |found: &Found<'_>, len_bytes: usize, element_bytes, merge, bias: Option<Symbol<'_>>| {
         Ok::<_, LocateError>(CounterRegion {
-            range,
+            range: range(image, slide, found.name, found.address, len_bytes as u64)?,
             element_bytes,
-            endianness,
+            endianness: image.endianness(),
             merge,
+            bias: bias.map(|symbol| bias_word(image, slide, &symbol)).transpose()?,
             name: found.name.into(),
         })
     };
     let merge = if llvm_image.is_byte_coverage() { MergeRule::ClearedWhenHit } else { MergeRule::Add };
-    let mut regions =
-        vec![region(&sections.counters, llvm_image.counters_len, llvm_image.counter_bytes, merge)?];
+    let (len, width) = (llvm_image.counters_len, llvm_image.counter_bytes);
+    let mut regions = vec![region(&sections.counters, len, width, merge, sections::counter_bias(image))?];
     if let Some(bitmap) = &sections.bitmap {
-        regions.push(region(bitmap, llvm_image.bitmap_len, 1, MergeRule::BitmapOr)?);
+        let bias = sections::bitmap_bias(image);
+        regions.push(region(bitmap, llvm_image.bitmap_len, 1, MergeRule::BitmapOr, bias)?);
     }
     Ok(regions)
+}
+
+/// The compiler's variable has eight bytes for every target and its code adds as many of them as a pointer has; a
+/// runtime's has the length of a pointer. (`InstrProfiling.cpp`, `InstrProfilingFile.c`, llvmorg-19.1.7)
+fn bias_word(image: &Image, slide: Slide, symbol: &Symbol<'_>) -> Result<BiasWord, LocateError> {
+    let len_bytes = if symbol.len_bytes == 4 { 4 } else { 8 };
+    Ok(BiasWord {
+        range: range(image, slide, symbol.name, symbol.address, len_bytes)?,
+        endianness: image.endianness(),
+        pointer_width: image.pointer_width(),
+    })
+}
+
+/// A range of the target's memory, checked.
+fn range(
+    image: &Image,
+    slide: Slide,
+    name: &str,
+    address: ImageAddr,
+    len_bytes: u64,
+) -> Result<AddrRange, LocateError> {
+    let width = image.pointer_width();
+    let start = slide.apply(address, width);
+    AddrRange::new(start, len_bytes).filter(|range| fits(*range, width)).ok_or_else(|| LocateError::NoRange {
+        image: image.name().to_owned(),
+        section: name.to_owned(),
+        start,
+        len_bytes,
+    })
 }
 
 /// Whether a range lies in the address space of pointers of `width`.

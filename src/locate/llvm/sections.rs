@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::LocateError;
-use crate::image::{Image, ImageAddr, ImageType};
+use crate::image::{Image, ImageAddr, ImageType, Symbol};
 
 pub(super) const COUNTERS: &str = "__llvm_prf_cnts";
 pub(super) const DATA: &str = "__llvm_prf_data";
@@ -18,12 +18,13 @@ pub(super) const VTABLES: &str = "__llvm_prf_vtab";
 pub(super) const CORRELATED_DATA: &str = "__llvm_covdata";
 pub(super) const CORRELATED_NAMES: &str = "__llvm_covnames";
 
-/// The variables that hold how far counters were moved at run time. A profiling runtime that is linked in brings
-/// defaults for them, at the same address, which no code reads.
-const BIAS_SYMBOLS: [(&str, &str); 2] = [
-    ("__llvm_profile_counter_bias", "__llvm_profile_counter_bias_default"),
-    ("__llvm_profile_bitmap_bias", "__llvm_profile_bitmap_bias_default"),
-];
+/// A variable that holds how far counters were moved at run time, and the default that a profiling runtime brings
+/// for it, which no code reads: where no compiler emitted the variable, it is the default's alias.
+type BiasNames = (&'static str, &'static str);
+
+const COUNTER_BIAS: BiasNames = ("__llvm_profile_counter_bias", "__llvm_profile_counter_bias_default");
+/// LLVM moves bitmaps since its release 20.
+const BITMAP_BIAS: BiasNames = ("__llvm_profile_bitmap_bias", "__llvm_profile_bitmap_bias_default");
 
 /// A section that was found.
 #[derive(Clone, Debug)]
@@ -107,9 +108,6 @@ impl<'a> Sections<'a> {
             }
             (None, None) => return Err(nothing(image)),
         };
-        if let Some(symbol) = bias_symbol(image) {
-            return Err(LocateError::RuntimeRelocation { image: name(), symbol: symbol.to_owned() });
-        }
         let names = match find(image, if is_correlated { CORRELATED_NAMES } else { NAMES })? {
             Some(names) => names,
             None => return Err(LocateError::NoNames { image: name(), section: data.name.to_owned() }),
@@ -130,12 +128,18 @@ pub(super) fn names(image: &Image) -> Result<Found<'_>, LocateError> {
 }
 
 /// The variable by which the image's code moves its counters, if it does.
-fn bias_symbol(image: &Image) -> Option<&'static str> {
-    let address = |name| image.symbol(name).map(|symbol| symbol.address);
-    BIAS_SYMBOLS
-        .into_iter()
-        .map(|(used, default)| (used, address(used), address(default)))
-        .find_map(|(name, used, default)| (used.is_some() && used != default).then_some(name))
+pub(super) fn counter_bias(image: &Image) -> Option<Symbol<'_>> {
+    bias(image, COUNTER_BIAS)
+}
+
+/// The variable by which the image's code moves its bitmaps, if it does.
+pub(super) fn bitmap_bias(image: &Image) -> Option<Symbol<'_>> {
+    bias(image, BITMAP_BIAS)
+}
+
+fn bias(image: &Image, (used, default): BiasNames) -> Option<Symbol<'_>> {
+    let default = image.symbol(default).map(|symbol| symbol.address);
+    image.symbol(used).filter(|symbol| Some(symbol.address) != default)
 }
 
 /// Says which case of "no counters" it is.

@@ -1,0 +1,181 @@
+//! Variants of instrumentation whose counters only a running target shows: programs of this machine under gdbserver,
+//! compared with what LLVM's own runtime makes of them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use common::{Session, counts};
+use covtap_testbed as testbed;
+use nix::sys::signal::Signal;
+
+const COVERAGE: [&str; 2] = ["-fprofile-instr-generate", "-fcoverage-mapping"];
+const RELOCATE: [&str; 2] = ["-mllvm", "-runtime-counter-relocation"];
+
+/// Works once for every `w` on its input, moves its counters for an `m`, and answers each with a line. What works is
+/// entered anew each time: a function asks only once, when it is entered, where it is to count.
+const PROGRAM: &str = r#"
+#include <stdio.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+__attribute__((noinline)) int work(int x) { return x > 2 ? x * 2 : x; }
+int never(int x) { return x + 1; }
+#ifdef OWN_START_UP
+extern char __start___llvm_prf_cnts[], __stop___llvm_prf_cnts[];
+int64_t __llvm_profile_counter_bias = 0;
+int __llvm_profile_runtime;
+__attribute__((no_profile_instrument_function)) static void move(void) {
+  size_t len = __stop___llvm_prf_cnts - __start___llvm_prf_cnts;
+  char *to = malloc(len);
+  memcpy(to, __start___llvm_prf_cnts, len);
+  __llvm_profile_counter_bias = (intptr_t)to - (intptr_t)__start___llvm_prf_cnts;
+}
+#else
+__attribute__((no_profile_instrument_function)) static void move(void) {}
+#endif
+int main(void) {
+  prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+  int sum = 0;
+  for (int c; (c = getchar()) != EOF;) {
+    if (c == 'w') sum += work(c);
+    if (c == 'm') move();
+    if (c != '\n') { puts("done"); fflush(stdout); }
+  }
+  return sum == 1;
+}
+"#;
+
+fn build(compiler: &str, dir: &Path, args: &[&str]) -> PathBuf {
+    let (source, exe) = (dir.join("program.c"), dir.join("program"));
+    fs::write(&source, PROGRAM).expect("a program");
+    let paths = [source.to_str().expect("a path"), "-o", exe.to_str().expect("a path")];
+    let base = ["-O1", "-fPIE", "-pie", "-Wl,--build-id=sha1"];
+    let args: Vec<&str> = base.iter().chain(args).chain(&paths).copied().collect();
+    testbed::run(compiler, args).expect("it is built");
+    exe
+}
+
+/// A running program. Dropping it ends it.
+struct Running {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    exe: PathBuf,
+}
+
+impl Running {
+    fn start(exe: &Path, profile: &Path) -> Self {
+        let mut command = Command::new(exe);
+        command.env("LLVM_PROFILE_FILE", profile).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let input = child.stdin.take().expect("its input");
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        Self { child, input, output, exe: exe.to_owned() }
+    }
+
+    /// Lets it do what each letter says, and waits until it has.
+    fn go(&mut self, letters: &str) {
+        writeln!(self.input, "{letters}").expect("it reads");
+        for _ in letters.chars() {
+            let mut line = String::new();
+            self.output.read_line(&mut line).expect("an answer");
+            assert_eq!(line, "done\n");
+        }
+    }
+
+    /// A covtap command for it.
+    fn args(&self, verb: &str, profile: &Path) -> Vec<String> {
+        let pid = self.child.id();
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("its maps");
+        let exe = self.exe.display().to_string();
+        let first = maps.lines().find(|line| line.ends_with(&exe)).expect("its first segment");
+        let slide = first.split('-').next().expect("an address");
+        let server = format!("exec:gdbserver --attach - {pid}");
+        let elf = format!("{exe}@0x{slide}");
+        let output = profile.display().to_string();
+        [verb, "--gdb", &server, &elf, "-o", &output].map(str::to_owned).to_vec()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// LLVM's runtime maps the profile's file into memory and lets the program count there: covtap reads what stands in
+/// the file at the same time.
+#[test]
+fn counters_that_llvms_runtime_moves_into_a_file() {
+    for (compiler, tool) in [("clang-14", "llvm-profdata-14"), ("clang-19", "llvm-profdata-19")] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let exe = build(compiler, dir.path(), &[&COVERAGE[..], &RELOCATE].concat());
+        let mut program = Running::start(&exe, &dir.path().join("theirs%c.profraw"));
+        program.go("wwwww");
+        let ours = dir.path().join("ours.profraw");
+        common::assert_done(&common::run(program.args("snapshot", &ours)));
+        let shown = |profile: &str| {
+            let profile = dir.path().join(profile).display().to_string();
+            testbed::run(tool, ["show", "--all-functions", "--counts", &profile]).expect("it is read")
+        };
+        let text = shown("ours.profraw");
+        assert!(text.contains("Function count: 5\n"), "{text}");
+        assert_eq!(text, shown("theirs.profraw"), "{compiler}");
+    }
+}
+
+/// Nobody has moved the counters: they are in their section.
+#[test]
+fn counters_that_could_move_and_did_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let exe = build("clang-19", dir.path(), &[&COVERAGE[..], &RELOCATE].concat());
+    let mut program = Running::start(&exe, &dir.path().join("theirs.profraw"));
+    program.go("www");
+    let ours = dir.path().join("ours.profraw");
+    common::assert_done(&common::run(program.args("snapshot", &ours)));
+    assert_eq!(counts(&ours)["work"], [3, 3]);
+}
+
+/// A program's own code moves the counters in mid-session: what was counted before and what comes after is there.
+#[test]
+fn counters_that_move_in_mid_session() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let object = dir.path().join("program.o").display().to_string();
+    let source = dir.path().join("program.c");
+    fs::write(&source, PROGRAM).expect("a program");
+    let exe = dir.path().join("program");
+    let compile = ["-O1", "-fPIE", "-c", "-DOWN_START_UP", source.to_str().expect("a path"), "-o", &object];
+    testbed::run("clang-19", compile.iter().chain(&COVERAGE).chain(&RELOCATE)).expect("it is compiled");
+    let link = ["-pie", "-Wl,--build-id=sha1", &object, "-o", exe.to_str().expect("a path")];
+    testbed::run("clang-19", link).expect("it is linked, without a runtime");
+
+    let mut program = Running::start(&exe, &dir.path().join("none.profraw"));
+    program.go("ww");
+    let ours = dir.path().join("ours.profraw");
+    let mut args = program.args("record", &ours);
+    args.extend(["--every", "10ms"].map(str::to_owned));
+    let session = Session::start(&args);
+    session.wait_for_snapshots(2);
+    assert_eq!(counts(&ours)["work"], [2, 2]);
+    program.go("m");
+    session.wait_for(", counters moved");
+    program.go("www");
+    session.signal(Signal::SIGINT);
+    common::assert_done(&session.end());
+    assert_eq!(counts(&ours)["work"], [5, 5]);
+    assert_eq!(counts(&ours)["never"], [0]);
+}
