@@ -406,16 +406,22 @@ impl Program {
     }
 }
 
-/// What covtap's script does to byte coverage is said, because the profile would show everything as covered.
+/// What covtap's script does to byte coverage is refused, because the profile would show everything as covered.
 #[test]
-fn byte_counters_without_bytes_are_warned_about() {
+fn byte_counters_without_bytes_are_refused() {
     let source = format!("int zeroed; {PROGRAM}");
     let program = Program::compile("x86_64-none-elf", &source, "-mllvm -enable-single-byte-coverage");
     let image = "MEMORY { RAM : ORIGIN = 0x10000, LENGTH = 64K } \
                  SECTIONS { .text : { *(.text*) } > RAM .bss : { *(.bss*) } > RAM }";
     let coverage = workspace_root().join("examples/guests/coverage.x").display().to_string();
     let elf = program.link(image, &["-T", &coverage]);
-    assert_eq!(codes(&Guest::report(&elf)), ["byte-counters-not-in-file", "no-build-id"]);
+    assert_eq!(codes(&Guest::report(&elf)), ["byte-counters-not-in-file"]);
+    let output = common::run(["snapshot", "--qemu", "/nonexistent", &elf.display().to_string()]);
+    common::assert_refused(
+        &output,
+        "everything would look covered",
+        "place __llvm_prf_cnts where .data goes",
+    );
 }
 
 #[test]

@@ -53,9 +53,6 @@ pub(super) const FOR_FALLBACK: &str = "hint: run covtap as the user that runs QE
 #[must_use]
 pub(super) fn for_caution(caution: &Caution) -> &'static str {
     match caution {
-        Caution::ByteCountersNotInFile => {
-            "byte counters: the profile is right only if the target's start-up code fills __llvm_prf_cnts with 0xff"
-        }
         Caution::ValueSitesNotRead => {
             "value profiles (call targets, sizes) are not read: only counts are written"
         }
@@ -84,7 +81,7 @@ pub(super) fn for_finding(finding: &Finding) -> Option<&'static str> {
         Finding::ValuesLoaded { .. } => Some("build it without value profiles: -mllvm -disable-vp (clang)"),
         Finding::MetadataLoaded { is_byte_coverage: true, .. } => Some(
             "link it with the (INFO) sections of the script that covtap inspect --linker-script prints; not with its \
-             __llvm_prf_cnts, unless start-up code fills that with 0xff",
+             __llvm_prf_cnts, whose bytes must stay in the image",
         ),
         Finding::CountersInImage { .. } | Finding::MetadataLoaded { .. } => {
             Some("link it with the script that covtap inspect --linker-script prints")
@@ -108,6 +105,10 @@ fn for_locate(error: &LocateError) -> Option<&'static str> {
         LocateError::NotInFile { .. } => {
             Some("do not strip its __llvm_prf_* sections; strip a copy for the target")
         }
+        LocateError::ByteCountersNotInFile { .. } => Some(
+            "place __llvm_prf_cnts where .data goes, so that start-up code copies its bytes; or build it without \
+             -enable-single-byte-coverage",
+        ),
         LocateError::Stripped { .. } => Some("give the ELF as it was before it was stripped"),
         LocateError::Relocatable { .. } => Some("give the linked ELF that the target runs"),
         LocateError::Gcov { .. } => {

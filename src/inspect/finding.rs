@@ -93,7 +93,6 @@ impl Finding {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Locate(error) => locate_code(error),
-            Self::Caution(Caution::ByteCountersNotInFile) => "byte-counters-not-in-file",
             Self::Caution(Caution::ValueSitesNotRead) => "value-sites-not-read",
             Self::Caution(Caution::RelocatedAtRunTime) => "runtime-relocation",
             Self::NoBuildId => "no-build-id",
@@ -109,7 +108,6 @@ impl Finding {
 
 fn caution_text(caution: &Caution) -> &'static str {
     match caution {
-        Caution::ByteCountersNotInFile => "counters are bytes that begin at 0xff, and the image stores none",
         Caution::ValueSitesNotRead => "the compiler also profiles values",
         Caution::RelocatedAtRunTime => "it counts elsewhere than in its sections if start-up code says so",
     }
@@ -126,6 +124,7 @@ fn locate_code(error: &LocateError) -> &'static str {
         LocateError::NoData { .. } => "no-data",
         LocateError::NoNames { .. } => "no-names",
         LocateError::NotInFile { .. } => "not-in-file",
+        LocateError::ByteCountersNotInFile { .. } => "byte-counters-not-in-file",
         LocateError::SeveralSections { .. } => "several-sections",
         LocateError::UnknownVersion { .. } => "unknown-version",
         LocateError::Record { .. } => "damaged-data",

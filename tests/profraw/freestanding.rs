@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use covtap::image::{Image, Slide};
-use covtap::locate::llvm::{self, Caution, Located, RawVersion};
+use covtap::locate::llvm::{self, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
 use covtap_link::Endianness;
@@ -217,15 +217,18 @@ fn check_target(triple: &str, more: &[&str]) {
     }
 }
 
-/// Nothing but the records tells that counters are bytes once symbols are stripped, and that they are right only if
-/// start-up code sets them.
+/// Nothing but the records tells that counters are bytes once symbols are stripped. Where the image does not store
+/// them, all of them would be 0, which means covered.
 #[test]
 fn byte_counters_without_symbols() {
     let dir = tempdir().unwrap();
     let compile = ["--target=thumbv7m-none-eabi", "-mllvm", "-enable-single-byte-coverage=true"];
-    let located = check(&freestanding(dir.path(), &compile, &["--strip-all"], INFO), dir.path());
-    assert!(located.image.is_byte_coverage());
-    assert_eq!(located.cautions, [Caution::ByteCountersNotInFile]);
+    for link in [&["--strip-all"][..], &[]] {
+        let exe = freestanding(dir.path(), &compile, link, INFO);
+        let image = Image::parse("program.elf", fs::read(exe).unwrap()).unwrap();
+        let error = llvm::locate(&image, Slide::ZERO).unwrap_err();
+        assert!(matches!(error, llvm::LocateError::ByteCountersNotInFile { .. }), "{error}");
+    }
     let located = check(&freestanding(dir.path(), &compile, &["--strip-all"], COUNTERS_FIRST), dir.path());
     assert!(located.image.is_byte_coverage());
     assert_eq!(located.cautions, []);

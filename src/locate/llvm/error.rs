@@ -72,6 +72,17 @@ pub enum LocateError {
         /// The section.
         section: String,
     },
+    /// Byte counters mean "covered" when they are 0, which is what memory holds that comes from no file.
+    #[error(
+        "find counters in {image}: they are bytes that begin at 0xff and {section} has none in the file, so that \
+         everything would look covered"
+    )]
+    ByteCountersNotInFile {
+        /// The image's name.
+        image: String,
+        /// The section of the counters.
+        section: String,
+    },
     /// Several sections have one name.
     #[error("find counters in {image}: {count} sections are named {section}")]
     SeveralSections {

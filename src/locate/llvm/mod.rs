@@ -51,9 +51,6 @@ pub struct Located {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Caution {
-    /// Byte counters mean "covered" when they are 0 and take no space in the file, so that they are right only
-    /// if the target's start-up code fills them with 0xff.
-    ByteCountersNotInFile,
     /// The compiler also profiles values (call targets, sizes), which are not read.
     ValueSitesNotRead,
     /// The code counts as far from the sections as a variable in the target says
@@ -198,7 +195,7 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
     let sections = Sections::find(image)?;
     let llvm_image = static_side(image, &sections)?;
     let regions = regions(image, slide, &sections, &llvm_image)?;
-    Ok(Located { cautions: cautions(&llvm_image, &sections, &regions), regions, image: llvm_image })
+    Ok(Located { cautions: cautions(&llvm_image, &regions), regions, image: llvm_image })
 }
 
 /// The names of an image's functions, whether or not its counters can be understood.
@@ -243,6 +240,12 @@ fn static_side(image: &Image, sections: &Sections<'_>) -> Result<LlvmImage, Loca
         return Err(LocateError::NoData { image: image.name().to_owned() });
     }
     let counter_bytes = inferred.reading.counter_bytes;
+    if counter_bytes == 1 && sections.counters.bytes.is_none() {
+        return Err(LocateError::ByteCountersNotInFile {
+            image: image.name().to_owned(),
+            section: sections.counters.name.to_owned(),
+        });
+    }
     Ok(LlvmImage {
         name: image.name().to_owned(),
         version: inferred.reading.version,
@@ -329,11 +332,8 @@ fn len(image: &Image, found: &Found<'_>) -> Result<usize, LocateError> {
     usize::try_from(found.len_bytes).map_err(|_| too_long())
 }
 
-fn cautions(image: &LlvmImage, sections: &Sections<'_>, regions: &[CounterRegion]) -> Vec<Caution> {
+fn cautions(image: &LlvmImage, regions: &[CounterRegion]) -> Vec<Caution> {
     let mut cautions = Vec::new();
-    if image.is_byte_coverage() && sections.counters.bytes.is_none() {
-        cautions.push(Caution::ByteCountersNotInFile);
-    }
     if image.records.iter().any(|record| record.value_sites.iter().any(|sites| *sites > 0)) {
         cautions.push(Caution::ValueSitesNotRead);
     }
