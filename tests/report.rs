@@ -113,6 +113,8 @@ fn a_threshold_that_is_missed_is_said_and_ends_with_1() {
     let output = report(&[&elf, &profile], &["--fail-under-lines", "86"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stderr(&output), "covtap: below --fail-under-lines 86: 6 of 7, 85.71 %\n");
+    let output = report(&[&elf, &profile], &["--fail-under-mcdc", "0"]);
+    assert_refused(&output, "the build has no mcdc to measure", "");
     // rustc's mapping has no branches.
     let (elf, profile) = hosted("rustc");
     let output = report(&[&elf, &profile], &["--fail-under-branches", "0"]);

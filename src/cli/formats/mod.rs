@@ -18,7 +18,7 @@ use super::Verdict;
 use crate::coverage::{Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::Names;
-use crate::write::{self, cobertura, codecov, lcov, missing, sonarqube};
+use crate::write::{self, cobertura, codecov, json, lcov, missing, sonarqube};
 
 use files::FileArgs;
 use threshold::ThresholdArgs;
@@ -30,6 +30,18 @@ pub(super) struct FormatArgs {
     /// Lines, functions and branches for the usual viewers, as `llvm-cov export --format=lcov` writes them
     #[arg(long, value_name = "FILE")]
     lcov: Option<PathBuf>,
+    /// All there is, as `llvm-cov export` writes it
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// In the JSON only the summaries
+    #[arg(long, requires = "json")]
+    summary_only: bool,
+    /// In the JSON no functions
+    #[arg(long, requires = "json")]
+    skip_functions: bool,
+    /// In the JSON no expansions of macros
+    #[arg(long, requires = "json")]
+    skip_expansions: bool,
     /// Cobertura's XML, for Jenkins, GitLab and Azure DevOps
     #[arg(long, value_name = "FILE")]
     cobertura: Option<PathBuf>,
@@ -54,11 +66,12 @@ pub(super) struct FormatArgs {
 /// A form of coverage that is one file; `-` stands for stdout.
 struct FileFormat {
     path: fn(&FormatArgs) -> Option<&Path>,
-    write: fn(&Coverage, &Around, &mut dyn Write) -> io::Result<()>,
+    write: fn(&Coverage, &Around<'_>, &mut dyn Write) -> io::Result<()>,
 }
 
-/// What a format tells beside the coverage.
-struct Around {
+/// What a format tells beside the coverage, and how.
+struct Around<'a> {
+    args: &'a FormatArgs,
     root: PathBuf,
     time_s: u64,
 }
@@ -67,6 +80,13 @@ const FILE_FORMATS: &[FileFormat] = &[
     FileFormat {
         path: |args| args.lcov.as_deref(),
         write: |coverage, _, mut out| lcov::write(coverage, &mut out),
+    },
+    FileFormat {
+        path: |args| args.json.as_deref(),
+        write: |coverage, around, mut out| {
+            let FormatArgs { summary_only, skip_functions, skip_expansions, .. } = *around.args;
+            json::write(coverage, json::Options { summary_only, skip_functions, skip_expansions }, &mut out)
+        },
     },
     FileFormat {
         path: |args| args.cobertura.as_deref(),
@@ -167,16 +187,16 @@ impl<'a> Formats<'a> {
         if self.args.show_missing_lines {
             print(|mut out| missing::write(coverage, &mut out))?;
         }
-        self.args.thresholds.judge(&coverage.statistics())
+        self.args.thresholds.judge(coverage)
     }
 
-    fn around(&self) -> Result<Around> {
+    fn around(&self) -> Result<Around<'a>> {
         let root = match &self.args.root {
             Some(root) => root.clone(),
             None => std::env::current_dir().context("ask for the current folder")?,
         };
         let time_s = u64::try_from(Timestamp::now().as_second()).context("read the clock")?;
-        Ok(Around { root, time_s })
+        Ok(Around { args: self.args, root, time_s })
     }
 
     fn files(&self) -> impl Iterator<Item = (&'a Path, &'static FileFormat)> + use<'a> {

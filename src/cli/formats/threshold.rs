@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::cli::Verdict;
-use crate::coverage::{Statistics, Tally};
+use crate::coverage::{Coverage, Metric, Tally};
 
 /// How much must be covered, in per cent.
 #[derive(Debug, Default, Args)]
@@ -21,6 +21,9 @@ pub(super) struct ThresholdArgs {
     /// Exit with 1 if less than PERCENT of the outcomes of branches were seen
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     fail_under_branches: Option<f64>,
+    /// Exit with 1 if less than PERCENT of the conditions of decisions were shown to matter (MC/DC)
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    fail_under_mcdc: Option<f64>,
 }
 
 /// Reads a percentage.
@@ -35,15 +38,16 @@ fn percent(text: &str) -> Result<f64, String> {
 impl ThresholdArgs {
     /// Whether there is any.
     pub(super) fn are_given(&self) -> bool {
-        self.by_metric(&Statistics::default()).into_iter().any(|(_, threshold, _)| threshold.is_some())
+        self.by_metric().into_iter().any(|(_, _, threshold)| threshold.is_some())
     }
 
-    fn by_metric(&self, found: &Statistics) -> [(&'static str, Option<f64>, Tally); 4] {
+    fn by_metric(&self) -> [(Metric, &'static str, Option<f64>); 5] {
         [
-            ("lines", self.fail_under_lines, found.lines),
-            ("functions", self.fail_under_functions, found.functions),
-            ("regions", self.fail_under_regions, found.regions),
-            ("branches", self.fail_under_branches, found.branches),
+            (Metric::Lines, "lines", self.fail_under_lines),
+            (Metric::Functions, "functions", self.fail_under_functions),
+            (Metric::Regions, "regions", self.fail_under_regions),
+            (Metric::Branches, "branches", self.fail_under_branches),
+            (Metric::Mcdc, "mcdc", self.fail_under_mcdc),
         ]
     }
 
@@ -52,17 +56,18 @@ impl ThresholdArgs {
     /// # Errors
     ///
     /// There is nothing of which the share could be told.
-    pub(super) fn judge(&self, found: &Statistics) -> Result<Verdict> {
-        let mut verdict = Verdict::Passed;
-        for (metric, threshold, tally) in self.by_metric(found) {
+    pub(super) fn judge(&self, coverage: &Coverage) -> Result<Verdict> {
+        let (mut verdict, found) = (Verdict::Passed, coverage.statistics());
+        for (metric, name, threshold) in self.by_metric() {
             let Some(threshold) = threshold else { continue };
-            let Some(percent) = tally.percent() else {
-                bail!("compare with --fail-under-{metric}: the build has no {metric} to measure");
+            let tally = found.of(metric);
+            let Some(percent) = tally.percent().filter(|_| coverage.carries(metric)) else {
+                bail!("compare with --fail-under-{name}: the build has no {name} to measure");
             };
             if percent < threshold {
                 let Tally { covered, total } = tally;
                 eprintln!(
-                    "covtap: below --fail-under-{metric} {threshold}: {covered} of {total}, {percent:.2} %"
+                    "covtap: below --fail-under-{name} {threshold}: {covered} of {total}, {percent:.2} %"
                 );
                 verdict = Verdict::BelowThreshold;
             }
@@ -76,20 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_judged_and_none_is_no_share() {
-        let found = Statistics { lines: Tally { covered: 2, total: 3 }, ..Statistics::default() };
-        let judge = |lines, branches| {
-            let thresholds = ThresholdArgs {
-                fail_under_lines: lines,
-                fail_under_branches: branches,
-                ..ThresholdArgs::default()
-            };
-            thresholds.judge(&found)
-        };
-        assert_eq!(judge(Some(66.6), None).unwrap(), Verdict::Passed);
-        assert_eq!(judge(Some(66.7), None).unwrap(), Verdict::BelowThreshold);
-        let error = judge(None, Some(0.0)).unwrap_err().to_string();
-        assert_eq!(error, "compare with --fail-under-branches: the build has no branches to measure");
-        assert!(percent("100.5").is_err() && percent("nan").is_err() && percent("80%") == Ok(80.0));
+    fn a_percentage_is_from_0_to_100() {
+        assert_eq!(percent("80%"), Ok(80.0));
+        assert_eq!(percent("66.7"), Ok(66.7));
+        for text in ["100.5", "-1", "nan", "many"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
     }
 }
