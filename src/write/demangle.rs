@@ -1,7 +1,7 @@
 //! Names as people write them in source.
 //!
 //! What enters is a mangled name of C++ or Rust; what leaves is its text. What always holds: a name that is not
-//! mangled, or wrongly, comes out as it is; names are as long as [`MAX_TEXT_BYTES`] at most, since a short mangled
+//! mangled, or wrongly, comes out as it is; names are as long as `MAX_TEXT_BYTES` at most, since a short mangled
 //! name can stand for an endless one.
 
 use std::borrow::Cow;
