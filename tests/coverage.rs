@@ -12,10 +12,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use covtap::coverage::{Coverage, Mapping, Metric, Statistics, Tally};
+use covtap::coverage::{Counts, Coverage, Mapping, Metric, Statistics, Tally};
 use covtap::image::{Image, Slide};
 use covtap::locate::llvm::{self, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
+use covtap::profile::read;
 use covtap::write::{json, lcov, profraw};
 use covtap_link::Endianness;
 use covtap_testbed::{fixture, run, workspace_root};
@@ -45,16 +46,21 @@ const VARIANTS: [(json::Options, &[&str]); 4] = [
     ),
 ];
 
-/// What LLVM's own tools say of a profile: lcov first, then each of the variants of JSON.
-fn theirs(elf: &Path, profraw: &Path) -> Vec<String> {
-    let dir = tempdir().unwrap();
-    let indexed = dir.path().join("indexed.profdata");
-    run("llvm-profdata-19", ["merge".as_ref(), profraw.as_os_str(), "-o".as_ref(), indexed.as_os_str()])
-        .unwrap();
-    let (elf, profile) = (elf.display().to_string(), format!("-instr-profile={}", indexed.display()));
+/// Profiles as llvm-cov takes them.
+fn indexed(dir: &Path, profraws: &[&Path]) -> PathBuf {
+    let indexed = dir.join("indexed.profdata");
+    let args = ["merge".as_ref(), "-o".as_ref(), indexed.as_os_str()].into_iter();
+    run("llvm-profdata-19", args.chain(profraws.iter().map(|path| path.as_os_str()))).unwrap();
+    indexed
+}
+
+/// What llvm-cov says of programs: lcov first, then each of the variants of JSON.
+fn theirs(elves: &[&Path], indexed: &Path) -> Vec<String> {
+    let mut objects: Vec<String> = elves.iter().map(|elf| format!("-object={}", elf.display())).collect();
+    objects.push(format!("-instr-profile={}", indexed.display()));
     let export = |flags: &[&str]| {
-        let args = ["export", &elf, &profile].into_iter().chain(flags.iter().copied());
-        run("llvm-cov-19", args).unwrap()
+        let args = objects.iter().map(String::as_str).chain(flags.iter().copied());
+        run("llvm-cov-19", ["export"].into_iter().chain(args)).unwrap()
     };
     let lcov = export(&["--format=lcov"]);
     let json = VARIANTS.iter().map(|(_, flags)| export(flags));
@@ -65,6 +71,13 @@ fn theirs(elf: &Path, profraw: &Path) -> Vec<String> {
 fn ours(coverage: &Coverage) -> Vec<String> {
     let json = VARIANTS.iter().map(|(options, _)| json::encode(coverage, *options));
     [lcov::encode(coverage)].into_iter().chain(json).map(|text| String::from_utf8(text).unwrap()).collect()
+}
+
+/// Asserts that covtap and llvm-cov say the same of programs.
+fn assert_equal(coverage: &Coverage, elves: &[&Path], indexed: &Path) {
+    for (ours, theirs) in ours(coverage).iter().zip(theirs(elves, indexed)) {
+        assert_same(ours, &theirs, elves[0]);
+    }
 }
 
 /// Asserts that two texts are the same, and shows where they differ if not.
@@ -78,22 +91,26 @@ fn assert_same(ours: &str, theirs: &str, elf: &Path) {
     assert!(ours == theirs, "{}: at {same}:\n{found}\ninstead of\n{expected}", elf.display());
 }
 
+/// Writes a raw profile that llvm-profdata-19 reads.
+fn written(dir: &Path, located: &Located, regions: &[Vec<u8>]) -> PathBuf {
+    let profraw = dir.join(located.image.name()).with_extension("profraw");
+    fs::write(&profraw, profraw::encode_as(&located.image, regions, RawVersion::V10).unwrap()).unwrap();
+    profraw
+}
+
 /// Compares, and gives what was compared.
 fn check(elf: &Path, regions: impl Fn(&Located) -> Vec<Vec<u8>>) -> Coverage {
     let (image, located) = located(elf);
     let regions = regions(&located);
     let dir = tempdir().unwrap();
-    let profraw = dir.path().join("counters.profraw");
-    fs::write(&profraw, profraw::encode_as(&located.image, &regions, RawVersion::V10).unwrap()).unwrap();
+    let profraw = written(dir.path(), &located, &regions);
     let profile = LlvmProfile::new(&located.image, &regions).unwrap();
     let coverage = Coverage::new(&image, &located.image, &profile).unwrap();
     assert_eq!(
         (coverage.mismatches(), coverage.uncounted(), coverage.problems()),
         (&[][..], &[][..], &[][..])
     );
-    for (ours, theirs) in ours(&coverage).iter().zip(theirs(elf, &profraw)) {
-        assert_same(ours, &theirs, elf);
-    }
+    assert_equal(&coverage, &[elf], &indexed(dir.path(), &[&profraw]));
     coverage
 }
 
@@ -126,13 +143,18 @@ fn hosted_programs_have_the_lines_that_llvm_has() {
     }
 }
 
-/// Compiles and links the program of `tests/coverage` without a library or a runtime.
+/// The program of `tests/coverage`.
 fn corpus(dir: &Path, compiler: &str, args: &[&str]) -> PathBuf {
+    linked(dir, compiler, args, &["program.cpp", "other.cpp", "decisions.cpp"])
+}
+
+/// Compiles and links sources of `tests/coverage` without a library or a runtime.
+fn linked(dir: &Path, compiler: &str, args: &[&str], names: &[&str]) -> PathBuf {
     let sources = workspace_root().join("tests/coverage");
     let base = ["-O1", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-c"];
     let cover = ["-fprofile-instr-generate", "-fcoverage-mapping"];
     let mut objects = Vec::new();
-    for source in ["program.cpp", "other.cpp", "decisions.cpp"] {
+    for source in names {
         let object = dir.join(source).with_extension("o").display().to_string();
         let source = sources.join(source).display().to_string();
         let paths = [source.as_str(), "-o", object.as_str()];
@@ -242,6 +264,78 @@ fn functions_of_another_build_are_named() {
     assert_eq!(names.len(), ours.image.records().len() - 1, "{names:?}");
     assert!(coverage.functions().iter().all(|function| function.count == 0));
     assert_eq!(coverage.statistics().functions, Tally { covered: 0, total: 2 });
+    let dir = tempdir().unwrap();
+    let profraw = written(dir.path(), &other, &made_up(&other, 3));
+    assert_equal(&coverage, &[&fixture("hosted").join("clang-19.elf")], &indexed(dir.path(), &[&profraw]));
+}
+
+/// Two programs of one source, with functions of the same names, and two profiles.
+#[test]
+fn several_programs_are_one_coverage() {
+    let dir = tempdir().unwrap();
+    let elves = ["clang-19", "mcdc"].map(|name| fixture("hosted").join(format!("{name}.elf")));
+    let located = elves.each_ref().map(|elf| located(elf));
+    let profraws = [0, 1].map(|index| {
+        let dir = dir.path().join(index.to_string());
+        fs::create_dir(&dir).unwrap();
+        written(&dir, &located[index].1, &made_up(&located[index].1, 3))
+    });
+    let mut profile = read("first", &fs::read(&profraws[0]).unwrap()).unwrap();
+    profile.merge(read("second", &fs::read(&profraws[1]).unwrap()).unwrap()).unwrap();
+    let mut coverage = Coverage::default();
+    for (image, located) in &located {
+        let mapping = Mapping::decode(image, located.image.names()).unwrap();
+        coverage.add(&mapping, &Counts::from(&profile));
+    }
+    let merged = indexed(dir.path(), &profraws.each_ref().map(PathBuf::as_path));
+    assert_equal(&coverage, &elves.each_ref().map(PathBuf::as_path), &merged);
+    assert!(coverage.functions().len() > 2 && coverage.carries(Metric::Mcdc));
+}
+
+/// Makes an indexed profile of version 12 one of version 11, which has a field less in front of its summary. Then
+/// llvm-cov takes bitmaps as LLVM 18 has them.
+fn of_llvm_18(indexed: &Path) {
+    const HEADER: usize = 72;
+    let mut bytes = fs::read(indexed).unwrap();
+    let word =
+        |at: usize| usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
+    assert_eq!(word(8) & 0xff, 12);
+    let len = 16 + 8 * word(HEADER) + 24 * word(HEADER + 8);
+    bytes.copy_within(HEADER..HEADER + len, HEADER - 8);
+    bytes[8] = 11;
+    fs::write(indexed, bytes).unwrap();
+}
+
+/// Decisions of two and three conditions have a byte of bitmap with LLVM 18 and 19; with 18 it has the index 0.
+#[test]
+fn bitmaps_of_llvm_18_mean_what_they_meant_to_it() {
+    let dir = tempdir().unwrap();
+    let args = ["--target=x86_64-none-elf", "-fcoverage-mcdc"];
+    let elf = linked(dir.path(), "clang-19", &args, &["llvm18.c"]);
+    let (image, _) = located(&elf);
+    let functions = file_range(&image, "__llvm_covfun");
+    let mut bytes = fs::read(&elf).unwrap();
+    let mut num_decisions = 0;
+    for at in functions.start..functions.end - 2 {
+        if let [0x28, index @ 3..=5, 2 | 3] = &mut bytes[at..at + 3] {
+            (*index, num_decisions) = (0, num_decisions + 1);
+        }
+    }
+    assert_eq!(num_decisions, 3);
+    fs::write(&elf, bytes).unwrap();
+    let (image, located) = located(&elf);
+    for seed in 0..64 {
+        let mut regions = made_up(&located, 1);
+        regions[1] = scattered(seed).to_le_bytes()[..regions[1].len()].to_vec();
+        let profile = LlvmProfile::new(&located.image, &regions).unwrap();
+        let coverage = Coverage::new(&image, &located.image, &profile).unwrap();
+        assert_eq!((coverage.uncounted(), coverage.statistics().mcdc.total), (&[][..], 8));
+        let indexed = indexed(dir.path(), &[&written(dir.path(), &located, &regions)]);
+        of_llvm_18(&indexed);
+        let json = json::encode(&coverage, json::Options::default());
+        let args = ["export".as_ref(), elf.as_os_str(), "-instr-profile".as_ref(), indexed.as_os_str()];
+        assert_same(&String::from_utf8(json).unwrap(), &run("llvm-cov-19", args).unwrap(), &elf);
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod vectors;
 use super::mapping::{LineCol, MappedFunction, RegionKind};
 
 /// How much work a function may be: the conditions looked at, in decisions, on ways and in pairs of vectors.
-const MAX_STEPS: u64 = 1 << 26;
+const MAX_STEPS: u64 = 1 << 24;
 
 /// A decision and what is known of its conditions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -128,3 +128,6 @@ impl Meaning {
         (by_way <= bitmap_bytes && bitmap_bytes < by_mask).then_some(Self::Way)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! LLVM's coverage mapping: which regions of source which counters count.
 //!
-//! What enters is an [`Image`] and the names that its functions refer to; what leaves is a [`Mapping`]. The sections need not be loaded; they are the same for 32 and 64 bits.
+//! What enters is an [`Image`] and the names that its functions refer to; what leaves is a [`Mapping`]. The sections need
+//! not be loaded; they are the same for 32 and 64 bits.
 //!
 //! ```text
 //! __llvm_covfun: | u64 name_ref | u32 size | u64 func_hash | u64 filenames_ref | mapping, size bytes | padding to 8 |
