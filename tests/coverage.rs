@@ -229,6 +229,23 @@ fn every_target_and_compiler_has_the_lines_that_llvm_has() {
     }
 }
 
+/// Functions of files that are left out stay.
+#[test]
+fn files_that_are_left_out_are_those_that_llvm_leaves_out() {
+    let dir = tempdir().unwrap();
+    let elf = corpus(dir.path(), "clang-19", &["--target=x86_64-none-elf", "-fcoverage-mcdc"]);
+    let (image, located) = located(&elf);
+    let regions = made_up(&located, 3);
+    let profile = LlvmProfile::new(&located.image, &regions).unwrap();
+    let mut coverage = Coverage::new(&image, &located.image, &profile).unwrap();
+    coverage.retain_files(|name| !name.ends_with(b"header.h"));
+    let indexed = indexed(dir.path(), &[&written(dir.path(), &located, &regions)]);
+    let profile = format!("-instr-profile={}", indexed.display());
+    let args = ["export", elf.to_str().unwrap(), &profile, "-ignore-filename-regex=header[.]h$"];
+    let json = String::from_utf8(json::encode(&coverage, json::Options::default())).unwrap();
+    assert_same(&json, &run("llvm-cov-19", args).unwrap(), &elf);
+}
+
 /// So many branches that the order of those of one place is that of a heap.
 #[test]
 fn many_branches_have_the_order_that_llvm_has() {

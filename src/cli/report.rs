@@ -101,10 +101,10 @@ fn say_what_is_left_out(coverage: &Coverage, all: bool) {
         let (name, hash) = (demangle(&function.name), function.func_hash);
         format!("{name} is left out: the profile has it from another build (func_hash is not {hash:#x})")
     });
-    let uncounted = coverage
-        .uncounted()
-        .iter()
-        .map(|function| format!("{} is left out: {}", demangle(&function.name), function.detail));
+    let uncounted = coverage.uncounted().iter().map(|function| {
+        let what = if function.is_only_mcdc { "MC/DC of " } else { "" };
+        format!("{what}{} is left out: {}", demangle(&function.name), function.detail)
+    });
     let lines: Vec<String> = mismatches.chain(uncounted).collect();
     let shown = if all { lines.len() } else { MAX_NAMED };
     for line in lines.iter().take(shown) {

@@ -6,8 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::Options;
 use crate::coverage::{
-    CountedRegion, Expansion, FileCoverage, FunctionCoverage, McdcRecord, RegionKind, Segment, Statistics,
-    Tally,
+    CountedRegion, Expansion, FileCoverage, FileName, FunctionCoverage, McdcRecord, RegionKind, Segment,
+    Statistics, Tally,
 };
 
 /// A source file.
@@ -45,7 +45,7 @@ impl<'a> File<'a> {
 pub(super) struct Function<'a> {
     branches: Vec<Branch<'a>>,
     count: Count,
-    filenames: Vec<Text<'a>>,
+    filenames: Filenames<'a>,
     mcdc_records: Vec<Mcdc<'a>>,
     name: Text<'a>,
     regions: Regions<'a>,
@@ -56,7 +56,7 @@ impl<'a> Function<'a> {
         Self {
             branches: counted(&function.branches),
             count: Count(function.count),
-            filenames: filenames(function),
+            filenames: Filenames(&function.files),
             mcdc_records: function.mcdc_records.iter().map(Mcdc).collect(),
             name: Text(&function.name),
             regions: Regions(&function.regions),
@@ -68,7 +68,7 @@ impl<'a> Function<'a> {
 #[derive(Serialize)]
 struct ExpansionRecord<'a> {
     branches: Vec<Branch<'a>>,
-    filenames: Vec<Text<'a>>,
+    filenames: Filenames<'a>,
     source_region: Region<'a>,
     target_regions: Regions<'a>,
 }
@@ -77,7 +77,7 @@ impl<'a> ExpansionRecord<'a> {
     fn new(expansion: Expansion<'a>) -> Self {
         Self {
             branches: counted(expansion.branches),
-            filenames: filenames(expansion.function),
+            filenames: Filenames(&expansion.function.files),
             source_region: Region(expansion.region),
             target_regions: Regions(&expansion.function.regions),
         }
@@ -89,8 +89,13 @@ fn counted<'a>(branches: impl IntoIterator<Item = &'a CountedRegion>) -> Vec<Bra
     branches.into_iter().filter(|branch| !branch.is_folded).map(Branch).collect()
 }
 
-fn filenames(function: &FunctionCoverage) -> Vec<Text<'_>> {
-    function.files.iter().map(|file| Text(file)).collect()
+/// Written without a list: each expansion of a function repeats those of all.
+struct Filenames<'a>(&'a [FileName]);
+
+impl Serialize for Filenames<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|name| Text(name)))
+    }
 }
 
 /// How much ran of a file, or of all.
