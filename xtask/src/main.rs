@@ -14,6 +14,7 @@ use provision::Need;
 mod bench;
 mod child;
 mod committed;
+mod conformance;
 mod covtap;
 mod demo;
 mod fixtures;
@@ -39,6 +40,8 @@ enum Verb {
     Bench(bench::Args),
     /// Abuse, very often
     Soak(soak::Args),
+    /// Compare covtap's reports with those of the tools that it stands in for
+    Conformance(conformance::Args),
     /// Build the example guests and make the files under tests/fixtures from them
     Fixtures(fixtures::Args),
     /// Install what one verb needs, and nothing else.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Bench(args) => bench::run(&args),
         Verb::Soak(args) => soak::run(&args),
+        Verb::Conformance(args) => conformance::run(&args),
         Verb::Fixtures(args) => provision::ensure(Need::Fixtures).and_then(|()| fixtures::run(&args)),
         Verb::Provision(args) => provision::run(&args),
     });

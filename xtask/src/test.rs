@@ -11,7 +11,7 @@ use covtap_testbed::workspace_root;
 use object::{Object, ObjectSection};
 
 use crate::provision::{self, Need};
-use crate::{Outcome, child, committed};
+use crate::{Outcome, child, committed, conformance};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,11 @@ const STEPS: &[Step] = &[
     Step { name: "guest", about: "an example guest builds as its README says", run: guest },
     Step { name: "clippy", about: "no lint fires", run: clippy },
     Step { name: "tests", about: "all tests pass, those with guests in QEMU too", run: tests },
+    Step {
+        name: "conformance",
+        about: "reports are LLVM's own, for a part of the corpus",
+        run: conformance::quick,
+    },
     Step { name: "doc", about: "the documentation builds and its links lead somewhere", run: doc },
 ];
 

@@ -22,6 +22,8 @@ pub(crate) enum Need {
     Soak,
     /// `cargo xtask fixtures`
     Fixtures,
+    /// `cargo xtask conformance`
+    Conformance,
 }
 
 /// What shows that a package is there.
@@ -56,7 +58,7 @@ pub(super) struct Package {
 }
 
 use FileName::{Fixed, ProfileRuntime};
-use Need::{Bench, Demo, Fixtures, Soak, Test};
+use Need::{Bench, Conformance, Demo, Fixtures, Soak, Test};
 use Proof::{File, FoundBy, Program, Qemu};
 
 #[rustfmt::skip] // One line for each package.
@@ -64,25 +66,28 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures] },
     Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Fixtures] },
     Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures] },
-    Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Demo, Bench, Soak, Fixtures] },
-    Package { name: "llvm-16", purpose: "llvm-profdata 16, whose indexed profiles covtap reads", proof: Program("llvm-profdata-16"), needed_by: &[Test] },
-    Package { name: "llvm-14", purpose: "llvm-profdata and llvm-cov 14, the oldest judged by", proof: Program("llvm-profdata-14"), needed_by: &[Test, Fixtures] },
-    Package { name: "clang-19", purpose: "compiles instrumented C as LLVM 19 does", proof: Program("clang-19"), needed_by: &[Test, Fixtures] },
-    Package { name: "clang-14", purpose: "compiles instrumented C as LLVM 14 does", proof: Program("clang-14"), needed_by: &[Test, Fixtures] },
-    Package { name: "libclang-rt-19-dev", purpose: "LLVM 19's own profiling runtime, to compare with", proof: FoundBy("clang-19", ProfileRuntime), needed_by: &[Test, Fixtures] },
-    Package { name: "libclang-rt-14-dev", purpose: "LLVM 14's own profiling runtime, to compare with", proof: FoundBy("clang-14", ProfileRuntime), needed_by: &[Test, Fixtures] },
-    Package { name: "lld-19", purpose: "links guests for other processors", proof: Program("ld.lld-19"), needed_by: &[Test, Fixtures] },
+    Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Demo, Bench, Soak, Fixtures, Conformance] },
+    Package { name: "llvm-14", purpose: "llvm-profdata and llvm-cov 14, the oldest judged by", proof: Program("llvm-profdata-14"), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "clang-19", purpose: "compiles instrumented C as LLVM 19 does", proof: Program("clang-19"), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "clang-14", purpose: "compiles instrumented C as LLVM 14 does", proof: Program("clang-14"), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "llvm-16", purpose: "llvm-profdata and llvm-cov 16, whose profiles covtap reads", proof: Program("llvm-profdata-16"), needed_by: &[Test, Conformance] },
+    Package { name: "clang-16", purpose: "compiles instrumented C as LLVM 16 does", proof: Program("clang-16"), needed_by: &[Test, Conformance] },
+    Package { name: "libclang-rt-16-dev", purpose: "LLVM 16's own profiling runtime, to compare with", proof: FoundBy("clang-16", ProfileRuntime), needed_by: &[Test, Conformance] },
+    Package { name: "libclang-rt-19-dev", purpose: "LLVM 19's own profiling runtime, to compare with", proof: FoundBy("clang-19", ProfileRuntime), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "libclang-rt-14-dev", purpose: "LLVM 14's own profiling runtime, to compare with", proof: FoundBy("clang-14", ProfileRuntime), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "lld-19", purpose: "links guests for other processors", proof: Program("ld.lld-19"), needed_by: &[Test, Fixtures, Conformance] },
     Package { name: "binutils-arm-none-eabi", purpose: "GNU ld, which takes covtap's linker script as well", proof: Program("arm-none-eabi-ld"), needed_by: &[Test] },
     Package { name: "gdb-multiarch", purpose: "the client that covtap's GDB link is measured against", proof: Program("gdb-multiarch"), needed_by: &[Test, Bench] },
     Package { name: "gdbserver", purpose: "a GDB server that is not QEMU's", proof: Program("gdbserver"), needed_by: &[Test] },
-    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures] },
-    Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures] },
+    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "g++", purpose: "the standard library of C++ programs", proof: FoundBy("clang-19", Fixed("libstdc++.a")), needed_by: &[Test, Conformance] },
+    Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures, Conformance] },
     Package { name: "git", purpose: "lists the committed files", proof: Program("git"), needed_by: &[Test] },
     Package { name: "libxml2-utils", purpose: "xmllint, which validates the XML that covtap writes", proof: Program("xmllint"), needed_by: &[Test] },
     Package { name: "picolibc-arm-none-eabi", purpose: "the C library of the Cortex-M guest", proof: File("/usr/lib/picolibc/arm-none-eabi/lib/thumb/v7-m/nofp/libc.a"), needed_by: &[Fixtures] },
-    Package { name: "rustc-web", purpose: "compiles Rust guests that need their own core", proof: File("/usr/bin/rustc"), needed_by: &[Fixtures] },
+    Package { name: "rustc-web", purpose: "compiles Rust guests that need their own core", proof: File("/usr/bin/rustc"), needed_by: &[Fixtures, Conformance, Test] },
     Package { name: "cargo-web", purpose: "builds core from source with that compiler", proof: File("/usr/bin/cargo"), needed_by: &[Fixtures] },
-    Package { name: "rust-web-src", purpose: "the source of core", proof: File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), needed_by: &[Fixtures] },
+    Package { name: "rust-web-src", purpose: "the source of core", proof: File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), needed_by: &[Fixtures, Conformance, Test] },
 ];
 
 /// The packages that `need` has and that are not there.

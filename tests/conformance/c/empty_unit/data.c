@@ -1,0 +1,3 @@
+int declared(int);
+extern int data;
+int data = 3;

@@ -1,0 +1,2 @@
+extern int data;
+int program(int n) { return n ? data : 0; }

@@ -1,0 +1,2 @@
+#include "api.h"
+int other(int n) { return used_by_both(n + 1); }

@@ -1,0 +1,46 @@
+/* Layouts that few write: columns and lines are all that tells regions apart. */
+static
+volatile
+int
+sink
+;
+int
+program
+(
+int n
+)
+{
+if
+(
+n
+>
+1
+)
+sink
+++
+;
+else
+{
+}
+for
+(
+int i = 0
+;
+i
+<
+n
+;
+i
+++
+)
+sink
+--
+;
+return
+n
+?
+sink
+:
+0
+;
+}
