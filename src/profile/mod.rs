@@ -3,6 +3,7 @@
 //! What enters is the static side of an image and a snapshot of its counter regions, or a profile's bytes from a
 //! file; what leaves is counts by function. Nothing here does I/O.
 
+mod correlate;
 mod cursor;
 mod indexed;
 pub mod llvm;
@@ -11,6 +12,6 @@ mod proftext;
 mod read;
 mod stored;
 
-pub use read::{ReadProfileError, read};
+pub use read::{ReadProfileError, read, read_of};
 pub(crate) use stored::shown;
 pub use stored::{Conflict, MergeError, StoredProfile};

@@ -12,12 +12,13 @@
 
 use covtap_link::{Endianness, PointerWidth};
 
+use super::correlate::{Counters, correlate};
 use super::cursor::{Cursor, Fault};
 use super::stored::StoredProfile;
 use crate::image::wrap;
 use crate::locate::llvm::{
-    CounterPtr, HeaderField, Layout, NameRef, Names, RawVersion, RecordLayout, Variant, magic, uint,
-    version_number,
+    CounterPtr, HeaderField, Layout, LlvmImage, NameRef, Names, RawVersion, RecordLayout, Variant, magic,
+    uint, version_number,
 };
 
 /// Whether a raw profile begins here.
@@ -25,13 +26,13 @@ pub(super) fn is_raw(bytes: &[u8]) -> bool {
     target(bytes).is_some()
 }
 
-/// Reads all profiles in a file.
-pub(super) fn read(bytes: &[u8]) -> Result<StoredProfile, Fault> {
+/// Reads all profiles in a file; those without records with the help of `images`.
+pub(super) fn read(bytes: &[u8], images: &[&LlvmImage]) -> Result<StoredProfile, Fault> {
     let mut cursor = Cursor::new(bytes);
     let mut sum: Option<StoredProfile> = None;
     while !cursor.is_at_end() {
         let offset = cursor.offset();
-        let profile = one(&mut cursor)?;
+        let profile = one(&mut cursor, images)?;
         match &mut sum {
             None => sum = Some(profile),
             Some(sum) => {
@@ -117,6 +118,7 @@ const NOT_READ: [(Variant, &str); 2] =
 
 /// The parts of a profile that are used.
 struct Parts<'b> {
+    binary_ids: &'b [u8],
     data: &'b [u8],
     data_offset: usize,
     counters: &'b [u8],
@@ -126,7 +128,7 @@ struct Parts<'b> {
 
 fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, Fault> {
     use HeaderField as H;
-    cursor.skip(header.get(H::BinaryIdsSize), "binary ids")?;
+    let binary_ids = cursor.array(header.get(H::BinaryIdsSize), 1, "binary ids")?;
     let data_offset = cursor.offset();
     let data = cursor.array(header.get(H::NumData), header.record().stride, "data records")?;
     cursor.skip(header.get(H::PadBeforeCounters), "padding before counters")?;
@@ -144,17 +146,23 @@ fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, Faul
     })?;
     cursor.padded(header.get(H::NumVTables), header.vtable_bytes(), "vtables")?;
     cursor.padded(header.get(H::VNamesSize), 1, "vtable names")?;
-    Ok(Parts { data, data_offset, counters, bitmap, names })
+    Ok(Parts { binary_ids, data, data_offset, counters, bitmap, names })
 }
 
-fn one(cursor: &mut Cursor<'_>) -> Result<StoredProfile, Fault> {
+fn one(cursor: &mut Cursor<'_>, images: &[&LlvmImage]) -> Result<StoredProfile, Fault> {
     let header = Header::read(cursor)?;
     let parts = parts(cursor, &header)?;
     // Binary correlation sets no bit in the version word, and LLVM's reader takes such a profile for an empty one.
     if parts.data.is_empty() && !(parts.counters.is_empty() && parts.bitmap.is_empty()) {
-        let detail =
-            "the profile has only counters; its functions are in the binary or its debug information";
-        return Err(cursor.fault(detail));
+        let counters = Counters {
+            variant: header.variant,
+            endianness: header.endianness,
+            width: header.width,
+            binary_ids: parts.binary_ids,
+            counters: parts.counters,
+            bitmap: parts.bitmap,
+        };
+        return correlate(&counters, images).map_err(|detail| cursor.fault(detail));
     }
     let mut profile = StoredProfile::new(header.variant);
     let mut reader = Records {

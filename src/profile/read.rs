@@ -6,6 +6,7 @@
 use super::cursor::Fault;
 use super::stored::StoredProfile;
 use super::{indexed, profraw, proftext};
+use crate::locate::llvm::LlvmImage;
 
 /// A profile could not be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -46,6 +47,20 @@ pub enum ReadProfileError {
 ///
 /// The content is no profile, or a damaged one.
 pub fn read(profile: &str, bytes: &[u8]) -> Result<StoredProfile, ReadProfileError> {
+    read_of(profile, bytes, &[])
+}
+
+/// As [`read`], of programs that are known: a raw profile of counters alone, as binary and debug-info correlation leave
+/// it, takes its functions from the one of `images` that its counters fit.
+///
+/// # Errors
+///
+/// As [`read`], or such counters fit none of the images, or several.
+pub fn read_of(
+    profile: &str,
+    bytes: &[u8],
+    images: &[&LlvmImage],
+) -> Result<StoredProfile, ReadProfileError> {
     let binary = |fault: Fault| ReadProfileError::Binary {
         profile: profile.to_owned(),
         offset: fault.offset,
@@ -54,7 +69,7 @@ pub fn read(profile: &str, bytes: &[u8]) -> Result<StoredProfile, ReadProfileErr
     if indexed::is_indexed(bytes) {
         indexed::read(bytes).map_err(binary)
     } else if profraw::is_raw(bytes) {
-        profraw::read(bytes).map_err(binary)
+        profraw::read(bytes, images).map_err(binary)
     } else if proftext::is_text(bytes) {
         proftext::read(bytes).map_err(|fault| ReadProfileError::Text {
             profile: profile.to_owned(),

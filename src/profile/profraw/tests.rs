@@ -53,7 +53,7 @@ fn every_version_is_read_back() {
                 }
                 Err(error) => panic!("{error}"),
             };
-            let profile = read(&bytes).unwrap();
+            let profile = read(&bytes, &[]).unwrap();
             assert_eq!(profile.functions().count(), counts.functions().len());
             for expected in counts.functions() {
                 let name = located.image.names().get(expected.name_ref).unwrap();
@@ -68,13 +68,13 @@ fn every_version_is_read_back() {
 
 #[test]
 fn profiles_behind_each_other_are_added_up() {
-    let once = read(PROFILES[0]).unwrap();
-    let twice = read(&[PROFILES[0], &[0; 16], PROFILES[1]].concat()).unwrap();
+    let once = read(PROFILES[0], &[]).unwrap();
+    let twice = read(&[PROFILES[0], &[0; 16], PROFILES[1]].concat(), &[]).unwrap();
     let counts = |profile: &StoredProfile| -> Vec<u64> {
         profile.functions().flat_map(|(_, function)| function.counts.to_vec()).collect()
     };
     assert_eq!(counts(&twice), counts(&once).iter().map(|count| count * 2).collect::<Vec<_>>());
-    let mixed = read(&[PROFILES[1], PROFILES[3]].concat()).unwrap_err();
+    let mixed = read(&[PROFILES[1], PROFILES[3]].concat(), &[]).unwrap_err();
     assert_eq!(
         (mixed.offset, mixed.detail.as_str()),
         (PROFILES[1].len(), "merge: one profile has counts, the other byte counters")
@@ -86,12 +86,12 @@ fn value_data_is_passed_by_its_length() {
     let mut bytes = PROFILES[0].to_vec();
     // The first record's number of value sites of the first kind: header 88, binary id 8 + 24, sites at 44.
     bytes[88 + 32 + 44] = 2;
-    assert_eq!(read(&bytes).unwrap_err().detail, "truncated value data");
+    assert_eq!(read(&bytes, &[]).unwrap_err().detail, "truncated value data");
     let mut whole = bytes.clone();
     whole.extend([24u32, 1].iter().flat_map(|word| word.to_le_bytes()));
-    assert!(read(&whole).unwrap_err().detail.starts_with("truncated value data: 24 bytes"));
+    assert!(read(&whole, &[]).unwrap_err().detail.starts_with("truncated value data: 24 bytes"));
     whole.extend([0; 16]);
-    let profile = read(&whole).unwrap();
+    let profile = read(&whole, &[]).unwrap();
     assert_eq!(profile.value_sites_left_out(), 2);
     assert_eq!(profile.functions().count(), 3);
 }
@@ -106,7 +106,7 @@ fn records_that_share_counters_are_refused() {
     let pointer = u64::from_le_bytes(record[16..24].try_into().unwrap()) - 64;
     record[16..24].copy_from_slice(&pointer.to_le_bytes());
     bytes[second..][..64].copy_from_slice(&record);
-    let fault = read(&bytes).unwrap_err();
+    let fault = read(&bytes, &[]).unwrap_err();
     assert_eq!(
         fault,
         Fault { offset: second, detail: "record 1: its counters overlap those of other records".into() }
@@ -132,7 +132,7 @@ proptest! {
         is_text: bool,
     ) {
         let mut bytes = match is_text {
-            true => proftext::encode(&read(PROFILES[which]).unwrap()).unwrap(),
+            true => proftext::encode(&read(PROFILES[which], &[]).unwrap()).unwrap(),
             false => PROFILES[which].to_vec(),
         };
         for (at, value) in changes {
