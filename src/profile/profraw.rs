@@ -17,8 +17,8 @@ use super::cursor::{Cursor, Fault};
 use super::stored::StoredProfile;
 use crate::image::wrap;
 use crate::locate::llvm::{
-    CounterPtr, HeaderField, Layout, LlvmImage, NameRef, Names, RawVersion, RecordLayout, Variant, magic,
-    uint, version_number,
+    CounterPtr, HeaderField, Layout, LlvmImage, NameRef, Names, RawVersion, RecordLayout, TextBudget,
+    Variant, magic, uint, version_number,
 };
 
 /// Whether a raw profile begins here.
@@ -28,11 +28,11 @@ pub(super) fn is_raw(bytes: &[u8]) -> bool {
 
 /// Reads all profiles in a file; those without records with the help of `images`.
 pub(super) fn read(bytes: &[u8], images: &[&LlvmImage]) -> Result<StoredProfile, Fault> {
-    let mut cursor = Cursor::new(bytes);
+    let (mut cursor, mut budget) = (Cursor::new(bytes), TextBudget::of(bytes.len()));
     let mut sum: Option<StoredProfile> = None;
     while !cursor.is_at_end() {
         let offset = cursor.offset();
-        let profile = one(&mut cursor, images)?;
+        let profile = one(&mut cursor, images, &mut budget)?;
         match &mut sum {
             None => sum = Some(profile),
             Some(sum) => {
@@ -126,7 +126,7 @@ struct Parts<'b> {
     names: Names,
 }
 
-fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, Fault> {
+fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header, budget: &mut TextBudget) -> Result<Parts<'b>, Fault> {
     use HeaderField as H;
     let binary_ids = cursor.array(header.get(H::BinaryIdsSize), 1, "binary ids")?;
     let data_offset = cursor.offset();
@@ -140,7 +140,7 @@ fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, Faul
     cursor.skip(header.get(H::PadAfterUniform), "padding after uniform counters")?;
     let names_offset = cursor.offset();
     let names = cursor.padded(header.get(H::NamesSize), 1, "names")?;
-    let names = Names::decode(names).map_err(|fault| Fault {
+    let names = Names::decode_within(names, budget).map_err(|fault| Fault {
         offset: names_offset.saturating_add(fault.offset),
         detail: format!("names: {}", fault.detail),
     })?;
@@ -149,9 +149,13 @@ fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header) -> Result<Parts<'b>, Faul
     Ok(Parts { binary_ids, data, data_offset, counters, bitmap, names })
 }
 
-fn one(cursor: &mut Cursor<'_>, images: &[&LlvmImage]) -> Result<StoredProfile, Fault> {
+fn one(
+    cursor: &mut Cursor<'_>,
+    images: &[&LlvmImage],
+    budget: &mut TextBudget,
+) -> Result<StoredProfile, Fault> {
     let header = Header::read(cursor)?;
-    let parts = parts(cursor, &header)?;
+    let parts = parts(cursor, &header, budget)?;
     // Binary correlation sets no bit in the version word, and LLVM's reader takes such a profile for an empty one.
     if parts.data.is_empty() && !(parts.counters.is_empty() && parts.bitmap.is_empty()) {
         let counters = Counters {

@@ -16,33 +16,22 @@
 //! Source: `RawCoverageFilenamesReader` and `readCoverageHeader` in
 //! `llvm/lib/ProfileData/Coverage/CoverageMappingReader.cpp`, llvmorg-19.1.7.
 //!
-//! What always holds: a name is kept once, however many units have it, and all names together are at most
-//! [`MAX_GROWTH`] times as long as the section.
+//! What always holds: a name is kept once, however many units have it, and the names of all units, decompressed and
+//! with their folders, are no longer than a [`TextBudget`] for the section allows.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::sync::Arc;
 
 use covtap_link::Endianness;
-use flate2::read::ZlibDecoder;
 
 use super::cursor::{Cursor, Fault};
-use crate::locate::llvm::NameRef;
+use crate::locate::llvm::{NameRef, TextBudget};
 
 /// The oldest version word that is read, and the newest.
 const VERSIONS: std::ops::RangeInclusive<u32> = 3..=6;
 
 /// From this version on the first name is the compilation's folder.
 const WITH_FOLDER: u32 = 5;
-
-/// How much longer the names may be than the section that has them: paths compress to a tenth.
-const MAX_GROWTH: usize = 64;
-
-/// What a small section may grow to all the same.
-const MIN_BUDGET_BYTES: usize = 1 << 20;
-
-/// The best that deflate can do.
-const MAX_RATIO: u64 = 1032;
 
 /// A source file's name: a path as the compiler had it.
 pub type FileName = Arc<[u8]>;
@@ -53,14 +42,14 @@ pub(super) struct Files {
     names: HashSet<FileName>,
     /// By reference; `None` where two different lists have the same one.
     units: HashMap<u64, Option<Vec<FileName>>>,
-    budget_bytes: usize,
+    budget: TextBudget,
 }
 
 impl Files {
     /// Decodes a whole section; what is damaged is left out and said.
     pub(super) fn decode(section: &[u8], endianness: Endianness) -> (Self, Vec<Fault>) {
-        let budget_bytes = section.len().saturating_mul(MAX_GROWTH).max(MIN_BUDGET_BYTES);
-        let mut files = Self { names: HashSet::new(), units: HashMap::new(), budget_bytes };
+        let budget = TextBudget::of(section.len());
+        let mut files = Self { names: HashSet::new(), units: HashMap::new(), budget };
         let (mut cursor, mut faults) = (Cursor::new(section, 0), Vec::new());
         while !cursor.is_empty() {
             // A linker may pad more than the format asks for.
@@ -106,12 +95,13 @@ impl Files {
         let count = cursor.uleb128()?;
         let raw_len = cursor.uleb128()?;
         let zlib_len = cursor.count(1, "bytes of zlib")?;
-        let raw;
+        let mut raw = Vec::new();
         let mut names = if zlib_len == 0 {
             cursor
         } else {
             let offset = cursor.offset();
-            raw = inflate(cursor.take(zlib_len)?, raw_len).map_err(|detail| Fault { offset, detail })?;
+            let inflated = self.budget.inflate(cursor.take(zlib_len)?, raw_len, &mut raw);
+            inflated.map_err(|detail| Fault { offset, detail })?;
             // Inside of what was compressed there are no offsets of the section: faults say where that begins.
             Cursor::new(&raw, 0)
         };
@@ -135,6 +125,10 @@ impl Files {
             let at = cursor.clone();
             let len = cursor.count(1, "bytes of a name")?;
             let name = cursor.take(len)?;
+            // Taken of the budget even if it is known already, or has a shorter form: finding that out is work, too.
+            let len = folder.map_or(0, <[u8]>::len).saturating_add(name.len());
+            let taken = self.budget.take(len.saturating_add(size_of::<FileName>()));
+            taken.map_err(|detail| at.fault(detail))?;
             let path = match folder {
                 Some(folder) if !name.starts_with(b"/") => join(folder, name),
                 _ => name.to_vec(),
@@ -142,21 +136,19 @@ impl Files {
             if version >= WITH_FOLDER && folder.is_none() {
                 folder = Some(name);
             }
-            names.push(self.keep(path).ok_or_else(|| at.fault("the names are longer than is plausible"))?);
+            names.push(self.keep(path));
         }
         Ok(names)
     }
 
-    /// The one copy of a name; `None` if all of them are too long together.
-    fn keep(&mut self, name: Vec<u8>) -> Option<FileName> {
-        self.budget_bytes = self.budget_bytes.checked_sub(size_of::<FileName>())?;
+    /// The one copy of a name.
+    fn keep(&mut self, name: Vec<u8>) -> FileName {
         if let Some(kept) = self.names.get(name.as_slice()) {
-            return Some(Arc::clone(kept));
+            return Arc::clone(kept);
         }
-        self.budget_bytes = self.budget_bytes.checked_sub(name.len())?;
         let name: FileName = name.into();
         self.names.insert(Arc::clone(&name));
-        Some(name)
+        name
     }
 }
 
@@ -190,20 +182,6 @@ fn unit<'a>(cursor: &mut Cursor<'a>, endianness: Endianness) -> Result<Unit<'a>,
 pub(super) fn skip_padding(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     let padding = cursor.offset().wrapping_neg() & 7;
     cursor.take(padding.min(cursor.rest().len())).map(|_| ())
-}
-
-fn inflate(stored: &[u8], raw_len: u64) -> Result<Vec<u8>, String> {
-    if raw_len > MAX_RATIO.saturating_mul(stored.len() as u64) {
-        return Err(format!("{} bytes of zlib are said to hold {raw_len}", stored.len()));
-    }
-    let mut raw = Vec::new();
-    // One byte more than promised shows that the promise was broken.
-    let decoded = ZlibDecoder::new(stored).take(raw_len.saturating_add(1)).read_to_end(&mut raw);
-    let found = decoded.map_err(|error| format!("zlib: {error}"))?;
-    if found as u64 != raw_len {
-        return Err(format!("decompressed to {found} bytes or more, not to {raw_len}"));
-    }
-    Ok(raw)
 }
 
 /// `name` in `folder`, without `.` and `..`, as `llvm::sys::path::append` and `remove_dots` make it on Unix.
@@ -301,6 +279,5 @@ mod tests {
         let names = [&[1, 100, u8::try_from(zlib.len()).unwrap()][..], &zlib].concat();
         let (_, faults) = Files::decode(&unit_of(6, &names), Endianness::Little);
         assert_eq!(faults[0].detail, "decompressed to 101 bytes or more, not to 100");
-        assert!(inflate(&[1, 2, 3], 1 << 40).unwrap_err().ends_with("are said to hold 1099511627776"));
     }
 }

@@ -15,6 +15,7 @@ mod records;
 mod sections;
 mod signature;
 mod version;
+mod zlib;
 
 use covtap_link::{AddrRange, Endianness, PointerWidth};
 
@@ -29,6 +30,7 @@ pub use records::DataRecord;
 pub(crate) use records::uint;
 
 pub(crate) use version::VERSION_SYMBOL;
+pub(crate) use zlib::TextBudget;
 
 use records::Surroundings;
 use sections::{Found, Sections};

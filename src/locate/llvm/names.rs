@@ -10,11 +10,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read;
 use std::ops::Range;
 
-use flate2::read::ZlibDecoder;
 use md5::{Digest, Md5};
+
+use super::zlib::TextBudget;
 
 /// A function's name as its record has it: the low half of the name's MD5.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,8 +54,8 @@ impl fmt::Debug for NameRef {
     }
 }
 
-/// More text than this is not decompressed: two hundred times the names of a large browser.
-const MAX_TEXT_BYTES: usize = 1 << 30;
+/// What finding a name by its reference takes, beside its text: an entry in a hash map that is half full.
+const INDEX_BYTES: usize = 64;
 
 /// The names of an image's functions.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -80,6 +80,11 @@ pub(crate) struct NamesFault {
 impl Names {
     /// Decodes the bytes of a names section.
     pub(crate) fn decode(blob: &[u8]) -> Result<Self, NamesFault> {
+        Self::decode_within(blob, &mut TextBudget::of(blob.len()))
+    }
+
+    /// Decodes one of several names sections, which share a budget.
+    pub(crate) fn decode_within(blob: &[u8], budget: &mut TextBudget) -> Result<Self, NamesFault> {
         let mut names = Self::default();
         let mut rest = blob;
         loop {
@@ -88,7 +93,7 @@ impl Names {
                 return Ok(names);
             }
             let offset = blob.len().saturating_sub(rest.len());
-            rest = names.chunk(rest).map_err(|detail| NamesFault { offset, detail })?;
+            rest = names.chunk(rest, budget).map_err(|detail| NamesFault { offset, detail })?;
         }
     }
 
@@ -111,7 +116,7 @@ impl Names {
     }
 
     /// Takes one chunk off `bytes` and gives what follows it.
-    fn chunk<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], String> {
+    fn chunk<'b>(&mut self, bytes: &'b [u8], budget: &mut TextBudget) -> Result<&'b [u8], String> {
         let (raw_len, rest) = uleb128(bytes).ok_or("no length")?;
         let (zlib_len, rest) = uleb128(rest).ok_or("no compressed length")?;
         let stored_len = if zlib_len == 0 { raw_len } else { zlib_len };
@@ -119,34 +124,27 @@ impl Names {
             .split_at_checked(stored_len)
             .ok_or_else(|| format!("{stored_len} bytes are said to follow, there are {}", rest.len()))?;
         let start = self.text.len();
-        if raw_len > MAX_TEXT_BYTES.saturating_sub(start) {
-            return Err(format!("names of {raw_len} bytes are more than are read"));
-        }
         if zlib_len == 0 {
             self.text.extend_from_slice(stored);
         } else {
-            // One byte more than promised shows that the promise was broken.
-            let limit = (raw_len as u64).saturating_add(1);
-            let decoded = ZlibDecoder::new(stored).take(limit).read_to_end(&mut self.text);
-            let found = decoded.map_err(|error| format!("zlib: {error}"))?;
-            if found != raw_len {
-                return Err(format!("decompressed to {found} bytes or more, not to {raw_len}"));
-            }
+            budget.inflate(stored, raw_len as u64, &mut self.text)?;
         }
-        self.split(start);
+        budget.take(raw_len)?;
+        self.split(start, budget)?;
         Ok(rest)
     }
 
     /// Indexes the names in the text from `start` on.
-    fn split(&mut self, mut start: usize) {
+    fn split(&mut self, mut start: usize, budget: &mut TextBudget) -> Result<(), String> {
         let text = self.text.get(start..).unwrap_or_default();
         for name in text.split(|byte| *byte == 1) {
             let end = start.saturating_add(name.len());
-            if !name.is_empty() {
-                self.index.insert(NameRef::of(name), start..end);
+            if !name.is_empty() && self.index.insert(NameRef::of(name), start..end).is_none() {
+                budget.take(INDEX_BYTES)?;
             }
             start = end.saturating_add(1);
         }
+        Ok(())
     }
 }
 
