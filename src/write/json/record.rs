@@ -132,11 +132,11 @@ struct Share {
 }
 
 impl Share {
-    fn new(Tally { covered, total }: Tally, with_missed: bool) -> Self {
+    fn new(tally: Tally, with_missed: bool) -> Self {
+        let Tally { covered, total } = tally;
         // LLVM 19 may count more covered conditions than conditions, for it counts folded ones as covered.
         let missed = || total.wrapping_sub(covered).cast_signed();
-        #[expect(clippy::cast_precision_loss, reason = "as LLVM computes it")]
-        let percent = if total == 0 { 0.0 } else { covered as f64 / total as f64 * 100.0 };
+        let percent = tally.percent().unwrap_or(0.0);
         Self { count: total, covered, notcovered: with_missed.then(missed), percent }
     }
 }
