@@ -101,10 +101,7 @@ impl Program {
         let any = |test: &dyn Fn(&str) -> bool| texts.iter().any(|text| test(text));
         let has_main = language == Language::Rust && any(&|text| text.contains("\nfn main() {"));
         let is_hosted = has_main || any(&|text| text.starts_with("// hosted"));
-        ensure!(
-            has_main || any(&|text| text.contains("gram")),
-            "{name} is none"
-        );
+        ensure!(has_main || any(&|text| text.contains("gram")), "{name} is none");
         Ok(Self { language, name, sources, is_hosted, has_main })
     }
 }
