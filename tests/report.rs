@@ -165,3 +165,17 @@ fn what_is_no_report_is_refused_in_one_line() {
     let folder = folder.to_str().unwrap();
     assert_refused(&report(&[&elf, &profile], &["--lcov", folder]), "write ", "make its folder first");
 }
+
+/// Binary correlation keeps the functions out of the raw profile; the ELF has them.
+#[test]
+fn counters_alone_are_those_of_the_program_given() {
+    let instrumented = ["-fprofile-instr-generate", "-fcoverage-mapping"];
+    let lcov = |more: &[&str]| {
+        let (dir, profile) = built(&[&instrumented, more].concat());
+        let map = format!("{}=/src", dir.path().display());
+        stdout(&report(&[&dir.path().join("a.elf"), &profile], &["--lcov", "-", "--path-map", &map]))
+    };
+    let plain = lcov(&[]);
+    assert!(plain.contains("\nDA:1,1\n"), "{plain}");
+    assert_eq!(lcov(&["-mllvm", "-profile-correlate=binary"]), plain);
+}

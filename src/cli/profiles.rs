@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::locate::llvm::LlvmImage;
 use crate::profile::{self, StoredProfile};
 
 /// The sum of profiles that are added one after the other. What does not fit together is said on stderr, one line for
@@ -16,14 +17,21 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    /// Adds the profile in a file.
+    /// Adds the profile in a file; `images` is asked for the programs only if the profile does not say by itself what
+    /// it counts.
     ///
     /// # Errors
     ///
     /// It is no profile, or counts something else than those before it.
-    pub(super) fn add_file(&mut self, path: &Path) -> Result<()> {
+    pub(super) fn add_file(
+        &mut self,
+        path: &Path,
+        images: impl FnOnce() -> Result<Vec<LlvmImage>>,
+    ) -> Result<()> {
         let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-        let profile = profile::read(&path.display().to_string(), &bytes)?;
+        let images = if profile::needs_image(&bytes) { images()? } else { Vec::new() };
+        let images: Vec<&LlvmImage> = images.iter().collect();
+        let profile = profile::read_of(&path.display().to_string(), &bytes, &images)?;
         match &mut self.sum {
             None => self.sum = Some(profile),
             Some(sum) => sum.merge(profile).with_context(|| format!("add {}", path.display()))?,

@@ -11,7 +11,8 @@ use super::formats::{FormatArgs, Formats};
 use super::profiles::Sum;
 use super::{Verdict, tap};
 use crate::coverage::{Counts, Coverage};
-use crate::locate::llvm;
+use crate::image::Slide;
+use crate::locate::llvm::{self, LlvmImage};
 use crate::write::demangle::demangle;
 
 /// More functions than this are not named one by one.
@@ -61,7 +62,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Verdict> {
     let mut formats = Formats::prepare(&args.formats)?;
     let (elves, profiles) = sort(&args.inputs)?;
     let mut sum = Sum::default();
-    profiles.into_iter().try_for_each(|path| sum.add_file(path))?;
+    profiles.into_iter().try_for_each(|path| sum.add_file(path, || locate(&elves)))?;
     let profile = sum.finish().ok_or(ReportError::NoProfile)?;
     let counts = Counts::from(&profile);
     let mut coverage = Coverage::default();
@@ -78,6 +79,12 @@ pub(super) fn run(args: &ReportArgs) -> Result<Verdict> {
     }
     formats.write(coverage)?;
     formats.finish()
+}
+
+/// What the programs' own records say of their counters.
+fn locate(elves: &[&Path]) -> Result<Vec<LlvmImage>> {
+    let locate = |path: &&Path| Ok(llvm::locate(&tap::load(path)?, Slide::ZERO)?.image);
+    elves.iter().map(locate).collect()
 }
 
 /// The ELFs and the others, by their first bytes.

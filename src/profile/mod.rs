@@ -12,6 +12,6 @@ mod proftext;
 mod read;
 mod stored;
 
-pub use read::{ReadProfileError, read, read_of};
+pub use read::{ReadProfileError, needs_image, read, read_of};
 pub(crate) use stored::shown;
 pub use stored::{Conflict, MergeError, StoredProfile};

@@ -149,6 +149,15 @@ fn parts<'b>(cursor: &mut Cursor<'b>, header: &Header, budget: &mut TextBudget) 
     Ok(Parts { binary_ids, data, data_offset, counters, bitmap, names })
 }
 
+/// Whether the first profile has counters and no functions.
+pub(super) fn is_counters_alone(bytes: &[u8]) -> bool {
+    use HeaderField::{NumBitmapBytes, NumCounters, NumData};
+    let is_alone = |header: Header| {
+        header.get(NumData) == 0 && (header.get(NumCounters), header.get(NumBitmapBytes)) != (0, 0)
+    };
+    Header::read(&mut Cursor::new(bytes)).is_ok_and(is_alone)
+}
+
 fn one(
     cursor: &mut Cursor<'_>,
     images: &[&LlvmImage],

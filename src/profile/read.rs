@@ -50,6 +50,12 @@ pub fn read(profile: &str, bytes: &[u8]) -> Result<StoredProfile, ReadProfileErr
     read_of(profile, bytes, &[])
 }
 
+/// Whether a profile has counters alone, and only [`read_of`] can tell what they count.
+#[must_use]
+pub fn needs_image(bytes: &[u8]) -> bool {
+    profraw::is_counters_alone(bytes)
+}
+
 /// As [`read`], of programs that are known: a raw profile of counters alone, as binary and debug-info correlation leave
 /// it, takes its functions from the one of `images` that its counters fit.
 ///
