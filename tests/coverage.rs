@@ -8,26 +8,22 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use common::corpus::{corpus, linked, located, made_up, scattered};
 use covtap::coverage::{Counts, Coverage, Mapping, Metric, Statistics, Tally};
-use covtap::image::{Image, Slide};
-use covtap::locate::llvm::{self, Located, RawVersion};
+use covtap::image::Image;
+use covtap::locate::llvm::{Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::profile::read;
 use covtap::write::{json, lcov, profraw};
-use covtap_link::Endianness;
 use covtap_testbed::{fixture, run, workspace_root};
 use proptest::prelude::*;
 use tempfile::tempdir;
-
-fn located(elf: &Path) -> (Image, Located) {
-    let image = Image::parse("program.elf", fs::read(elf).unwrap()).unwrap();
-    let located = llvm::locate(&image, Slide::ZERO).unwrap();
-    (image, located)
-}
 
 /// What is left out of the JSON, and llvm-cov's flags for it.
 const VARIANTS: [(json::Options, &[&str]); 4] = [
@@ -141,58 +137,6 @@ fn hosted_programs_have_the_lines_that_llvm_has() {
         let lines = coverage.statistics().lines.total;
         assert!(lines > 5, "{name} has {lines} lines");
     }
-}
-
-/// The program of `tests/coverage`.
-fn corpus(dir: &Path, compiler: &str, args: &[&str]) -> PathBuf {
-    linked(dir, compiler, args, &["program.cpp", "other.cpp", "decisions.cpp"])
-}
-
-/// Compiles and links sources of `tests/coverage` without a library or a runtime.
-fn linked(dir: &Path, compiler: &str, args: &[&str], names: &[&str]) -> PathBuf {
-    let sources = workspace_root().join("tests/coverage");
-    let base = ["-O1", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-c"];
-    let cover = ["-fprofile-instr-generate", "-fcoverage-mapping"];
-    let mut objects = Vec::new();
-    for source in names {
-        let object = dir.join(source).with_extension("o").display().to_string();
-        let source = sources.join(source).display().to_string();
-        let paths = [source.as_str(), "-o", object.as_str()];
-        run(compiler, base.iter().chain(&cover).chain(args).chain(&paths)).unwrap();
-        objects.push(object);
-    }
-    let exe = dir.join("program.elf");
-    // Some compilers call their runtime where there is no operating system.
-    let link = ["-e", "start", "--defsym=__llvm_profile_runtime=0", "--unresolved-symbols=ignore-all", "-o"];
-    let link = link.into_iter().chain([exe.to_str().unwrap()]).chain(objects.iter().map(String::as_str));
-    run("ld.lld-19", link).unwrap();
-    exe
-}
-
-/// Bits without a pattern.
-fn scattered(value: u64) -> u64 {
-    let mixed = (value + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31)
-}
-
-/// Counts that vary, among them 0; of the bits of a bitmap none, all, or some.
-fn made_up(located: &Located, seed: u64) -> Vec<Vec<u8>> {
-    let bytes = |region: &covtap::locate::CounterRegion, count: &dyn Fn(u64) -> u64| {
-        let counts = (0..region.range.len_bytes().div_ceil(8)).map(count);
-        let bytes = counts.flat_map(|count| match region.endianness {
-            Endianness::Little => count.to_le_bytes(),
-            Endianness::Big => count.to_be_bytes(),
-        });
-        bytes.take(usize::try_from(region.range.len_bytes()).unwrap()).collect()
-    };
-    let counts = |index| (index * 7 + seed) % 11 * seed;
-    let bits = |index: u64| match seed {
-        0 | 1 => seed.wrapping_neg(),
-        // The fewer bits, the fewer conditions are covered.
-        _ => (0..seed).map(|round| scattered(index * seed + round)).fold(u64::MAX, |bits, more| bits & more),
-    };
-    let fill: [&dyn Fn(u64) -> u64; 2] = [&counts, &bits];
-    located.regions.iter().zip(fill).map(|(region, fill)| bytes(region, fill)).collect()
 }
 
 /// Macros in macros, headers in several units, templates, what the preprocessor left out, switches, loops, lambdas,
@@ -409,7 +353,6 @@ proptest! {
         let profile = LlvmProfile::new(&located.image, &made_up(&located, 3)).unwrap();
         let coverage = Coverage::new(&image, &located.image, &profile).unwrap();
         lcov::write(&coverage, &mut std::io::sink()).unwrap();
-        json::write(&coverage, json::Options::default(), &mut std::io::sink()).unwrap();
         for problem in coverage.problems() {
             prop_assert!(!problem.to_string().contains('\n'), "{}", problem);
             let len = file_range(&image, problem.section).len() as u64;

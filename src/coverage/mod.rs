@@ -8,6 +8,7 @@
 //! Source: `CoverageMapping::loadFunctionRecord` in `llvm/lib/ProfileData/Coverage/CoverageMapping.cpp`,
 //! llvmorg-19.1.7.
 
+mod by_file;
 mod counts;
 mod evaluate;
 mod file;

@@ -146,7 +146,7 @@ pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
 }
 
 /// Lines, regions, branches and conditions of one function.
-fn of_function(function: &FunctionCoverage) -> Statistics {
+pub(super) fn of_function(function: &FunctionCoverage) -> Statistics {
     let code = function.regions.iter().filter(|region| region.kind == RegionKind::Code);
     let main = function.main_file().unwrap_or(u32::MAX);
     let expanded = function.expanded_branches(main).map(|(_, branch)| branch);

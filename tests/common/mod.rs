@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod corpus;
 pub(crate) mod indexed;
 
 use std::collections::BTreeMap;
