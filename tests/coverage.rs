@@ -20,7 +20,7 @@ use covtap::image::Image;
 use covtap::locate::llvm::{Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::profile::read;
-use covtap::write::{json, lcov, profraw};
+use covtap::write::{annotate, json, lcov, profraw, summary};
 use covtap_testbed::{fixture, run, workspace_root};
 use proptest::prelude::*;
 use tempfile::tempdir;
@@ -353,6 +353,18 @@ proptest! {
         let profile = LlvmProfile::new(&located.image, &made_up(&located, 3)).unwrap();
         let coverage = Coverage::new(&image, &located.image, &profile).unwrap();
         lcov::write(&coverage, &mut std::io::sink()).unwrap();
+        summary::write(&coverage, &summary::Options::default(), &mut std::io::sink()).unwrap();
+        let shown = annotate::Options {
+            expansions: true,
+            regions: true,
+            branches: Some(annotate::Branches::Percents),
+            mcdc: true,
+            is_coloured: true,
+            ..annotate::Options::default()
+        };
+        let source = |_: &[u8]| Ok(b"0123456789\n".repeat(100));
+        annotate::write(&coverage, &shown, &source, &mut std::io::sink()).unwrap();
+        json::write(&coverage, json::Options::default(), &mut std::io::sink()).unwrap();
         for problem in coverage.problems() {
             prop_assert!(!problem.to_string().contains('\n'), "{}", problem);
             let len = file_range(&image, problem.section).len() as u64;

@@ -1,5 +1,6 @@
 //! Files, one writer per format, each written whole or not at all.
 
+pub mod annotate;
 mod by_line;
 pub mod cobertura;
 pub mod codecov;
@@ -8,10 +9,13 @@ pub mod json;
 pub mod lcov;
 pub mod missing;
 mod names;
+mod paint;
+mod paths;
 pub mod profraw;
 pub mod proftext;
 pub mod sonarqube;
 pub mod sources;
+pub mod summary;
 mod whole_file;
 
 pub use whole_file::{WriteFileError, check_writable, write_whole, write_whole_with};
