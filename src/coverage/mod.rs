@@ -14,6 +14,7 @@ mod evaluate;
 mod file;
 mod function;
 mod lines;
+mod macro_use;
 mod mapping;
 mod mcdc;
 mod segments;
@@ -30,6 +31,7 @@ pub use counts::Counts;
 pub use file::{FileBranch, FileCoverage};
 pub use function::{CountedRegion, Expansion, FunctionCoverage};
 pub use lines::LineRun;
+pub use macro_use::{MacroUse, OwnBranch};
 pub use mapping::{
     Counter, Expression, FileName, LineCol, MappedFunction, Mapping, MappingError, Operator, Problem, Region,
     RegionKind,
