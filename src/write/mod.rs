@@ -5,6 +5,7 @@ mod by_line;
 pub mod cobertura;
 pub mod codecov;
 pub mod demangle;
+pub mod html;
 pub mod json;
 pub mod lcov;
 pub mod missing;
@@ -16,6 +17,8 @@ pub mod proftext;
 pub mod sonarqube;
 pub mod sources;
 pub mod summary;
+mod whole_dir;
 mod whole_file;
 
+pub use whole_dir::WriteDirError;
 pub use whole_file::{WriteFileError, check_writable, write_whole, write_whole_with};

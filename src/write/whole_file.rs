@@ -69,12 +69,12 @@ pub fn check_writable(path: &Path) -> Result<(), WriteFileError> {
     Ok(())
 }
 
-fn folder(path: &Path) -> &Path {
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The start of the names of temporary files for `path`; the process id and a random part follow.
-fn prefix(path: &Path) -> String {
+pub(super) fn prefix(path: &Path) -> String {
     format!(".{}.covtap-", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
@@ -88,8 +88,8 @@ fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
         .map_err(|error| io::Error::from(error.kind()))
 }
 
-/// Removes temporary files for `path` whose process is gone. A file that cannot be removed does no harm.
-fn remove_leftovers(path: &Path) {
+/// Removes temporary files and directories for `path` whose process is gone. One that cannot be removed does no harm.
+pub(super) fn remove_leftovers(path: &Path) {
     let prefix = prefix(path);
     for entry in fs::read_dir(folder(path)).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -98,7 +98,7 @@ fn remove_leftovers(path: &Path) {
             .and_then(|name| name.strip_prefix(&prefix)?.split_once('-')?.0.parse::<i32>().ok())
             .filter(|pid| *pid > 0);
         if owner.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
-            let _ = fs::remove_file(entry.path());
+            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
         }
     }
 }
@@ -153,6 +153,8 @@ mod tests {
         ended.wait().unwrap();
         let gone = format!(".a.profraw.covtap-{}-x", ended.id());
         let alive = format!(".a.profraw.covtap-{}-x", std::process::id());
+        let gone_dir = format!(".a.profraw.covtap-{}-dir", ended.id());
+        fs::create_dir_all(dir.path().join(&gone_dir).join("files")).unwrap();
         for name in [&gone, &alive, &".a.profraw.covtap-other".to_owned()] {
             fs::write(dir.path().join(name), b"part").unwrap();
         }

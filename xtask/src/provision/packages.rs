@@ -82,6 +82,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures, Conformance] },
     Package { name: "g++", purpose: "the standard library of C++ programs", proof: FoundBy("clang-19", Fixed("libstdc++.a")), needed_by: &[Test, Conformance] },
     Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "chromium", purpose: "the browser that opens the HTML site", proof: Program("chromium"), needed_by: &[Test] },
     Package { name: "git", purpose: "lists the committed files", proof: Program("git"), needed_by: &[Test] },
     Package { name: "libxml2-utils", purpose: "xmllint, which validates the XML that covtap writes", proof: Program("xmllint"), needed_by: &[Test] },
     Package { name: "picolibc-arm-none-eabi", purpose: "the C library of the Cortex-M guest", proof: File("/usr/lib/picolibc/arm-none-eabi/lib/thumb/v7-m/nofp/libc.a"), needed_by: &[Fixtures] },

@@ -1,0 +1,122 @@
+//! The index: all files as a tree, with totals.
+
+use maud::{Markup, html};
+
+use super::layout;
+use super::metrics::{self, Column};
+use super::number::counted;
+use super::text::visible;
+use super::tree::{Node, Row, Tree};
+use super::{Options, Page, function_name};
+use crate::coverage::{Coverage, Statistics};
+
+/// As many of the things that were left out are named.
+const MAX_NAMED: usize = 200;
+
+/// The index page; `pages` are in the order of the tree.
+pub(super) fn page(
+    coverage: &Coverage,
+    tree: &Tree,
+    pages: &[Page],
+    shown: &[Column],
+    options: &Options<'_>,
+) -> Markup {
+    let totals = sum(pages);
+    let subject = layout::subject(options);
+    let body = html! {
+        header.top {
+            h1 { "Coverage of " (subject) }
+            (layout::origin(options))
+        }
+        main {
+            (layout::figures(shown, &totals))
+            (left_out(coverage))
+            div.scroll { (files(tree, pages, shown, &totals)) }
+        }
+        (layout::footer(options))
+    };
+    layout::page(&format!("Coverage of {subject}"), "", "index", &body)
+}
+
+fn sum(pages: &[Page]) -> Statistics {
+    pages.iter().fold(Statistics::default(), |mut sum, page| {
+        sum += page.statistics;
+        sum
+    })
+}
+
+fn files(tree: &Tree, pages: &[Page], shown: &[Column], totals: &Statistics) -> Markup {
+    html! {
+        table.files {
+            caption {
+                (counted(pages.len(), "file", "files"))
+                @if !tree.root.is_empty() { " in " code { (visible(&tree.root)) } }
+            }
+            thead {
+                tr {
+                    th scope="col" aria-sort="ascending" { "Name" }
+                    @for column in shown { th scope="col" aria-sort="none" { (column.name) } }
+                }
+            }
+            tbody {
+                @for (number, row) in tree.rows.iter().enumerate() { (line(number, row, pages, shown)) }
+            }
+            tfoot {
+                tr {
+                    th scope="row" { "All files" }
+                    @for column in shown { (metrics::cell(*column, totals)) }
+                }
+            }
+        }
+    }
+}
+
+fn line(number: usize, row: &Row, pages: &[Page], shown: &[Column]) -> Markup {
+    // So that a deep tree does not push its names out of sight.
+    let indent = format!("--d:{}", row.depth);
+    match &row.node {
+        Node::Dir(files) => {
+            let totals = sum(pages.get(files.clone()).unwrap_or_default());
+            html! {
+                tr.dir #{ "d" (number) } style=(indent) {
+                    th scope="row" { (visible(&row.name)) }
+                    @for column in shown { (metrics::cell(*column, &totals)) }
+                }
+            }
+        }
+        Node::File(index) => html! {
+            @if let Some(page) = pages.get(*index) {
+                tr style=(indent) {
+                    th scope="row" { a href={ "files/" (page.file_name) } { (visible(&row.name)) } }
+                    @for column in shown { (metrics::cell(*column, &page.statistics)) }
+                }
+            }
+        },
+    }
+}
+
+/// What the figures do not speak of.
+fn left_out(coverage: &Coverage) -> Markup {
+    let mismatches = coverage.mismatches().iter().map(|mismatch| {
+        format!("{}: the profile's counts are those of another build", function_name(&mismatch.name))
+    });
+    let uncounted = coverage
+        .uncounted()
+        .iter()
+        .map(|uncounted| format!("{}: {}", function_name(&uncounted.name), uncounted.detail));
+    let problems = coverage.problems().iter().map(ToString::to_string);
+    let mut all = mismatches.chain(uncounted).chain(problems);
+    let named: Vec<String> = all.by_ref().take(MAX_NAMED).collect();
+    let more = all.count();
+    html! {
+        @if !named.is_empty() {
+            details.warn {
+                summary { "⚠ Left out of all figures: " (counted(named.len().saturating_add(more), "item", "items")) }
+                ul {
+                    @for text in &named { li { (visible(text.as_bytes())) } }
+                    @if more > 0 { li { "and " (more) " more" } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A static site of the coverage, for people.
+//!
+//! ```text
+//! index.html            all files as a tree, with totals
+//! style.css, script.js  shared by all pages; without the script everything is there to be read
+//! files/NAME-DIGEST.html    a page for each source: NAME is its own name, DIGEST of its whole one
+//! ```
+//!
+//! What enters is a [`Coverage`] and how sources are read; what leaves is a directory. What always holds: pages load
+//! nothing but those two files; no name of a program chooses a path; names and sources are text and never markup;
+//! the directory is there whole or not at all, and only an older site, or nothing, is replaced by it; the same
+//! coverage, sources and options make the same bytes.
+
+mod decisions;
+mod file;
+mod functions;
+mod index;
+mod layout;
+mod metrics;
+mod names;
+mod notes;
+mod number;
+mod paint;
+mod source;
+mod text;
+mod tree;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use jiff::Timestamp;
+
+use self::file::FilePage;
+use self::metrics::Column;
+use self::names::PageNames;
+use self::notes::Around;
+use self::source::Sources;
+use self::tree::{Node, Tree};
+use super::demangle::demangle;
+use super::sources::SourceError;
+use super::whole_dir::{Kind, WholeDir, WriteDirError};
+use crate::coverage::{Coverage, FileCoverage, Statistics};
+
+/// The mark by which a site is known.
+const GENERATOR: &str = "covtap";
+const KIND: Kind = Kind {
+    index: "index.html",
+    mark: "<meta name=\"generator\" content=\"covtap\">",
+    beside: &[FILES, "style.css", "script.js"],
+};
+/// The directory of the sources' pages.
+const FILES: &str = "files";
+/// The longest name of a function that is shown, in characters.
+const MAX_NAME_CHARS: usize = 400;
+
+/// How sources are read: the bytes of a name that the coverage has.
+pub type ReadSource<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, SourceError>;
+
+/// What a site says of itself, and where its sources come from.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The ELFs.
+    pub images: &'a [PathBuf],
+    /// The profiles.
+    pub profiles: &'a [PathBuf],
+    /// When the site is made.
+    pub made_at: Timestamp,
+    /// [`sources::read`](super::sources::read), or what looks elsewhere first.
+    pub read_source: ReadSource<'a>,
+}
+
+/// A site that was written.
+#[derive(Debug)]
+pub struct Site {
+    /// How many sources have a page.
+    pub files: usize,
+    /// Why texts are not shown, by file.
+    pub without_text: Vec<Rc<SourceError>>,
+}
+
+/// A page of a source.
+struct Page {
+    file_name: String,
+    statistics: Statistics,
+}
+
+/// Writes the site to `dir`, the folder of which must be there.
+///
+/// # Errors
+///
+/// `dir` is there, and neither empty nor a site; or the folder cannot be written to. Nothing has changed then.
+pub fn write(coverage: &Coverage, dir: &Path, options: &Options<'_>) -> Result<Site, WriteDirError> {
+    let site = WholeDir::begin(dir, KIND)?;
+    let files: Vec<FileCoverage<'_>> = coverage.files().collect();
+    let names: Vec<&[u8]> = files.iter().map(FileCoverage::name).collect();
+    let tree = tree::build(&names);
+    let files: Vec<&FileCoverage<'_>> = tree.order.iter().filter_map(|index| files.get(*index)).collect();
+    let mut page_names = PageNames::default();
+    let page = |file: &&FileCoverage<'_>| Page {
+        file_name: page_names.give(file.name()),
+        statistics: file.statistics(),
+    };
+    let pages: Vec<Page> = files.iter().map(page).collect();
+    let shown = metrics::shown(coverage);
+    site.make_dir(FILES)?;
+    let without_text =
+        Writer { site: &site, files: &files, pages: &pages, shown: &shown, options }.files(&tree)?;
+    let index = index::page(coverage, &tree, &pages, &shown, options);
+    site.write(None, KIND.index, index.into_string().as_bytes())?;
+    site.write(None, "style.css", include_bytes!("style.css"))?;
+    site.write(None, "script.js", include_bytes!("script.js"))?;
+    site.finish()?;
+    Ok(Site { files: pages.len(), without_text })
+}
+
+/// Writes the pages of sources; files and pages are in the order of the tree.
+struct Writer<'a, 's> {
+    site: &'s WholeDir,
+    files: &'s [&'s FileCoverage<'a>],
+    pages: &'s [Page],
+    shown: &'s [Column],
+    options: &'s Options<'s>,
+}
+
+impl Writer<'_, '_> {
+    fn files(&self, tree: &Tree) -> Result<Vec<Rc<SourceError>>, WriteDirError> {
+        let links: HashMap<&[u8], &str> =
+            self.files.iter().zip(self.pages).map(|(file, page)| (file.name(), &*page.file_name)).collect();
+        let mut sources = Sources::new(self.options.read_source);
+        let mut around = Around { sources: &mut sources, pages: &links };
+        let mut without_text = Vec::new();
+        let mut crumbs: Vec<(usize, &[u8])> = Vec::new();
+        for (number, row) in tree.rows.iter().enumerate() {
+            crumbs.truncate(row.depth);
+            let index = match row.node {
+                Node::Dir(_) => {
+                    crumbs.push((number, &row.name));
+                    continue;
+                }
+                Node::File(index) => index,
+            };
+            let (Some(file), Some(page)) = (self.files.get(index), self.pages.get(index)) else { continue };
+            let (shown, options) = (self.shown, self.options);
+            let page = FilePage { file, page, crumbs: &crumbs, name: &row.name, shown, options };
+            let (markup, error) = page.render(&mut around);
+            self.site.write(Some(FILES), &page.page.file_name, markup.into_string().as_bytes())?;
+            without_text.extend(error);
+        }
+        Ok(without_text)
+    }
+}
+
+/// A function's name as people write it, and not longer than one reads.
+fn function_name(name: &[u8]) -> String {
+    let name = demangle(name);
+    let shown = text::visible(name.as_bytes());
+    match shown.char_indices().nth(MAX_NAME_CHARS) {
+        Some((end, _)) => format!("{}…", shown.get(..end).unwrap_or_default()),
+        None => shown.into_owned(),
+    }
+}
