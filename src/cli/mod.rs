@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Record(args) => record::run(&args),
         Verb::Snapshot(args) => snapshot::run(&args),
-        Verb::Report(args) => report::run(&args),
+        Verb::Report(args) => report::run(args),
         Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
         Verb::Merge(args) => merge::run(&args).map(|()| Verdict::Passed),
     };

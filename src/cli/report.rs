@@ -58,27 +58,34 @@ pub(super) enum ReportError {
 ///
 /// A file cannot be read, or is neither an ELF nor a profile; a program has no coverage mapping, or none of the
 /// profile's functions; or what was asked for cannot be written.
-pub(super) fn run(args: &ReportArgs) -> Result<Verdict> {
-    let mut formats = Formats::prepare(&args.formats)?;
-    let (elves, profiles) = sort(&args.inputs)?;
+pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
+    let ReportArgs { inputs, verbose, formats } = args;
+    let formats = formats.or_summary();
+    let (elves, profiles) = sort(&inputs)?;
+    let mut formats = Formats::prepare(&formats, elves.iter().map(PathBuf::from).collect())?;
     let mut sum = Sum::default();
-    profiles.into_iter().try_for_each(|path| sum.add_file(path, || locate(&elves)))?;
+    profiles.iter().try_for_each(|path| sum.add_file(path, || locate(&elves)))?;
     let profile = sum.finish().ok_or(ReportError::NoProfile)?;
     let counts = Counts::from(&profile);
     let mut coverage = Coverage::default();
     for path in &elves {
         let image = tap::load(path)?;
-        let mapping = formats.mapping(&image, &llvm::names(&image)?, |line| eprintln!("covtap: {line}"))?;
+        let mapping = formats.mapping(&image, &llvm::names(&image)?, note)?;
         coverage.add(&mapping, &counts);
     }
-    say_what_is_left_out(&coverage, args.verbose);
+    say_what_is_left_out(&coverage, verbose);
     let functions = profile.functions().count();
     if functions > 0 && coverage.num_found() == 0 {
         let images = elves.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(ReportError::OtherProgram { functions, images }.into());
     }
-    formats.write(coverage)?;
-    formats.finish()
+    formats.write(coverage, &profiles.iter().map(PathBuf::from).collect::<Vec<_>>(), note)?;
+    formats.finish(note)
+}
+
+/// Says something that is no error.
+fn note(line: &str) {
+    eprintln!("covtap: {line}");
 }
 
 /// What the programs' own records say of their counters.
@@ -115,12 +122,12 @@ fn say_what_is_left_out(coverage: &Coverage, all: bool) {
     let lines: Vec<String> = mismatches.chain(uncounted).collect();
     let shown = if all { lines.len() } else { MAX_NAMED };
     for line in lines.iter().take(shown) {
-        eprintln!("covtap: {line}");
+        note(line);
     }
     if lines.len() > shown {
-        eprintln!(
-            "covtap: {} more functions are left out; --verbose names them",
+        note(&format!(
+            "{} more functions are left out; --verbose names them",
             lines.len().saturating_sub(shown)
-        );
+        ));
     }
 }

@@ -105,7 +105,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     for caution in &located.cautions {
         status.note(hints::for_caution(caution));
     }
-    let mut formats = Formats::prepare(&args.formats)?;
+    let mut formats = Formats::prepare(&args.formats, vec![args.elf.path.clone()])?;
     let mapping = formats
         .are_wanted()
         .then(|| formats.mapping(&image, located.image.names(), |line| status.note(line)));
@@ -120,7 +120,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         if let Some(mapping) = &mapping {
             let mut coverage = Coverage::default();
             coverage.add(mapping, &Counts::from(&profile));
-            formats.write(coverage)?;
+            formats.write(coverage, last.as_slice(), |line| status.note(line))?;
         }
         status.show(snapshot, &profile.stats());
         Ok(())
@@ -130,7 +130,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         Err(_) => status.last_profile(last.as_deref()),
     }
     done?;
-    formats.finish()
+    formats.finish(|line| status.note(line))
 }
 
 /// Connects, and makes sure that the target runs the image.

@@ -4,136 +4,87 @@
 //! What always holds: files are checked before a target is touched, and each is written whole; stdout gets text once, at
 //! the end.
 
+mod exports;
 mod files;
+mod site;
+mod text;
 mod threshold;
 
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use jiff::Timestamp;
 
 use super::Verdict;
 use crate::coverage::{Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::Names;
-use crate::write::{self, cobertura, codecov, json, lcov, missing, sonarqube};
 
+use exports::ExportArgs;
 use files::FileArgs;
+use site::SiteArgs;
+use text::TextArgs;
 use threshold::ThresholdArgs;
 
 /// The forms that coverage can be written in.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Coverage")]
 pub(super) struct FormatArgs {
-    /// Lines, functions and branches for the usual viewers, as `llvm-cov export --format=lcov` writes them
-    #[arg(long, value_name = "FILE")]
-    lcov: Option<PathBuf>,
-    /// All there is, as `llvm-cov export` writes it
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// In the JSON only the summaries
-    #[arg(long, requires = "json")]
-    summary_only: bool,
-    /// In the JSON no functions
-    #[arg(long, requires = "json")]
-    skip_functions: bool,
-    /// In the JSON no expansions of macros
-    #[arg(long, requires = "json")]
-    skip_expansions: bool,
-    /// Cobertura's XML, for Jenkins, GitLab and Azure DevOps
-    #[arg(long, value_name = "FILE")]
-    cobertura: Option<PathBuf>,
-    /// SonarQube's generic test coverage
-    #[arg(long, value_name = "FILE")]
-    sonarqube: Option<PathBuf>,
-    /// Codecov's own JSON
-    #[arg(long, value_name = "FILE")]
-    codecov: Option<PathBuf>,
-    /// Print the lines that did not run, file by file, on stdout
-    #[arg(long)]
-    show_missing_lines: bool,
-    /// The folder of the checkout, from which Cobertura, SonarQube and Codecov name files [default: the current one]
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    text: TextArgs,
+    #[command(flatten)]
+    site: SiteArgs,
+    #[command(flatten)]
+    exports: ExportArgs,
     #[command(flatten)]
     files: FileArgs,
     #[command(flatten)]
     thresholds: ThresholdArgs,
 }
 
-/// A form of coverage that is one file; `-` stands for stdout.
-struct FileFormat {
-    path: fn(&FormatArgs) -> Option<&Path>,
-    write: fn(&Coverage, &Around<'_>, &mut dyn Write) -> io::Result<()>,
-}
-
-/// What a format tells beside the coverage, and how.
-struct Around<'a> {
-    args: &'a FormatArgs,
-    root: PathBuf,
-    time_s: u64,
-}
-
-const FILE_FORMATS: &[FileFormat] = &[
-    FileFormat {
-        path: |args| args.lcov.as_deref(),
-        write: |coverage, _, mut out| lcov::write(coverage, &mut out),
-    },
-    FileFormat {
-        path: |args| args.json.as_deref(),
-        write: |coverage, around, mut out| {
-            let FormatArgs { summary_only, skip_functions, skip_expansions, .. } = *around.args;
-            json::write(coverage, json::Options { summary_only, skip_functions, skip_expansions }, &mut out)
-        },
-    },
-    FileFormat {
-        path: |args| args.cobertura.as_deref(),
-        write: |coverage, around, mut out| {
-            cobertura::write(coverage, Some(&around.root), around.time_s, &mut out)
-        },
-    },
-    FileFormat {
-        path: |args| args.sonarqube.as_deref(),
-        write: |coverage, around, mut out| sonarqube::write(coverage, Some(&around.root), &mut out),
-    },
-    FileFormat {
-        path: |args| args.codecov.as_deref(),
-        write: |coverage, around, mut out| codecov::write(coverage, Some(&around.root), &mut out),
-    },
-];
-
 /// The forms that were asked for, and the last coverage there was.
 pub(super) struct Formats<'a> {
     args: &'a FormatArgs,
+    images: Vec<PathBuf>,
     last: Option<Coverage>,
+    said: HashSet<String>,
+}
+
+impl FormatArgs {
+    /// Whether anything was asked for.
+    fn any(&self) -> bool {
+        self.text.any() || self.site.any() || self.exports.any() || self.thresholds.any()
+    }
+
+    /// Asks for the table of files if nothing else was asked for.
+    pub(super) fn or_summary(mut self) -> Self {
+        if !self.any() {
+            self.text.ask_for_summary();
+        }
+        self
+    }
 }
 
 impl<'a> Formats<'a> {
-    /// Checks that all files could be written.
+    /// Checks that all files could be written. `images` are the programs that the coverage will be of.
     ///
     /// # Errors
     ///
     /// One cannot.
-    pub(super) fn prepare(args: &'a FormatArgs) -> Result<Self> {
-        let formats = Self { args, last: None };
-        for (path, _) in formats.files() {
-            write::check_writable(path)?;
+    pub(super) fn prepare(args: &'a FormatArgs, images: Vec<PathBuf>) -> Result<Self> {
+        if args.exports.num_to_stdout().saturating_add(usize::from(args.text.any())) > 1 {
+            bail!("write to stdout: more than one option wants to");
         }
-        if FILE_FORMATS.iter().filter_map(|format| (format.path)(args)).filter(|path| is_stdout(path)).count()
-            > 1
-        {
-            bail!("write to stdout: more than one option wants to (-)");
-        }
-        Ok(formats)
+        args.exports.check()?;
+        args.site.check()?;
+        Ok(Self { args, images, last: None, said: HashSet::new() })
     }
 
     /// Whether anything was asked for that needs the source.
     pub(super) fn are_wanted(&self) -> bool {
-        FILE_FORMATS.iter().any(|format| (format.path)(self.args).is_some())
-            || self.args.show_missing_lines
-            || self.args.thresholds.are_given()
+        self.args.any()
     }
 
     /// Decodes an image's mapping, with the names of files as they are to be shown; `note` is told what is left out.
@@ -150,16 +101,21 @@ impl<'a> Formats<'a> {
         Ok(mapping)
     }
 
-    /// Writes the files of one snapshot or profile.
+    /// Writes the files of one snapshot or of profiles on disk. `note` is told once of each source that is missing.
     ///
     /// # Errors
     ///
     /// A file could not be written.
-    pub(super) fn write(&mut self, mut coverage: Coverage) -> Result<()> {
+    pub(super) fn write(
+        &mut self,
+        mut coverage: Coverage,
+        profiles: &[PathBuf],
+        note: impl Fn(&str),
+    ) -> Result<()> {
         self.args.files.leave_out(&mut coverage);
-        let around = self.around()?;
-        for (path, format) in self.files() {
-            write::write_whole_with(path, |out| (format.write)(&coverage, &around, out))?;
+        self.args.exports.write(&coverage)?;
+        for line in self.args.site.write(&coverage, &self.images, profiles)? {
+            self.note_once(line, &note);
         }
         self.last = Some(coverage);
         Ok(())
@@ -170,53 +126,46 @@ impl<'a> Formats<'a> {
     /// # Errors
     ///
     /// Stdout could not be written to; or there is nothing to judge.
-    pub(super) fn finish(&self) -> Result<Verdict> {
-        let Some(coverage) = &self.last else {
-            return if self.args.thresholds.are_given() {
+    pub(super) fn finish(mut self, note: impl Fn(&str)) -> Result<Verdict> {
+        let Some(coverage) = self.last.take() else {
+            return if self.args.thresholds.any() {
                 bail!("judge the coverage: there is none")
             } else {
                 Ok(Verdict::Passed)
             };
         };
-        let around = self.around()?;
-        for format in FILE_FORMATS {
-            if (format.path)(self.args).is_some_and(is_stdout) {
-                print(|out| (format.write)(coverage, &around, out))?;
-            }
-        }
-        if self.args.show_missing_lines {
-            print(|mut out| missing::write(coverage, &mut out))?;
-        }
-        self.args.thresholds.judge(coverage)
+        print(|out| self.args.exports.print(&coverage, out))?;
+        let mut omitted = Vec::new();
+        print(|out| {
+            omitted = self.args.text.print(&coverage, is_coloured(), out)?;
+            Ok(())
+        })?;
+        omitted.into_iter().for_each(|line| self.note_once(line, &note));
+        self.args.thresholds.judge(&coverage)
     }
 
-    fn around(&self) -> Result<Around<'a>> {
-        let root = match &self.args.root {
-            Some(root) => root.clone(),
-            None => std::env::current_dir().context("ask for the current folder")?,
-        };
-        let time_s = u64::try_from(Timestamp::now().as_second()).context("read the clock")?;
-        Ok(Around { args: self.args, root, time_s })
-    }
-
-    fn files(&self) -> impl Iterator<Item = (&'a Path, &'static FileFormat)> + use<'a> {
-        let args = self.args;
-        FILE_FORMATS.iter().filter_map(move |format| {
-            let path = (format.path)(args).filter(|path| !is_stdout(path))?;
-            Some((path, format))
-        })
+    fn note_once(&mut self, line: String, note: impl Fn(&str)) {
+        if !self.said.contains(&line) {
+            note(&line);
+            self.said.insert(line);
+        }
     }
 }
 
-fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
+/// Whether stdout is a terminal whose user did not ask for no colours (<https://no-color.org>).
+fn is_coloured() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Writes to stdout; a reader that has seen enough is no error.
-fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+fn print(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+    let done = write(&mut out).and_then(|()| Ok(out.flush()?));
+    let is_closed = |error: &anyhow::Error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    match done {
+        Err(error) if is_closed(&error) => Ok(()),
         done => done.context("write to stdout"),
     }
 }

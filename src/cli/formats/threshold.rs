@@ -37,7 +37,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 impl ThresholdArgs {
     /// Whether there is any.
-    pub(super) fn are_given(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         self.by_metric().into_iter().any(|(_, _, threshold)| threshold.is_some())
     }
 

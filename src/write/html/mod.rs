@@ -85,6 +85,15 @@ struct Page {
     statistics: Statistics,
 }
 
+/// Checks early that the site can be written.
+///
+/// # Errors
+///
+/// As [`write`]; nothing has changed in any case.
+pub fn check(dir: &Path) -> Result<(), WriteDirError> {
+    WholeDir::begin(dir, KIND).map(drop)
+}
+
 /// Writes the site to `dir`, the folder of which must be there.
 ///
 /// # Errors
