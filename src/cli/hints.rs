@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
 
-use super::output::ProfileExists;
+use super::output::{OtherKind, ProfileExists};
+use super::programs::SamePlace;
 use super::report::ReportError;
 use crate::collect::CollectError;
 use crate::coverage::MappingError;
@@ -34,6 +35,12 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if let Some(ProfrawError::NotInVersion { .. }) = cause.downcast_ref() {
             return Some("choose a newer --raw-version, or build the program without what it cannot hold");
+        }
+        if cause.is::<OtherKind>() {
+            return Some("put a %m into --output: each ELF has a profile of its own then");
+        }
+        if cause.is::<SamePlace>() {
+            return Some("give each ELF once, with the slide of where it was loaded: ELF@SLIDE");
         }
         if cause.is::<ProfileExists>() {
             return Some("move it away, or choose another name with --output");

@@ -12,6 +12,7 @@ mod merge;
 mod output;
 mod pattern;
 mod profiles;
+mod programs;
 mod record;
 mod report;
 mod snapshot;

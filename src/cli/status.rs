@@ -1,6 +1,6 @@
 //! The line that says how a session goes, on stderr.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use covtap_link::LinkInfo;
@@ -64,20 +64,23 @@ impl Status {
     }
 
     /// Shows what a session did that ended well.
-    pub(super) fn done(&self, summary: &Summary, last: Option<&Path>) {
+    pub(super) fn done(&self, summary: &Summary, last: &[PathBuf]) {
         self.leave_last_line();
         self.note(&summary_line(summary));
         match last {
-            Some(path) => self.note(&format!("the profile is {}", path.display())),
-            None => self.note("no profile was written"),
+            [] => self.note("no profile was written"),
+            [path] => self.note(&format!("the profile is {}", path.display())),
+            paths => self.note(&format!("the profiles are {}", list(paths))),
         }
     }
 
     /// Shows what an error leaves behind.
-    pub(super) fn last_profile(&self, last: Option<&Path>) {
+    pub(super) fn last_profile(&self, last: &[PathBuf]) {
         self.leave_last_line();
-        if let Some(path) = last {
-            self.note(&format!("the last profile written is {}", path.display()));
+        match last {
+            [] => {}
+            [path] => self.note(&format!("the last profile written is {}", path.display())),
+            paths => self.note(&format!("the last profiles written are {}", list(paths))),
         }
     }
 
@@ -86,6 +89,10 @@ impl Status {
             bar.abandon();
         }
     }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// `11 snapshots, the workload was paused for 0 in all; ended as scheduled`

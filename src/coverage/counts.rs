@@ -71,6 +71,14 @@ impl<'a> From<&'a LlvmProfile> for Counts<'a> {
     }
 }
 
+/// The sum of what several programs of one target counted.
+impl<'a> From<&'a [LlvmProfile]> for Counts<'a> {
+    fn from(profiles: &'a [LlvmProfile]) -> Self {
+        let is_byte_coverage = profiles.iter().any(LlvmProfile::is_byte_coverage);
+        Self::new(profiles.iter().flat_map(LlvmProfile::functions), is_byte_coverage)
+    }
+}
+
 impl<'a> From<&'a StoredProfile> for Counts<'a> {
     fn from(profile: &'a StoredProfile) -> Self {
         let is_byte_coverage = profile.variant().contains(Variant::BYTE_COVERAGE);
