@@ -377,6 +377,13 @@ fn variants_are_told_apart_and_their_faults_named() {
     }
 }
 
+/// The name of gcov's files in a program's strings makes it no program that is instrumented for gcov.
+#[test]
+fn covtap_itself_is_not_instrumented_for_gcov() {
+    let report = Guest::report(Path::new(env!("CARGO_BIN_EXE_covtap")));
+    assert!(!codes(&report).contains(&"gcov"), "{report}");
+}
+
 /// A program of its own with linker scripts, in a folder that goes away.
 struct Program {
     dir: tempfile::TempDir,

@@ -160,7 +160,7 @@ fn nothing(image: &Image) -> LocateError {
 }
 
 /// gcc's and clang's gcov instrumentation leave calls into libgcov or its replacement, counters named after
-/// their function, or, in a stripped image, the names of the files to write.
+/// their function, or, in a stripped image, the full names of the files to write.
 fn gcov_evidence(image: &Image) -> Option<String> {
     const PREFIXES: [&str; 4] = ["__gcov_", "__gcov0.", "__llvm_gcov_", "llvm_gcda_"];
     if let Some(symbol) =
@@ -170,7 +170,33 @@ fn gcov_evidence(image: &Image) -> Option<String> {
     }
     let constants = image.sections().filter(|s| s.is_loaded() && !s.is_writable() && !s.is_executable());
     constants
-        .filter(|section| section.file_bytes().is_ok_and(|bytes| bytes.windows(6).any(|w| w == b".gcda\0")))
+        .filter(|section| section.file_bytes().is_ok_and(|bytes| bytes.split(|b| *b == 0).any(is_gcda_path)))
         .map(|section| format!("a .gcda file name in {}", section.name()))
         .next()
+}
+
+/// Compilers make the name absolute. The mere word is in every tool that knows such files, as this one.
+fn is_gcda_path(text: &[u8]) -> bool {
+    let stem = text.strip_suffix(b".gcda").and_then(|stem| std::str::from_utf8(stem).ok());
+    stem.is_some_and(|stem| {
+        let is_absolute = matches!(stem.as_bytes(), [b'/', _, ..] | [b'A'..=b'Z' | b'a'..=b'z', b':', _, ..]);
+        is_absolute && !stem.ends_with('/') && !stem.contains(char::is_control)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_gcda_path;
+
+    #[test]
+    fn only_the_full_name_of_a_file_is_a_sign_of_gcov() {
+        for path in ["/a.gcda", "/home/me/b c.gcda", "C:/build/a.gcda", "/tmp/\u{e9}t\u{e9}.gcda"] {
+            assert!(is_gcda_path(path.as_bytes()), "{path}");
+        }
+        for text in
+            ["", ".gcda", "a .gcda", "/.gcda", "/tmp/.gcda", "/a.gcda file", "\n/a\u{1}.gcda", "C:.gcda"]
+        {
+            assert!(!is_gcda_path(text.as_bytes()), "{text}");
+        }
+    }
 }
