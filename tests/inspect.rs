@@ -317,6 +317,7 @@ const BUILDS: [Build; 8] = [
         level: Some("ir"),
         codes: &[
             "value-sites-not-read",
+            "stored-after-loops",
             "no-mapping",
             "counters-in-image",
             "values-loaded",
@@ -327,7 +328,7 @@ const BUILDS: [Build; 8] = [
         flags: "-fprofile-generate -mllvm -disable-vp -fno-profile-instr-generate -fno-coverage-mapping",
         link: "--build-id=sha1",
         level: Some("ir"),
-        codes: &["no-mapping", "counters-in-image", "metadata-loaded"],
+        codes: &["stored-after-loops", "no-mapping", "counters-in-image", "metadata-loaded"],
     },
     Build {
         flags: "-mllvm -enable-single-byte-coverage",

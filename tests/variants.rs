@@ -23,7 +23,8 @@ use nix::sys::signal::Signal;
 const COVERAGE: [&str; 2] = ["-fprofile-instr-generate", "-fcoverage-mapping"];
 const RELOCATE: [&str; 2] = ["-mllvm", "-runtime-counter-relocation"];
 
-/// Works once for every `w` on its input, moves its counters for an `m`, and answers each with a line. What works is
+/// Works once for every `w` on its input, moves its counters for an `m`, goes into a loop for a `t`, and answers
+/// each with a line. What works is
 /// entered anew each time: a function asks only once, when it is entered, where it is to count.
 const PROGRAM: &str = r#"
 #include <stdio.h>
@@ -33,6 +34,13 @@ const PROGRAM: &str = r#"
 #include <sys/prctl.h>
 __attribute__((noinline)) int work(int x) { return x > 2 ? x * 2 : x; }
 int never(int x) { return x + 1; }
+/* A call target to profile, for the builds that profile values. */
+int (*volatile call)(int) = work;
+__attribute__((noinline)) int turns(void) {
+  int n = 0;
+  do { n++; puts("done"); fflush(stdout); } while (getchar() == 'w');
+  return n;
+}
 #ifdef OWN_START_UP
 extern char __start___llvm_prf_cnts[], __stop___llvm_prf_cnts[];
 int64_t __llvm_profile_counter_bias = 0;
@@ -50,9 +58,10 @@ int main(void) {
   prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
   int sum = 0;
   for (int c; (c = getchar()) != EOF;) {
-    if (c == 'w') sum += work(c);
+    if (c == 'w') sum += call(c);
     if (c == 'm') move();
-    if (c != '\n') { puts("done"); fflush(stdout); }
+    if (c == 't') sum += turns();
+    puts("done"); fflush(stdout);
   }
   return sum == 1;
 }
@@ -88,7 +97,7 @@ impl Running {
 
     /// Lets it do what each letter says, and waits until it has.
     fn go(&mut self, letters: &str) {
-        writeln!(self.input, "{letters}").expect("it reads");
+        write!(self.input, "{letters}").expect("it reads");
         for _ in letters.chars() {
             let mut line = String::new();
             self.output.read_line(&mut line).expect("an answer");
@@ -148,6 +157,34 @@ fn counters_that_could_move_and_did_not() {
     let ours = dir.path().join("ours.profraw");
     common::assert_done(&common::run(program.args("snapshot", &ours)));
     assert_eq!(counts(&ours)["work"], [3, 3]);
+}
+
+/// LLVM keeps the counts of IR-level instrumentation in registers while a loop runs, here that of `turns`. That is warned
+/// about, and what the warning says against it helps. There is no mapping to lead such counts to source.
+#[test]
+fn counts_that_are_stored_after_their_loop() {
+    let in_turns = |flags: &[&str]| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let exe = build("clang-19", dir.path(), &[&["-fprofile-generate"], flags].concat());
+        let mut program = Running::start(&exe, &dir.path().join("theirs.profraw"));
+        program.go("wwwww");
+        program.go("twwwww");
+        let ours = dir.path().join("ours.profraw");
+        let output = common::run(program.args("snapshot", &ours));
+        common::assert_done(&output);
+        let said = common::stderr(&output);
+        assert_eq!(said.matches("IR-level counters in registers").count(), 1, "{said}");
+        assert_eq!(said.matches("value profiles (call targets, sizes) are not read").count(), 1, "{said}");
+        assert_eq!(counts(&ours)["work"].iter().max(), Some(&5));
+        let mut args = program.args("snapshot", &ours);
+        args.extend(["--lcov".to_owned(), dir.path().join("ours.info").display().to_string()]);
+        common::assert_refused(&common::run(args), "no section __llvm_cov", "-fcoverage-mapping");
+        counts(&ours)["turns"].iter().sum::<u64>()
+    };
+    let promoted = in_turns(&[]);
+    let stored = in_turns(&["-mllvm", "-do-counter-promotion=false"]);
+    // Six turns begun, one entry.
+    assert_eq!((promoted, stored), (1, 6), "in memory while the loop runs");
 }
 
 /// A program's own code moves the counters in mid-session: what was counted before and what comes after is there.

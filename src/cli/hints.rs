@@ -63,6 +63,10 @@ pub(super) fn for_caution(caution: &Caution) -> &'static str {
         Caution::ValueSitesNotRead => {
             "value profiles (call targets, sizes) are not read: only counts are written"
         }
+        Caution::StoredAfterLoops => {
+            "counts of loops that still run may be too low (IR-level counters in registers); -mllvm \
+             -do-counter-promotion=false (clang) or -Cllvm-args=-do-counter-promotion=false (rustc) has each stored"
+        }
         Caution::RelocatedAtRunTime => {
             "counters are read where the target moves them; what it counted before is lost unless it copies that, and a \
              function that runs meanwhile counts at the old place until it returns"

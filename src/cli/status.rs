@@ -91,6 +91,41 @@ impl Status {
     }
 }
 
+/// After this long without a change it is worth saying.
+const STILL: Duration = Duration::from_secs(30);
+
+/// Notices that no counter has changed for long, which a target that runs seldom does.
+#[derive(Default)]
+pub(super) struct Stillness {
+    /// The last snapshot of a run without changes, and when it began.
+    run: Option<(u64, Duration)>,
+    is_said: bool,
+}
+
+impl Stillness {
+    /// What there is to say after this snapshot; once for each time that the counters stand still. A snapshot that was
+    /// overtaken may have changed, and begins anew.
+    pub(super) fn see(&mut self, snapshot: &Snapshot) -> Option<String> {
+        let since = match self.run {
+            Some((last, since)) if snapshot.number == last + 1 && snapshot.delta.changed == 0 => since,
+            _ => {
+                self.is_said = false;
+                snapshot.at
+            }
+        };
+        self.run = Some((snapshot.number, since));
+        let still = snapshot.at.saturating_sub(since);
+        if still < STILL || std::mem::replace(&mut self.is_said, true) {
+            return None;
+        }
+        Some(format!(
+            "no counter has changed for {:.0} s: the target waits, is stopped, or counts in registers while a loop runs \
+             (-mllvm -do-counter-promotion=false)",
+            still.as_secs_f64()
+        ))
+    }
+}
+
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -146,17 +181,44 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    #[test]
-    fn a_line_says_all_that_is_asked_for() {
-        let mut snapshot = Snapshot {
-            number: 3,
-            at: Duration::from_secs(2),
+    fn snapshot(number: u64, at_s: u64, changed: u64) -> Snapshot {
+        Snapshot {
+            number,
+            at: Duration::from_secs(at_s),
             counters: Arc::new(Counters::default()),
-            delta: Delta { changed: 12, backwards: 0 },
+            delta: Delta { changed, backwards: 0 },
             report: ReadReport { elapsed: Duration::from_nanos(10_100), pause: Duration::ZERO },
             rereads: 0,
             moved: false,
-        };
+        }
+    }
+
+    #[test]
+    fn counters_that_stand_still_are_said_once() {
+        let mut stillness = Stillness::default();
+        let mut said = |number, at_s, changed| stillness.see(&snapshot(number, at_s, changed)).is_some();
+        // Each of them: number, seconds, changed counters, whether it is said.
+        let cases = [
+            (1, 0, 0, false),
+            (2, 29, 0, false),
+            (3, 31, 0, true),
+            (4, 90, 0, false),
+            (5, 91, 1, false),
+            (6, 120, 0, false),
+            (7, 121, 0, true),
+            // Snapshot 8 was overtaken.
+            (9, 160, 0, false),
+            (10, 189, 0, false),
+            (11, 190, 0, true),
+        ];
+        for (number, at_s, changed, expected) in cases {
+            assert_eq!(said(number, at_s, changed), expected, "snapshot {number}");
+        }
+    }
+
+    #[test]
+    fn a_line_says_all_that_is_asked_for() {
+        let mut snapshot = snapshot(3, 2, 12);
         let stats = Stats { counters_hit: 120, counters: 256, functions_entered: 14, functions: 19 };
         let text =
             "snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0";

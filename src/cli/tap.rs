@@ -13,7 +13,7 @@ use super::hints;
 use super::interrupt;
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Program, Programs};
-use super::status::Status;
+use super::status::{Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
 use crate::collect::{self, CollectError, MeteredLink, Reader, Schedule, Session};
 use crate::coverage::{Counts, Coverage, Mapping};
@@ -85,7 +85,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let link = attach(args, &programs, &status)?;
     let reader = Reader::new(link, programs.regions())?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
-    let mut last = Vec::new();
+    let (mut last, mut stillness) = (Vec::new(), Stillness::default());
     let done = session.run(|snapshot| -> Result<()> {
         last = output.write(&programs, snapshot)?;
         let profiles = programs.profiles(snapshot)?;
@@ -94,6 +94,9 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
             let mut coverage = Coverage::default();
             mappings.iter().for_each(|mapping| coverage.add(mapping, &counts));
             formats.write(coverage, &last, |line| status.note(line))?;
+        }
+        if let Some(line) = stillness.see(snapshot) {
+            status.note(&line);
         }
         status.show(snapshot, &profiles.iter().map(LlvmProfile::stats).fold(Stats::default(), Stats::add));
         Ok(())

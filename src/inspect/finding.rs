@@ -94,6 +94,7 @@ impl Finding {
         match self {
             Self::Locate(error) => locate_code(error),
             Self::Caution(Caution::ValueSitesNotRead) => "value-sites-not-read",
+            Self::Caution(Caution::StoredAfterLoops) => "stored-after-loops",
             Self::Caution(Caution::RelocatedAtRunTime) => "runtime-relocation",
             Self::NoBuildId => "no-build-id",
             Self::BuildIdNotLoaded => "build-id-not-loaded",
@@ -109,6 +110,7 @@ impl Finding {
 fn caution_text(caution: &Caution) -> &'static str {
     match caution {
         Caution::ValueSitesNotRead => "the compiler also profiles values",
+        Caution::StoredAfterLoops => "it may keep counts in registers while a loop runs",
         Caution::RelocatedAtRunTime => "it counts elsewhere than in its sections if start-up code says so",
     }
 }

@@ -250,7 +250,7 @@ fn clang_19_profiling_values() {
     let image = parse(&exe);
     let slide = program.slide(&image);
     let located = llvm::locate(&image, slide).unwrap();
-    assert_eq!(located.cautions, [Caution::ValueSitesNotRead]);
+    assert_eq!(located.cautions, [Caution::ValueSitesNotRead, Caution::StoredAfterLoops]);
     let regions = program.read(&located);
     let (their_path, _) = program.finish();
     let error = profraw::encode(&located.image, &regions, Style::RuntimeIdentical { slide }).unwrap_err();

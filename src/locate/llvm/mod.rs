@@ -55,6 +55,10 @@ pub struct Located {
 pub enum Caution {
     /// The compiler also profiles values (call targets, sizes), which are not read.
     ValueSitesNotRead,
+    /// Counters of IR-level instrumentation may be kept in registers while a loop runs and stored when it ends: clang and
+    /// rustc promote them wherever they optimise, unless updates are atomic (which clang heeds from 19 on) or
+    /// `-do-counter-promotion=false` was given; the image does not tell. Front-end counters are stored at every step.
+    StoredAfterLoops,
     /// The code counts as far from the sections as a variable in the target says
     /// (`-runtime-counter-relocation`), which is read with every snapshot. A function looks there when it is entered,
     /// and counts at the old place until it returns (`InstrProfiling.cpp`: "Bias doesn't change after startup").
@@ -338,6 +342,9 @@ fn cautions(image: &LlvmImage, regions: &[CounterRegion]) -> Vec<Caution> {
     let mut cautions = Vec::new();
     if image.records.iter().any(|record| record.value_sites.iter().any(|sites| *sites > 0)) {
         cautions.push(Caution::ValueSitesNotRead);
+    }
+    if image.variant.contains(Variant::IR_LEVEL) {
+        cautions.push(Caution::StoredAfterLoops);
     }
     if regions.iter().any(|region| region.bias.is_some()) {
         cautions.push(Caution::RelocatedAtRunTime);
