@@ -216,3 +216,59 @@ fn counters_that_move_in_mid_session() {
     assert_eq!(counts(&ours)["work"], [5, 5]);
     assert_eq!(counts(&ours)["never"], [0]);
 }
+
+/// Two compilers, two languages, and names both compressed and not, in one program.
+#[test]
+fn c_and_rust_in_one_program() {
+    const MAIN: &str = r#"
+#include <stdio.h>
+#include <sys/prctl.h>
+int from_rust(int); int from_c(int);
+int main(void) {
+  prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+  int sum = 0;
+  for (int c; (c = getchar()) != EOF;) { sum += c > 'm' ? from_rust(c) : from_c(c); puts("done"); fflush(stdout); }
+  return sum;
+}
+"#;
+    const OTHER: &str = "int from_c(int x) { return x == 'a' || x == 'b' ? 1 : 0; }\n";
+    const RUST: &str = r#"
+fn kind(x: i32) -> Option<i32> { if x % 2 == 0 { Some(x / 2) } else { None } }
+#[unsafe(no_mangle)] pub extern "C" fn from_rust(x: i32) -> i32 {
+    match kind(x) { Some(half) => half, None => (0..x).filter(|n| n % 3 == 0).count() as i32 }
+}
+"#;
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (main, other, rust) = (path("main.c"), path("other.c"), path("part.rs"));
+    for (file, text) in [(&main, MAIN), (&other, OTHER), (&rust, RUST)] {
+        fs::write(file, text).expect("a source");
+    }
+    let (part, main_o, other_o) = (path("libpart.a"), path("main.o"), path("other.o"));
+    let crate_type = ["--edition=2024", "--crate-type=staticlib", "-Cpanic=abort", "-Cinstrument-coverage"];
+    testbed::run("rustc", crate_type.iter().copied().chain([rust.as_str(), "-o", &part]))
+        .expect("it compiles");
+    let plain = ["-mllvm", "-enable-name-compression=false"];
+    for (source, object, flags) in [(&main, &main_o, &[][..]), (&other, &other_o, &plain)] {
+        let files = ["-O1", "-fPIE", "-c", source, "-o", object];
+        testbed::run("clang-19", files.iter().chain(&COVERAGE).chain(flags)).expect("it compiles");
+    }
+    let exe = path("program");
+    let link =
+        ["-pie", "-fprofile-instr-generate", "-Wl,--build-id=sha1", &main_o, &other_o, &part, "-o", &exe];
+    testbed::run("clang-19", link).expect("it links");
+
+    let mut program = Running::start(Path::new(&exe), &dir.path().join("theirs.profraw"));
+    program.go("abcxyz");
+    let (ours, trace, profdata) = (path("ours.profraw"), path("ours.info"), path("ours.profdata"));
+    let mut args = program.args("snapshot", Path::new(&ours));
+    args.extend(["--lcov".to_owned(), trace.clone()]);
+    common::assert_done(&common::run(args));
+    testbed::run("llvm-profdata-19", ["merge", &ours, "-o", &profdata]).expect("it is read");
+    let export = ["export", "--format=lcov", &exe, "--instr-profile", &profdata];
+    let theirs = testbed::run("llvm-cov-19", export).expect("it is shown");
+    for shown in ["SF:", "part.rs", "main.c", "other.c", "FNDA:3,from_rust", "FNDA:3,from_c"] {
+        assert!(theirs.contains(shown), "no {shown}: {theirs}");
+    }
+    assert_eq!(fs::read_to_string(trace).expect("a trace"), theirs);
+}
