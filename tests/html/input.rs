@@ -44,6 +44,17 @@ impl Written {
         Self::compile(&[path], &map, &|_| Some(text.to_vec()))
     }
 
+    /// The coverage of sources in two directories.
+    pub(crate) fn in_directories() -> Coverage {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a/one.c", "a/two.c", "b/three.c"].map(|name| dir.path().join(name));
+        for (path, function) in paths.iter().zip(["start", "two", "three"]) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("int {function}(void) {{ return 1; }}\n")).unwrap();
+        }
+        Self::compile(&paths, &[], &|_| None).coverage
+    }
+
     fn compile(paths: &[PathBuf], args: &[&str], read: &dyn Fn(&[u8]) -> Option<Vec<u8>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let base = ["--target=x86_64-none-elf", "-O1", "-ffreestanding", "-fno-exceptions", "-fno-rtti"];

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::input::Written;
+use crate::input::{self, Written};
 use crate::pages::{HOSTILE_NAME, HOSTILE_TEXT};
 
 /// The names of the rows that are shown, in their order.
@@ -72,6 +72,36 @@ fn the_index_filters_and_is_walked_by_keys() {
     browser.wait_for_load();
     assert_eq!(browser.eval("document.body.dataset.page"), json!("index"));
     browser.assert_quiet(&written.path());
+}
+
+#[test]
+fn directories_fold_and_make_way_for_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("site");
+    input::write(&Written::in_directories(), &path, &|_| None);
+    let mut browser = Browser::start();
+    browser.open(&path.join("index.html"), "");
+    let tree = json!(["a/", "one.c", "two.c", "b/three.c"]);
+    assert_eq!(browser.eval(ROWS), tree);
+    let fold = |browser: &mut Browser| {
+        browser.eval("document.querySelector('.fold').click()");
+        browser.eval("document.querySelector('.fold').getAttribute('aria-expanded')")
+    };
+    assert_eq!(fold(&mut browser), json!("false"));
+    assert_eq!(browser.eval(ROWS), json!(["a/", "b/three.c"]));
+    browser.press("f");
+    assert_eq!(browser.eval(ROWS), json!(["a/one.c", "a/two.c", "b/three.c"]));
+    browser.press("f");
+    assert_eq!(browser.eval(ROWS), json!(["a/", "b/three.c"]), "folded as it was");
+    browser.press("/");
+    browser.write("two");
+    assert_eq!(browser.eval(ROWS), json!(["a/", "two.c"]), "what is looked for is shown");
+    browser.press("Escape");
+    let clear = "filter.value = ''; filter.dispatchEvent(new Event('input'))";
+    browser.eval(&format!("{{ const filter = document.getElementById('filter'); {clear} }}"));
+    assert_eq!(fold(&mut browser), json!("true"));
+    assert_eq!(browser.eval(ROWS), tree);
+    browser.assert_quiet(&path);
 }
 
 /// The first lines of the stretches that did not run, or ran in part, by the page without its script.

@@ -1,7 +1,7 @@
 //! The page of a source file.
 //!
-//! What always holds: each line that has a count shows it, also where the text cannot be read; a page has no more than
-//! [`MAX_LINES`] lines.
+//! What always holds: each line that has a count shows it; where the text cannot be read, each at which a count
+//! begins does. A page has no more than [`MAX_LINES`] lines.
 
 use std::rc::Rc;
 
@@ -173,7 +173,8 @@ fn doubts(source: &Source, runs: &[LineRun]) -> Markup {
     html! {
         @if last > has {
             p.warn {
-                "⚠ This is not the text that was compiled: it has " (counted(usize::try_from(has).unwrap_or(0), "line", "lines"))
+                "⚠ This is not the text that was compiled: it has "
+                (counted(usize::try_from(has).unwrap_or(0), "line", "lines"))
                 ", and there are counts up to line " (last) "."
             }
         }

@@ -24,7 +24,14 @@ pub(super) fn list(file: &FileCoverage<'_>) -> Markup {
                     @if not_run > 0 { ", " span.miss { "✕ " (not_run) " not entered" } }
                 }
                 table {
-                    thead { tr { th.num scope="col" { "Line" } th.num scope="col" { "Entered" } th.num scope="col" { "Lines" } th scope="col" { "Name" } } }
+                    thead {
+                        tr {
+                            th.num scope="col" { "Line" }
+                            th.num scope="col" { "Entered" }
+                            th.num scope="col" { "Lines" }
+                            th scope="col" { "Name" }
+                        }
+                    }
                     tbody { @for function in &functions { (row(function, true)) } }
                 }
             }
@@ -41,7 +48,14 @@ pub(super) fn instantiations(group: &[&FunctionCoverage]) -> Markup {
     html! {
         table.instantiations {
             caption { (counted(group.len(), "instantiation", "instantiations")) }
-            thead { tr { th.num scope="col" { "Entered" } th.num scope="col" { "Lines" } th scope="col" { "Name" } th scope="col" { "Lines not run" } } }
+            thead {
+                tr {
+                    th.num scope="col" { "Entered" }
+                    th.num scope="col" { "Lines" }
+                    th scope="col" { "Name" }
+                    th scope="col" { "Lines not run" }
+                }
+            }
             tbody { @for (_, _, function) in group.iter().take(MAX_INSTANTIATIONS) { (row(function, false)) } }
         }
         @if more > 0 { p { "and " (more) " more" } }

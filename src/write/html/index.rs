@@ -8,7 +8,7 @@ use super::number::counted;
 use super::text::visible;
 use super::tree::{Node, Row, Tree};
 use super::{Options, Page, function_name};
-use crate::coverage::{Coverage, Statistics};
+use crate::coverage::{Coverage, Statistics, Uncounted};
 
 /// As many of the things that were left out are named.
 const MAX_NAMED: usize = 200;
@@ -100,10 +100,10 @@ fn left_out(coverage: &Coverage) -> Markup {
     let mismatches = coverage.mismatches().iter().map(|mismatch| {
         format!("{}: the profile's counts are those of another build", function_name(&mismatch.name))
     });
-    let uncounted = coverage
-        .uncounted()
-        .iter()
-        .map(|uncounted| format!("{}: {}", function_name(&uncounted.name), uncounted.detail));
+    let uncounted = coverage.uncounted().iter().map(|Uncounted { name, detail, is_only_mcdc }| {
+        let what = if *is_only_mcdc { "MC/DC only: " } else { "" };
+        format!("{}: {what}{detail}", function_name(name))
+    });
     let problems = coverage.problems().iter().map(ToString::to_string);
     let mut all = mismatches.chain(uncounted).chain(problems);
     let named: Vec<String> = all.by_ref().take(MAX_NAMED).collect();
@@ -111,7 +111,10 @@ fn left_out(coverage: &Coverage) -> Markup {
     html! {
         @if !named.is_empty() {
             details.warn {
-                summary { "⚠ Left out of all figures: " (counted(named.len().saturating_add(more), "item", "items")) }
+                summary {
+                    "⚠ Left out of all figures: "
+                    (counted(named.len().saturating_add(more), "item", "items"))
+                }
                 ul {
                     @for text in &named { li { (visible(text.as_bytes())) } }
                     @if more > 0 { li { "and " (more) " more" } }

@@ -140,7 +140,9 @@ impl<'a> Notes<'a> {
                 }
                 (table(&expansion.own_branches(), text))
                 (decisions::list(&expansion.own_decisions(), text))
-                @for inner in &inner { (self.expansion(inner, text(inner.start.line), depth.saturating_add(1), around)) }
+                @for inner in &inner {
+                    (self.expansion(inner, text(inner.start.line), depth.saturating_add(1), around))
+                }
             }
         }
     }
@@ -239,7 +241,14 @@ fn table<'t>(branches: &[OwnBranch], text: impl Fn(u32) -> &'t [u8]) -> Markup {
     html! {
         @if !branches.is_empty() {
             table.branches {
-                thead { tr { th.num scope="col" { "Line:column" } th scope="col" { "Condition" } th.num scope="col" { "True" } th.num scope="col" { "False" } } }
+                thead {
+                    tr {
+                        th.num scope="col" { "Line:column" }
+                        th scope="col" { "Condition" }
+                        th.num scope="col" { "True" }
+                        th.num scope="col" { "False" }
+                    }
+                }
                 tbody {
                     @for branch in branches {
                         tr {

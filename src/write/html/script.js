@@ -117,48 +117,50 @@ function index() {
   const label = (input, text) => make("label", {}, input, text);
   const tools = make("div", { className: "tools" }, search, label(only, "Only not fully covered"), label(flat, "Flat list"), said);
 
-  function update() {
+  // Which rows are there: nodes stand behind the directory that they are in.
+  function show() {
     const wanted = search.value.toLowerCase();
     const matches = (node) => (!wanted || lowered.get(node).includes(wanted))
       && (!only.checked || node.row.querySelector("td.some, td.no"));
-    const isFiltered = wanted !== "" || only.checked;
     let count = 0;
     // A directory is there if something in it is.
-    for (let i = nodes.length - 1; i >= 0; i -= 1) {
-      const node = nodes[i];
-      node.isShown = node.isDir ? !state.isFlat && node.children.some((child) => child.isShown) : Boolean(matches(node));
-      if (node.isShown && !node.isDir) count += 1;
+    for (const node of nodes.toReversed()) {
+      node.isWanted = node.isDir ? !state.isFlat && node.children.some((child) => child.isWanted) : Boolean(matches(node));
+      if (node.isWanted && !node.isDir) count += 1;
     }
-    const order = [];
-    if (state.isFlat) order.push(...sorted(nodes.filter((node) => !node.isDir)));
-    else {
-      const walk = (list, isVisible) => {
-        for (const node of sorted(list)) {
-          node.isShown &&= isVisible;
-          order.push(node);
-          if (node.isDir) walk(node.children, isVisible && (node.isOpen || wanted !== ""));
-        }
-      };
-      walk(root.children, true);
+    root.isShown = root.isOpen = true;
+    for (const node of nodes) {
+      const isOpen = state.isFlat || (node.parent.isShown && (node.parent.isOpen || wanted !== ""));
+      node.isShown = node.isWanted && isOpen;
+      if (node.row.hidden === node.isShown) node.row.hidden = !node.isShown;
     }
-    const fragment = document.createDocumentFragment();
-    for (const node of state.isFlat ? nodes.filter((node) => node.isDir) : []) node.row.hidden = true;
-    for (const node of order) {
-      node.row.hidden = !node.isShown;
-      fragment.append(node.row);
-    }
-    body.append(fragment);
+    const isFiltered = wanted !== "" || only.checked;
     said.textContent = isFiltered ? `${count} of ${nodes.filter((node) => !node.isDir).length} files` : "";
+  }
+
+  function order() {
+    const rows = [];
+    const walk = (list) => {
+      for (const node of sorted(list)) {
+        rows.push(node.row);
+        walk(node.children);
+      }
+    };
+    if (state.isFlat) rows.push(...sorted(nodes.filter((node) => !node.isDir)).map((node) => node.row));
+    else walk(root.children);
+    const fragment = document.createDocumentFragment();
+    fragment.append(...rows);
+    body.append(fragment);
   }
 
   for (const node of nodes.filter((node) => node.isDir)) {
     const fold = make("button", { type: "button", className: "fold" });
-    const show = () => {
+    const label = () => {
       fold.setAttribute("aria-expanded", String(node.isOpen));
       fold.setAttribute("aria-label", `${node.isOpen ? "Close" : "Open"} ${node.name}`);
     };
-    fold.addEventListener("click", () => { node.isOpen = !node.isOpen; show(); update(); });
-    show();
+    fold.addEventListener("click", () => { node.isOpen = !node.isOpen; label(); show(); });
+    label();
     node.row.cells[0].prepend(fold);
   }
   for (const [column, cell] of [...table.tHead.rows[0].cells].entries()) {
@@ -168,19 +170,20 @@ function index() {
       state.column = column;
       for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
       cell.setAttribute("aria-sort", state.sign > 0 ? "ascending" : "descending");
-      update();
+      order();
     });
     cell.replaceChildren(button);
   }
-  search.addEventListener("input", update);
-  only.addEventListener("change", update);
+  search.addEventListener("input", show);
+  only.addEventListener("change", show);
   flat.addEventListener("change", () => {
     state.isFlat = flat.checked;
     for (const node of nodes) {
       node.row.style.setProperty("--d", state.isFlat ? 0 : node.depth);
       if (node.link) node.link.textContent = state.isFlat ? node.path : node.name;
     }
-    update();
+    order();
+    show();
   });
   table.parentElement.before(tools);
 
