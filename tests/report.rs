@@ -179,3 +179,66 @@ fn counters_alone_are_those_of_the_program_given() {
     assert!(plain.contains("\nDA:1,1\n"), "{plain}");
     assert_eq!(lcov(&["-mllvm", "-profile-correlate=binary"]), plain);
 }
+
+/// Every form at once, each as its writer's own tests know it.
+#[test]
+fn every_form_comes_from_one_report() {
+    let (dir, profile) = built(&["-fprofile-instr-generate", "-fcoverage-mapping"]);
+    let elf = dir.path().join("a.elf");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let forms = [
+        ("--lcov", "SF:"),
+        ("--json", "{\"data\":["),
+        ("--cobertura", "<?xml"),
+        ("--sonarqube", "<?xml"),
+        ("--codecov", "{\"coverage\":"),
+    ];
+    let files: Vec<[String; 2]> =
+        forms.iter().map(|(flag, _)| [(*flag).to_owned(), path(&flag[2..])]).collect();
+    let html = path("site");
+    let root = dir.path().display().to_string();
+    let mut options: Vec<&str> = files.iter().flatten().map(String::as_str).collect();
+    options.extend([
+        "--html",
+        &html,
+        "--root",
+        &root,
+        "--text",
+        "--functions",
+        "--show=branches",
+        "--show-missing-lines",
+    ]);
+    let printed = stdout(&report(&[&elf, &profile], &options));
+    for (flag, start) in forms {
+        let written = fs::read_to_string(path(&flag[2..])).unwrap();
+        assert!(written.starts_with(start) && written.contains("a.c"), "{flag}: {written}");
+    }
+    assert_eq!(fs::read_to_string(path("codecov")).unwrap().trim(), r#"{"coverage":{"a.c":{"1":1}}}"#);
+    assert!(fs::read_to_string(path("site/index.html")).unwrap().contains("a.c"));
+    let parts = ["Filename ", "\nTOTAL ", "\nFile '", "    1|      1|int main(int n, char **v)"];
+    let places: Vec<usize> = parts
+        .iter()
+        .map(|part| printed.find(part).unwrap_or_else(|| panic!("no {part:?}: {printed}")))
+        .collect();
+    assert!(places.is_sorted(), "{printed}");
+    // Once more over what is there; not over what is not covtap's.
+    assert_done(&report(&[&elf, &profile], &["--html", &html]));
+    fs::write(path("site/mine.txt"), "mine").unwrap();
+    assert_refused(
+        &report(&[&elf, &profile], &["--html", &html]),
+        "not replaced, since it holds mine.txt",
+        "not there yet",
+    );
+}
+
+#[test]
+fn stdout_has_one_form() {
+    let (elf, profile) = hosted("clang-19");
+    let said = "write to stdout: more than one option wants to";
+    assert_refused(&report(&[&elf, &profile], &["--lcov", "-", "--json", "-"]), said, "");
+    assert_refused(&report(&[&elf, &profile], &["--lcov", "-", "--show"]), said, "");
+    // The table, if nothing is asked for, is llvm-cov's, of the columns that the build has.
+    let (elf, profile) = hosted("rustc");
+    let table = stdout(&report(&[&elf, &profile], &[]));
+    assert!(table.starts_with("Filename  ") && !table.contains("Branches"), "{table}");
+}

@@ -11,8 +11,8 @@ use crate::collect::CollectError;
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
 use crate::locate::llvm::{Caution, LocateError};
-use crate::write::WriteFileError;
 use crate::write::profraw::ProfrawError;
+use crate::write::{WriteDirError, WriteFileError};
 
 /// The next step after `error`, if there is one.
 #[must_use]
@@ -47,6 +47,9 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(for_report(error));
+        }
+        if let Some(WriteDirError::NotOurs { .. }) = cause.downcast_ref() {
+            return Some("choose a directory that is not there yet, or one that covtap wrote");
         }
         cause.downcast_ref::<WriteFileError>().and_then(for_write)
     })
@@ -176,12 +179,12 @@ fn for_link(error: &LinkError) -> Option<&'static str> {
 
 fn for_write(error: &WriteFileError) -> Option<&'static str> {
     match error.source.kind() {
-        ErrorKind::NotFound => Some("make its folder first, or choose another one with --output"),
+        ErrorKind::NotFound => Some("make its folder first, or choose another one"),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::IsADirectory => {
-            Some("choose another file with --output")
+            Some("choose another file")
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Some("the last profile written is untouched; make room, or choose another disk with --output")
+            Some("the last profile written is untouched; make room, or choose another disk")
         }
         _ => None,
     }
