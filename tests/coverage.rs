@@ -140,22 +140,14 @@ fn hosted_programs_have_the_lines_that_llvm_has() {
 }
 
 /// Macros in macros, headers in several units, templates, what the preprocessor left out, switches, loops, lambdas,
-/// functions never called or on one line.
+/// functions never called or on one line. `cargo xtask conformance` has more compilers and targets.
 #[test]
-fn every_target_and_compiler_has_the_lines_that_llvm_has() {
-    let cases: [(&str, &[&str]); 13] = [
+fn a_program_of_everything_has_the_lines_that_llvm_has() {
+    let cases: [(&str, &[&str]); 5] = [
         ("clang-19", &["--target=x86_64-none-elf"]),
         ("clang-19", &["--target=x86_64-none-elf", "-fcoverage-mcdc"]),
-        ("clang-19", &["--target=i386-none-elf"]),
         ("clang-19", &["--target=i386-none-elf", "-fcoverage-mcdc"]),
-        ("clang-19", &["--target=thumbv7m-none-eabi"]),
-        ("clang-19", &["--target=riscv32-none-elf"]),
-        ("clang-19", &["--target=riscv32-none-elf", "-fcoverage-mcdc"]),
-        ("clang-19", &["--target=riscv64-none-elf"]),
-        ("clang-19", &["--target=aarch64-none-elf"]),
-        ("clang-19", &["--target=armebv7a-none-eabi"]),
         ("clang-19", &["--target=armebv7a-none-eabi", "-fcoverage-mcdc"]),
-        ("clang-14", &["--target=x86_64-linux-gnu"]),
         ("clang-14", &["--target=armv7a-none-eabi"]),
     ];
     for (compiler, args) in cases {

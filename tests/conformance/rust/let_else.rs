@@ -15,5 +15,5 @@ pub fn program(n: i32) -> i32 {
         let (1 | 2) = i else { r += 1; if r > 5 { break } else { continue } };
         r += i;
     }
-    r + first(&[]) + first(&[n, 2, 3]) + first(&[i32::MAX, n])
+    r + first(&[]) + first(&[n, 2, 3]) + first(&[i32::MAX, n + 1])
 }

@@ -157,7 +157,14 @@ fn language_args(program: &Program, setup: &Setup) -> &'static [&'static str] {
 fn link(setup: &Setup, objects: &[PathBuf], more: &[&PathBuf], exe: &Path) -> Result<()> {
     let entry = if more.is_empty() { "program" } else { "_start" };
     let mut command = Command::new(tool("ld.lld-19")?);
-    command.args(["-w", "-e", entry, "--defsym=__llvm_profile_runtime=0", "--unresolved-symbols=ignore-all"]);
+    command.args([
+        "-w",
+        "-e",
+        entry,
+        "--defsym=__llvm_profile_runtime=0",
+        "--unresolved-symbols=ignore-all",
+        "--noinhibit-exec",
+    ]);
     // Rust's names are mangled: nothing would be reached from the entry.
     if setup.language != Language::Rust {
         command.args(setup.target.link);

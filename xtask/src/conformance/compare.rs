@@ -66,7 +66,8 @@ impl Built<'_> {
     fn compare(&self) -> Result<Found> {
         let mut found = Found::default();
         let runtimes = self.exe.with_extension("runtime.profraw");
-        for counts in &counts::sets(self.case, &self.exe, &self.located, &runtimes)? {
+        let sets = counts::sets(self.case, &self.exe, &self.located, &runtimes)?;
+        for counts in &sets {
             self.profile(counts, &mut found)?;
             if self.case.setup.flavour.counted == Counted::Coverage {
                 self.reports(counts, &mut found)?;
@@ -114,22 +115,33 @@ impl Built<'_> {
         let indexed = oracle::indexed(&path)?;
         let mapping = Mapping::decode(&self.image, image.names())?;
         let live = LlvmProfile::new(image, &counts.regions)?;
-        let stored = profile::read("profraw", &bytes)?;
         let coverage = covered(&mapping, &Lookup::from(&live))?;
+        let trace = trace(&coverage)?;
         let theirs = oracle::export(&self.exe, &indexed, "lcov")?;
         ensure!(theirs.contains("\nDA:"), "the program has no lines");
-        let ours = trace(&coverage)?;
-        found.add("lcov", counts.name, &ours, &theirs);
-        let is_older = self.case.setup.compiler.llvm != "19";
-        if is_older && counts.name == "small" {
-            let own = oracle::own_lcov(self.case.setup, &self.exe, &self.path(counts, "own.profraw"))?;
-            found.is_other_in_own_release = own != theirs;
-        }
+        found.add("lcov", counts.name, &trace, &theirs);
+        self.look_into_own_release(counts, &theirs, found)?;
         let theirs = oracle::export(&self.exe, &indexed, "text")?;
         let ours = String::from_utf8(json::encode(&coverage, json::Options::default()))?;
         found.add("json", counts.name, &ours, &theirs);
-        let from_disk = covered(&mapping, &Lookup::from(&stored))?;
-        ensure!(trace(&from_disk)? == ours, "the trace of the profile is not that of the counters");
+        Self::profile_from_disk(&mapping, &bytes, &trace)
+    }
+
+    /// Counts that come from a profile are those that came from memory.
+    fn profile_from_disk(mapping: &Mapping, profraw: &[u8], trace_of_memory: &str) -> Result<()> {
+        let stored = profile::read("profraw", profraw)?;
+        let coverage = covered(mapping, &Lookup::from(&stored))?;
+        ensure!(trace(&coverage)? == trace_of_memory, "the profile's trace is not that of the counters");
+        Ok(())
+    }
+
+    /// Whether LLVM itself has changed: covtap follows LLVM 19.
+    fn look_into_own_release(&self, counts: &Counts, lcov_of_19: &str, found: &mut Found) -> Result<()> {
+        if self.case.setup.compiler.llvm != "19" && ["run", "small"].contains(&counts.name) {
+            let profile = self.path(counts, "own.profraw");
+            found.is_other_in_own_release =
+                oracle::own_lcov(self.case.setup, &self.exe, &profile)? != lcov_of_19;
+        }
         Ok(())
     }
 
@@ -172,14 +184,21 @@ fn first_difference(ours: &str, theirs: &str) -> (usize, String, String) {
     loop {
         match (ours.next(), theirs.next()) {
             (Some(a), Some(b)) if a == b => line = line.saturating_add(1),
-            (a, b) => return (line, shown(a), shown(b)),
+            (Some(a), Some(b)) => {
+                let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+                return (line, shown(a, same), shown(b, same));
+            }
+            (a, b) => return (line, a.unwrap_or("(its end)").into(), b.unwrap_or("(its end)").into()),
         }
     }
 }
 
-/// A line, cut to what a terminal shows.
-fn shown(line: Option<&str>) -> String {
-    line.map_or("(its end)".to_owned(), |line| line.chars().take(300).collect())
+/// How much of a line is shown before and behind the first character that differs.
+const SHOWN: usize = 120;
+
+/// A line about its character `at`: JSON is one long line.
+fn shown(line: &str, at: usize) -> String {
+    line.chars().skip(at.saturating_sub(SHOWN)).take(2 * SHOWN).collect()
 }
 
 #[cfg(test)]

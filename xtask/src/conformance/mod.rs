@@ -60,6 +60,9 @@ struct LlvmArgs {
 /// In a run of a part, of so many setups one is run with a program.
 const QUICK_OF: usize = 7;
 
+/// After so many cases a line says so.
+const PROGRESS_OF: usize = 250;
+
 /// One program as one compiler makes it for one target.
 #[derive(Clone, Copy, Debug)]
 struct Case<'a> {
@@ -144,9 +147,14 @@ fn run_cases<'a>(cases: &[Case<'a>], builder: &Builder) -> Result<Vec<Ended<'a>>
     let ended = Mutex::new(Vec::with_capacity(cases.len()));
     let work = || {
         while let Some((index, case)) = next_case(&next, cases) {
-            let result = compare::case(&case, builder);
+            if index > 0 && index.is_multiple_of(PROGRESS_OF) {
+                eprintln!("{index} of {} cases begun", cases.len());
+            }
+            let case = Ended::new(case, compare::case(&case, builder));
+            // What is wrong is seen at once.
+            print!("{case}");
             if let Ok(mut ended) = ended.lock() {
-                ended.push((index, Ended::new(case, result)));
+                ended.push((index, case));
             }
         }
     };

@@ -51,8 +51,10 @@ impl<'a> Table<'a> {
     pub(super) fn is_as_expected(&self) -> bool {
         self.0.iter().all(Ended::is_as_expected)
     }
+}
 
-    fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows: BTreeMap<usize, (&Setup, [usize; 4])> = BTreeMap::new();
         let mut known: Vec<&Setup> = Vec::new();
         for ended in self.0 {
@@ -86,16 +88,14 @@ impl<'a> Table<'a> {
     }
 }
 
-impl fmt::Display for Table<'_> {
+impl fmt::Display for Ended<'_> {
+    /// What is wrong with the case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for ended in self.0.iter().filter(|ended| !ended.is_equal()) {
-            let name = ended.case.name();
-            match &ended.found {
-                Err(error) => writeln!(f, "{name}: {error:#}")?,
-                Ok(found) => found.differences.iter().try_for_each(|one| difference(f, &name, one))?,
-            }
+        let name = self.case.name();
+        match &self.found {
+            Err(error) => writeln!(f, "{name}: {error:#}"),
+            Ok(found) => found.differences.iter().try_for_each(|one| difference(f, &name, one)),
         }
-        self.rows(f)
     }
 }
 
