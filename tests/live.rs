@@ -84,9 +84,10 @@ fn record_and_compare(machine: Machine, name: &str, way: Way) {
     compare_with_halted(&halted, &common::counts(&at_rest));
 }
 
-/// The lcov trace that covtap writes by itself is llvm-cov's of the same profile, byte for byte.
+/// The lcov trace and the table that covtap makes by itself are llvm-cov's of the same profile, byte for byte; and a
+/// session that is well but below a threshold ends with 1.
 #[test]
-fn an_lcov_trace_needs_no_tools() {
+fn coverage_needs_no_tools() {
     let elf = fixture("arm-cortexm/covered.elf");
     let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
     guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 2")).expect("the workload goes on");
@@ -96,10 +97,16 @@ fn an_lcov_trace_needs_no_tools() {
     let [flag, address] = Way::Qemu.flags(&guest);
     let elf = elf.display().to_string();
     let args = ["record", &flag, &address, &elf, "--every", "10ms", "--snapshots", "20"];
-    common::assert_done(&common::run(args.into_iter().chain(["-o", &profraw, "--lcov", &trace])));
+    let forms = ["-o", &profraw, "--lcov", &trace, "--text", "--fail-under-lines", "100"];
+    let output = common::run(args.into_iter().chain(forms));
+    assert_eq!(output.status.code(), Some(1), "{}", common::stderr(&output));
+    assert!(common::stderr(&output).contains("below --fail-under-lines 100: "));
     run("llvm-profdata-19", ["merge", &profraw, "-o", &profdata]).expect("llvm-profdata reads the profile");
     let theirs = run("llvm-cov-19", ["export", "--format=lcov", &elf, "--instr-profile", &profdata]);
     assert_eq!(std::fs::read_to_string(&trace).expect("a trace"), theirs.expect("llvm-cov reads it"));
+    let table =
+        run("llvm-cov-19", ["report", "--show-branch-summary=false", &elf, "--instr-profile", &profdata]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), table.expect("llvm-cov reads it"));
 }
 
 /// Every status line tells the pause, and only a link that pauses tells more than 0.
