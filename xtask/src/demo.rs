@@ -1,6 +1,6 @@
-//! `cargo xtask demo`: coverage of a guest in QEMU that is never stopped, from nothing to a table.
+//! `cargo xtask demo`: coverage of a guest in QEMU that is never stopped, from nothing to pages of source.
 //!
-//! What leaves is a folder `target/demo` with the profile. What always holds: nothing is left running.
+//! What leaves is a folder `target/demo` with the profile and the site. What always holds: nothing is left running.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use covtap_testbed::{Guest, Machine, Monitor, fixture, tool, workspace_root};
+use covtap_testbed::{Guest, Machine, Monitor, fixture, workspace_root};
 
 use crate::provision::{self, Need};
 use crate::{Outcome, child, covtap};
@@ -32,8 +32,10 @@ pub(crate) fn run() -> Result<Outcome> {
     child::go_on()?;
     drop(guest);
 
-    report(&elf, &profraw, &dir.join("valve.profdata"))?;
+    let site = dir.join("site");
+    report(&covtap, &elf, &profraw, &site)?;
     println!("\nthe profile: {}", profraw.display());
+    println!("pages to read in a browser: {}", site.join("index.html").display());
     Ok(Outcome::Passed)
 }
 
@@ -62,11 +64,11 @@ fn record(covtap: &Path, guest: &Guest, elf: &Path, profraw: &Path) -> Result<()
     shown(&mut command)
 }
 
-fn report(elf: &Path, profraw: &Path, profdata: &Path) -> Result<()> {
-    let mut merge = Command::new(tool("llvm-profdata-19")?);
-    shown(merge.current_dir(workspace_root()).arg("merge").arg(profraw).arg("-o").arg(profdata))?;
-    let mut report = Command::new(tool("llvm-cov-19")?);
-    shown(report.current_dir(workspace_root()).arg("report").arg(elf).arg("--instr-profile").arg(profdata))
+fn report(covtap: &Path, elf: &Path, profraw: &Path, site: &Path) -> Result<()> {
+    let mut command = Command::new(covtap);
+    command.current_dir(workspace_root()).arg("report").args([elf, profraw]).arg("--text");
+    command.arg("--html").arg(site);
+    shown(&mut command)
 }
 
 /// Shows a command, then runs it, with its output where it belongs: below.

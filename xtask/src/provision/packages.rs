@@ -66,7 +66,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures] },
     Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Fixtures] },
     Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures] },
-    Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Demo, Bench, Soak, Fixtures, Conformance] },
+    Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance] },
     Package { name: "llvm-14", purpose: "llvm-profdata and llvm-cov 14, the oldest judged by", proof: Program("llvm-profdata-14"), needed_by: &[Test, Fixtures, Conformance] },
     Package { name: "clang-19", purpose: "compiles instrumented C as LLVM 19 does", proof: Program("clang-19"), needed_by: &[Test, Fixtures, Conformance] },
     Package { name: "clang-14", purpose: "compiles instrumented C as LLVM 14 does", proof: Program("clang-14"), needed_by: &[Test, Fixtures, Conformance] },
