@@ -9,7 +9,7 @@ use covtap::image::{Image, Slide};
 use covtap::locate::llvm::{self, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::profile::{self, StoredProfile};
-use covtap::write::{json, lcov, profraw, proftext};
+use covtap::write::{annotate, json, lcov, profraw, proftext, sources, summary};
 
 use super::build::Builder;
 use super::counts::{self, Counts};
@@ -121,10 +121,34 @@ impl Built<'_> {
         ensure!(theirs.contains("\nDA:"), "the program has no lines");
         found.add("lcov", counts.name, &trace, &theirs);
         self.look_into_own_release(counts, &theirs, found)?;
+        if ["run", "small"].contains(&counts.name) {
+            self.texts(counts, &coverage, &indexed, found)?;
+        }
         let theirs = oracle::export(&self.exe, &indexed, "text")?;
         let ours = String::from_utf8(json::encode(&coverage, json::Options::default()))?;
         found.add("json", counts.name, &ours, &theirs);
         Self::profile_from_disk(&mapping, &bytes, &trace)
+    }
+
+    /// The table and the annotated source, with all that llvm-cov can show in it.
+    fn texts(&self, counts: &Counts, coverage: &Coverage, indexed: &Path, found: &mut Found) -> Result<()> {
+        let mut ours = Vec::new();
+        summary::write(coverage, &summary::Options::llvm(), &mut ours)?;
+        let theirs = oracle::view(&self.exe, indexed, "report", &[])?;
+        found.add("report", counts.name, &String::from_utf8_lossy(&ours), &theirs);
+        let options = annotate::Options {
+            regions: true,
+            expansions: true,
+            branches: Some(annotate::Branches::Counts),
+            ..annotate::Options::default()
+        };
+        let mut ours = Vec::new();
+        // Of sources that are not there both show nothing.
+        annotate::write(coverage, &options, &sources::read, &mut ours)?;
+        let args = ["--show-line-counts", "--show-regions", "--show-expansions", "--show-branches=count"];
+        let theirs = oracle::view(&self.exe, indexed, "show", &args)?;
+        found.add("show", counts.name, &String::from_utf8_lossy(&ours), &theirs);
+        Ok(())
     }
 
     /// Counts that come from a profile are those that came from memory.

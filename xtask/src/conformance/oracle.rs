@@ -21,6 +21,12 @@ pub(super) fn export(exe: &Path, indexed: &Path, format: &str) -> Result<String>
     run("llvm-cov-19", export_args(exe, indexed, format).iter().map(String::as_str))
 }
 
+/// What llvm-cov-19 prints for people.
+pub(super) fn view(exe: &Path, indexed: &Path, verb: &str, args: &[&str]) -> Result<String> {
+    let (exe, profile) = (exe.display().to_string(), format!("-instr-profile={}", indexed.display()));
+    run("llvm-cov-19", [verb, &exe, &profile].iter().chain(args))
+}
+
 /// The counts as the tool of the compiler's own release reads them.
 pub(super) fn text(setup: &Setup, profraw: &Path) -> Result<String> {
     tool_of_release(
