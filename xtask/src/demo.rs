@@ -64,10 +64,11 @@ fn record(covtap: &Path, guest: &Guest, elf: &Path, profraw: &Path) -> Result<()
     shown(&mut command)
 }
 
+/// The guest's program says where its sources were when it was made; they are here now.
 fn report(covtap: &Path, elf: &Path, profraw: &Path, site: &Path) -> Result<()> {
     let mut command = Command::new(covtap);
     command.current_dir(workspace_root()).arg("report").args([elf, profraw]).arg("--text");
-    command.arg("--html").arg(site);
+    command.args(["--path-map", "/covtap=.", "--html"]).arg(site);
     shown(&mut command)
 }
 
