@@ -312,7 +312,7 @@ fn an_output_that_is_a_folder() {
     let mut args = scene.record("--qemu", "/nonexistent", &elf());
     args.pop();
     args.push(scene.dir.path().display().to_string());
-    assert_refused(&run(args), "is a directory", "--output");
+    assert_refused(&run(args), "is a directory", "choose another file");
 }
 
 /// As a user without rights would see it: root may write everywhere, so covtap runs as nobody.
@@ -337,7 +337,7 @@ fn an_output_that_may_not_be_written() {
     if nix::unistd::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    assert_refused(&command.output().expect("covtap starts"), "permission denied", "--output");
+    assert_refused(&command.output().expect("covtap starts"), "permission denied", "choose another file");
 }
 
 /// A disk of one page, which the old profile fills, in a mount namespace of its own.

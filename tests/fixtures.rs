@@ -15,7 +15,6 @@ mod counters;
 #[path = "fixtures_read/oracle.rs"]
 mod oracle;
 
-
 use anyhow::{Context, Result};
 use covtap_testbed::fixture;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf};

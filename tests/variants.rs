@@ -23,9 +23,9 @@ use nix::sys::signal::Signal;
 const COVERAGE: [&str; 2] = ["-fprofile-instr-generate", "-fcoverage-mapping"];
 const RELOCATE: [&str; 2] = ["-mllvm", "-runtime-counter-relocation"];
 
-/// Works once for every `w` on its input, moves its counters for an `m`, goes into a loop for a `t`, and answers
-/// each with a line. What works is
-/// entered anew each time: a function asks only once, when it is entered, where it is to count.
+/// Works once for every `w` on its input, moves its counters for an `m`, goes into a loop for a `t`, fills its counters
+/// with what memory may hold before start-up for a `g` and with zeros for a `z`, and answers each with a line. What works
+/// is entered anew each time: a function asks only once, when it is entered, where it is to count.
 const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <stdint.h>
@@ -41,8 +41,11 @@ __attribute__((noinline)) int turns(void) {
   do { n++; puts("done"); fflush(stdout); } while (getchar() == 'w');
   return n;
 }
-#ifdef OWN_START_UP
 extern char __start___llvm_prf_cnts[], __stop___llvm_prf_cnts[];
+__attribute__((no_profile_instrument_function)) static void fill(int byte) {
+  memset(__start___llvm_prf_cnts, byte, __stop___llvm_prf_cnts - __start___llvm_prf_cnts);
+}
+#ifdef OWN_START_UP
 int64_t __llvm_profile_counter_bias = 0;
 int __llvm_profile_runtime;
 __attribute__((no_profile_instrument_function)) static void move(void) {
@@ -61,6 +64,8 @@ int main(void) {
     if (c == 'w') sum += call(c);
     if (c == 'm') move();
     if (c == 't') sum += turns();
+    if (c == 'g') fill(0xa5);
+    if (c == 'z') fill(0);
     puts("done"); fflush(stdout);
   }
   return sum == 1;
@@ -157,6 +162,22 @@ fn counters_that_could_move_and_did_not() {
     let ours = dir.path().join("ours.profraw");
     common::assert_done(&common::run(program.args("snapshot", &ours)));
     assert_eq!(counts(&ours)["work"], [3, 3]);
+}
+
+/// Memory that start-up code has not set to zero yet holds no counts, and no profile is made of it.
+#[test]
+fn what_no_run_counts_is_not_written() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let exe = build("clang-19", dir.path(), &COVERAGE);
+    let mut program = Running::start(&exe, &dir.path().join("theirs.profraw"));
+    let ours = dir.path().join("ours.profraw");
+    program.go("g");
+    let output = common::run(program.args("snapshot", &ours));
+    common::assert_refused(&output, "counters are larger than any run makes them", "start-up code");
+    assert!(!ours.exists());
+    program.go("zww");
+    common::assert_done(&common::run(program.args("snapshot", &ours)));
+    assert_eq!(counts(&ours)["work"], [2, 2]);
 }
 
 /// LLVM keeps the counts of IR-level instrumentation in registers while a loop runs, here that of `turns`. That is warned

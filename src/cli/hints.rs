@@ -7,6 +7,7 @@ use covtap_link::{LinkError, Operation};
 use super::output::{OtherKind, ProfileExists};
 use super::programs::SamePlace;
 use super::report::ReportError;
+use super::tap::Unbelievable;
 use crate::collect::CollectError;
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
@@ -41,6 +42,11 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if cause.is::<SamePlace>() {
             return Some("give each ELF once, with the slide of where it was loaded: ELF@SLIDE");
+        }
+        if cause.is::<Unbelievable>() {
+            return Some(
+                "does start-up code set the counters' memory to zero, and had it run? is the ELF where the target has it?",
+            );
         }
         if cause.is::<ProfileExists>() {
             return Some("move it away, or choose another name with --output");

@@ -86,9 +86,15 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let reader = Reader::new(link, programs.regions())?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let (mut last, mut stillness) = (Vec::new(), Stillness::default());
+    let mut unbelievable = None;
     let done = session.run(|snapshot| -> Result<()> {
-        last = output.write(&programs, snapshot)?;
         let profiles = programs.profiles(snapshot)?;
+        unbelievable = Unbelievable::of(snapshot.number, &profiles);
+        if let Some(unbelievable) = &unbelievable {
+            status.note(&unbelievable.to_string());
+            return Ok(());
+        }
+        last = output.write(&programs, snapshot)?;
         if !mappings.is_empty() {
             let counts = Counts::from(&profiles[..]);
             let mut coverage = Coverage::default();
@@ -106,7 +112,25 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         Err(_) => status.last_profile(&last),
     }
     done?;
+    if let Some(unbelievable) = unbelievable {
+        return Err(unbelievable.into());
+    }
     formats.finish(|line| status.note(line))
+}
+
+/// A snapshot that is not written: what was read are no counts.
+#[derive(Debug, thiserror::Error)]
+#[error("snapshot {number} is left out: {counters} counters are larger than any run makes them")]
+pub(super) struct Unbelievable {
+    number: u64,
+    counters: usize,
+}
+
+impl Unbelievable {
+    fn of(number: u64, profiles: &[LlvmProfile]) -> Option<Self> {
+        let counters = profiles.iter().map(LlvmProfile::num_unbelievable).sum();
+        (counters > 0).then_some(Self { number, counters })
+    }
 }
 
 /// The mappings of all programs, if anything was asked for that needs them.

@@ -11,6 +11,10 @@ use std::ops::Range;
 
 use crate::locate::llvm::{DataRecord, LlvmImage, NameRef, uint};
 
+/// The largest count that is believed: no run reaches it, and LLVM's reader of raw profiles refuses more.
+/// Source: `RawInstrProfReader::readRawCounts` in `llvm/lib/ProfileData/InstrProfReader.cpp`, llvmorg-19.1.7.
+pub(super) const MAX_COUNT: u64 = 1 << 56;
+
 /// A snapshot does not fit the image.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("read the {region} of {image}: the snapshot has {found} bytes, the image {expected}")]
@@ -144,6 +148,12 @@ impl LlvmProfile {
     #[must_use]
     pub fn is_byte_coverage(&self) -> bool {
         self.is_byte_coverage
+    }
+
+    /// How many counts are larger than any run makes them: the memory was not set to zero, or is not theirs.
+    #[must_use]
+    pub fn num_unbelievable(&self) -> usize {
+        self.counts.iter().filter(|count| **count > MAX_COUNT).count()
     }
 
     /// How much was reached.

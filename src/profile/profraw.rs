@@ -14,6 +14,7 @@ use covtap_link::{Endianness, PointerWidth};
 
 use super::correlate::{Counters, correlate};
 use super::cursor::{Cursor, Fault};
+use super::llvm::MAX_COUNT;
 use super::stored::StoredProfile;
 use crate::image::wrap;
 use crate::locate::llvm::{
@@ -241,10 +242,13 @@ impl Records<'_> {
             }
             _ => &[],
         };
-        let counts = match header.counter_bytes() {
+        let counts: Vec<u64> = match header.counter_bytes() {
             1 => counters.iter().map(|byte| u64::from(*byte == 0)).collect(),
             width => counters.chunks_exact(width).map(|bytes| uint(bytes, header.endianness)).collect(),
         };
+        if let Some(count) = counts.iter().find(|count| **count > MAX_COUNT) {
+            return Err(format!("excessively large counter value {count}"));
+        }
         profile.add(name, record.uint(RecordLayout::FUNC_HASH, 8), counts, bitmap.to_vec());
         Ok(record.value_sites())
     }
