@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{assert_done, assert_refused, run, stderr};
+use common::{assert_done, assert_refused, run, stderr, without_values};
 use covtap::image::{Image, Slide};
 use covtap::locate::llvm::{self, RawVersion};
 use covtap::write::profraw::encode_as;
@@ -86,15 +86,6 @@ fn text_profiles_of_every_kind() {
         }
         assert_as_llvm("llvm-profdata-19", dir.path(), &paths);
     }
-}
-
-/// Without the lines that tell of values, from their head to the end of the function.
-fn without_values(text: &str) -> String {
-    let functions = text.split("\n\n").map(|function| match function.split_once("\n# Num Value Kinds:\n") {
-        Some((counts, _)) => counts,
-        None => function,
-    });
-    functions.collect::<Vec<_>>().join("\n\n")
 }
 
 /// Call targets and sizes, as the compiler counts them for optimisation.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::indexed::{Functions, indexed};
-use common::{assert_done, assert_refused, run, stderr};
+use common::{assert_done, assert_refused, run, stderr, without_values};
 use covtap_testbed::{self as testbed, fixture};
 use tempfile::tempdir;
 
@@ -137,15 +137,6 @@ fn ir_profile(release: &str, dir: &Path, flags: &[&str]) -> PathBuf {
         "{flags:?}"
     );
     profile
-}
-
-/// Without the lines that tell of values, from their head to the end of the function.
-fn without_values(text: &str) -> String {
-    let functions = text.split("\n\n").map(|function| match function.split_once("\n# Num Value Kinds:\n") {
-        Some((counts, _)) => counts,
-        None => function,
-    });
-    functions.collect::<Vec<_>>().join("\n\n")
 }
 
 #[test]

@@ -69,6 +69,15 @@ pub(crate) fn counts(profraw: &Path) -> Counts {
     parse_proftext(&text.expect("llvm-profdata reads the profile"))
 }
 
+/// A text profile without the lines that tell of values, from their head to the end of the function.
+pub(crate) fn without_values(text: &str) -> String {
+    let functions = text.split("\n\n").map(|function| match function.split_once("\n# Num Value Kinds:\n") {
+        Some((counts, _)) => counts,
+        None => function,
+    });
+    functions.collect::<Vec<_>>().join("\n\n")
+}
+
 /// Reads LLVM's text form: name, hash, number of counters, counters, with comments between.
 fn parse_proftext(text: &str) -> Counts {
     let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with([':', '#']));
