@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Add;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -15,7 +15,7 @@ use super::output::{Form, Output};
 use super::programs::{ElfArg, Program, Programs};
 use super::status::{Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
-use crate::collect::{self, CollectError, MeteredLink, Reader, Schedule, Session};
+use crate::collect::{self, CollectError, MeteredLink, Reader, Schedule, Session, Snapshot};
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::RawVersion;
@@ -60,6 +60,17 @@ fn parse_raw_version(text: &str) -> Result<RawVersion, String> {
     })
 }
 
+impl TapArgs {
+    /// The form of the profiles.
+    fn form(&self) -> Form {
+        match self.raw_version {
+            Some(version) => Form::Transcoded { version },
+            None if self.runtime_identical => Form::RuntimeIdentical,
+            None => Form::Normalised,
+        }
+    }
+}
+
 /// Runs a session with `schedule` from the first look at the ELFs to the last line of status.
 ///
 /// # Errors
@@ -67,55 +78,80 @@ fn parse_raw_version(text: &str) -> Result<RawVersion, String> {
 /// Whatever kept covtap from attaching, reading or writing; profiles written before stay.
 pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let programs = Programs::load(&args.elves)?;
-    let form = match args.raw_version {
-        Some(version) => Form::Transcoded { version },
-        None if args.runtime_identical => Form::RuntimeIdentical,
-        None => Form::Normalised,
-    };
-    let output = Output::prepare(&args.output, form, &programs)?;
+    let output = Output::prepare(&args.output, args.form(), &programs)?;
     // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
     let interrupts = interrupt::listen()?;
     let status = Status::new(args.quiet);
     for caution in programs.cautions() {
         status.note(hints::for_caution(caution));
     }
-    let mut formats =
-        Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
+    let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
     let mappings = mappings(&formats, &programs, &status)?;
     let link = attach(args, &programs, &status)?;
     let reader = Reader::new(link, programs.regions())?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
-    let (mut last, mut stillness) = (Vec::new(), Stillness::default());
-    let mut unbelievable = None;
-    let done = session.run(|snapshot| -> Result<()> {
-        let profiles = programs.profiles(snapshot)?;
-        unbelievable = Unbelievable::of(snapshot.number, &profiles);
-        if let Some(unbelievable) = &unbelievable {
-            status.note(&unbelievable.to_string());
-            return Ok(());
-        }
-        last = output.write(&programs, snapshot)?;
-        if !mappings.is_empty() {
-            let counts = Counts::from(&profiles[..]);
-            let mut coverage = Coverage::default();
-            mappings.iter().for_each(|mapping| coverage.add(mapping, &counts));
-            formats.write(coverage, &last, |line| status.note(line))?;
-        }
-        if let Some(line) = stillness.see(snapshot) {
-            status.note(&line);
-        }
-        status.show(snapshot, &profiles.iter().map(LlvmProfile::stats).fold(Stats::default(), Stats::add));
-        Ok(())
-    });
+    let mut taker = Taker {
+        programs: &programs,
+        output,
+        formats,
+        mappings,
+        status: &status,
+        last: Vec::new(),
+        stillness: Stillness::default(),
+        unbelievable: None,
+    };
+    let done = session.run(|snapshot| taker.take(snapshot));
     match &done {
-        Ok(summary) => status.done(summary, &last),
-        Err(_) => status.last_profile(&last),
+        Ok(summary) => status.done(summary, &taker.last),
+        Err(_) => status.last_profile(&taker.last),
     }
     done?;
-    if let Some(unbelievable) = unbelievable {
-        return Err(unbelievable.into());
+    taker.finish()
+}
+
+/// Makes files of snapshots.
+struct Taker<'a> {
+    programs: &'a Programs,
+    output: Output,
+    formats: Formats<'a>,
+    mappings: Vec<Mapping>,
+    status: &'a Status,
+    last: Vec<PathBuf>,
+    stillness: Stillness,
+    unbelievable: Option<Unbelievable>,
+}
+
+impl Taker<'_> {
+    /// Writes the profiles and reports of a snapshot, and shows it.
+    fn take(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let profiles = self.programs.profiles(snapshot)?;
+        self.unbelievable = Unbelievable::of(snapshot.number, &profiles);
+        if let Some(unbelievable) = &self.unbelievable {
+            self.status.note(&unbelievable.to_string());
+            return Ok(());
+        }
+        self.last = self.output.write(self.programs, snapshot)?;
+        if !self.mappings.is_empty() {
+            let counts = Counts::from(&profiles[..]);
+            let mut coverage = Coverage::default();
+            self.mappings.iter().for_each(|mapping| coverage.add(mapping, &counts));
+            self.formats.write(coverage, &self.last, |line| self.status.note(line))?;
+        }
+        if let Some(line) = self.stillness.see(snapshot) {
+            self.status.note(&line);
+        }
+        let stats = profiles.iter().map(LlvmProfile::stats).fold(Stats::default(), Stats::add);
+        self.status.show(snapshot, &stats);
+        Ok(())
     }
-    formats.finish(|line| status.note(line))
+
+    /// Prints and judges what the last snapshot showed.
+    fn finish(self) -> Result<Verdict> {
+        match self.unbelievable {
+            Some(unbelievable) => Err(unbelievable.into()),
+            None => self.formats.finish(|line| self.status.note(line)),
+        }
+    }
 }
 
 /// A snapshot that is not written: what was read are no counts.
