@@ -158,6 +158,9 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
         CollectError::Misplaced { .. } => {
             Some("does the target run this ELF, and has its start-up code run?")
         }
+        CollectError::NeverSure { .. } => {
+            Some("is the ELF where the target has it? no program counts that fast")
+        }
         CollectError::NeverAtRest { .. } => Some("start covtap again when the target has started up"),
         CollectError::TooLarge { .. } => Some("is the ELF damaged?"),
     }

@@ -70,6 +70,14 @@ pub enum CollectError {
         /// How often they were read again.
         times: u32,
     },
+    /// Counters carried into their upper halves during every reading, so that none is sure.
+    #[error("read the counters of {endpoint}: upper halves changed during each of {times} readings")]
+    NeverSure {
+        /// Where the target is.
+        endpoint: String,
+        /// How often they were read again.
+        times: u32,
+    },
     /// The regions are larger than this host can hold.
     #[error("make room for {len_bytes} bytes of counters: the limit is {limit_bytes} bytes")]
     TooLarge {

@@ -9,6 +9,7 @@
 //! - a reader thread takes the snapshots and never waits for whoever writes them;
 //! - a target that was reset ends the session, and what was read while it happened is thrown away.
 
+mod carry;
 mod counters;
 mod error;
 mod identity;

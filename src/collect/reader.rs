@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use covtap_link::{ReadReport, TargetEvent};
 
+use super::carry;
 use super::places::Places;
 use super::{CollectError, Counters, Delta, MeteredLink, ResetEvidence};
 use crate::locate::CounterRegion;
@@ -29,7 +30,8 @@ pub struct Snapshot {
     pub delta: Delta,
     /// What it cost, readings that were thrown away included.
     pub report: ReadReport,
-    /// How many readings went backwards, or missed counters that had moved, and were done again.
+    /// How many readings were done again: they went backwards, were made while a counter carried into its upper half, or
+    /// missed counters that had moved.
     pub rereads: u32,
     /// Whether the target counts elsewhere than at the snapshot before. What it counted there is in this one as far
     /// as the target copied it, as LLVM's runtime does.
@@ -55,20 +57,25 @@ impl Reader {
     /// # Errors
     ///
     /// The regions are too large, or the link failed.
-    pub fn new(mut link: MeteredLink, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
-        let mut first = room(&regions)?;
-        let mut places = Places::new(regions);
-        places.read(&mut link, &mut first)?;
+    pub fn new(link: MeteredLink, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
+        let (zeros, mut first) = (room(&regions)?, room(&regions)?);
         let endpoint = link.info().endpoint;
-        Ok(Self {
-            link,
-            endpoint,
-            places,
-            previous: Arc::new(first),
-            pool: Vec::new(),
-            taken: 0,
-            ended: false,
-        })
+        let places = Places::new(regions);
+        let previous = Arc::new(zeros);
+        let mut reader = Self { link, endpoint, places, previous, pool: Vec::new(), taken: 0, ended: false };
+        let (mut unsure, mut rereads) = (None, 0);
+        loop {
+            reader.places.read(&mut reader.link, &mut first)?;
+            if reader.is_sure(&first, &mut unsure) {
+                break;
+            }
+            if rereads == MAX_REREADS {
+                return Err(reader.never_sure(rereads));
+            }
+            rereads += 1;
+        }
+        reader.previous = Arc::new(first);
+        Ok(reader)
     }
 
     /// How many snapshots were taken.
@@ -95,7 +102,7 @@ impl Reader {
         let mut counters = self.buffer()?;
         let room = Arc::make_mut(&mut counters);
         let mut report = ReadReport::default();
-        let (mut rereads, mut again) = (0, 0);
+        let (mut rereads, mut again, mut unsure) = (0, 0, None);
         let biases = self.places.biases().to_vec();
         let (delta, moved) = loop {
             let once = match self.places.read(&mut self.link, room) {
@@ -108,11 +115,14 @@ impl Reader {
             let moved = self.places.moved_since(&biases);
             let delta = Delta::following(self.places.regions(), &self.previous, room, &moved);
             self.look_for_events()?;
-            if delta.backwards == 0 {
+            if delta.backwards == 0 && self.is_sure(room, &mut unsure) {
                 break (delta, moved.contains(&true));
             }
             if rereads == MAX_REREADS {
-                return Err(self.reset(ResetEvidence::Backwards { counters: delta.backwards, rereads }));
+                return Err(match delta.backwards {
+                    0 => self.never_sure(rereads),
+                    counters => self.reset(ResetEvidence::Backwards { counters, rereads }),
+                });
             }
             rereads += 1;
         };
@@ -127,6 +137,23 @@ impl Reader {
             rereads: rereads + again,
             moved,
         }))
+    }
+
+    /// Whether no counter of a reading may be torn upwards: none carried since the snapshot before, or the reading
+    /// before this one, which is `unsure`, already had these upper halves and no larger counts.
+    fn is_sure(&self, reading: &Counters, unsure: &mut Option<Counters>) -> bool {
+        let regions = self.places.regions();
+        let is_sure = match unsure {
+            None => !carry::between(regions, &self.previous, reading),
+            Some(unsure) => {
+                !carry::between(regions, unsure, reading)
+                    && Delta::between(regions, unsure, reading).backwards == 0
+            }
+        };
+        if !is_sure {
+            *unsure = Some(reading.clone());
+        }
+        is_sure
     }
 
     /// Leaves the target as it was found.
@@ -161,6 +188,10 @@ impl Reader {
 
     fn reset(&self, evidence: ResetEvidence) -> CollectError {
         CollectError::Reset { number: self.taken + 1, endpoint: self.endpoint.clone(), evidence }
+    }
+
+    fn never_sure(&self, times: u32) -> CollectError {
+        CollectError::NeverSure { endpoint: self.endpoint.clone(), times }
     }
 
     /// Room for a reading that nobody else holds.
@@ -204,7 +235,7 @@ mod tests {
     }
 
     fn link() -> ScriptedLink {
-        ScriptedLink::new([(BASE, bytes(&[5, 0x1_0000_0005]))])
+        ScriptedLink::new([(BASE, bytes(&[5, 0xffff_fff0]))])
     }
 
     fn take(reader: &mut Reader) -> Snapshot {
@@ -219,19 +250,54 @@ mod tests {
         assert_eq!(take(&mut reader).delta, Delta::default());
         let second = take(&mut reader);
         assert_eq!((second.number, second.delta), (2, Delta { changed: 1, backwards: 0 }));
-        assert_eq!(second.counters.regions(), [bytes(&[6, 0x1_0000_0005])]);
+        assert_eq!(second.counters.regions(), [bytes(&[6, 0xffff_fff0])]);
     }
 
     #[test]
     fn a_torn_counter_is_read_again() {
         let high = BASE.checked_add(8).expect("in range");
         let torn = link()
-            .with_fault(1, Fault::Change(high, bytes(&[0x1_0000_0000])))
-            .with_fault(2, Fault::Change(high, bytes(&[0x2_0000_0000])));
+            .with_fault(1, Fault::Change(high, bytes(&[0])))
+            .with_fault(2, Fault::Change(high, bytes(&[0x1_0000_0000])));
         let mut reader = reader(torn);
         let snapshot = take(&mut reader);
-        assert_eq!(snapshot.rereads, 1);
-        assert_eq!(snapshot.counters.regions(), [bytes(&[5, 0x2_0000_0000])]);
+        // Once because it went backwards, and once because it carried.
+        assert_eq!(snapshot.rereads, 2);
+        assert_eq!(snapshot.counters.regions(), [bytes(&[5, 0x1_0000_0000])]);
+    }
+
+    /// The target has written the upper half and not yet the lower one.
+    #[test]
+    fn a_counter_that_is_torn_upwards_is_not_believed() {
+        let high = BASE.checked_add(8).expect("in range");
+        let torn = link()
+            .with_fault(1, Fault::Change(high, bytes(&[0x1_ffff_ffff])))
+            .with_fault(2, Fault::Change(high, bytes(&[0x1_0000_0002])));
+        let mut reader = reader(torn);
+        let snapshot = take(&mut reader);
+        assert_eq!(snapshot.rereads, 2);
+        assert_eq!(snapshot.counters.regions(), [bytes(&[5, 0x1_0000_0002])]);
+        assert_eq!(take(&mut reader).rereads, 0);
+    }
+
+    /// What is torn when covtap attaches would make all that comes later look too small.
+    #[test]
+    fn the_first_reading_may_be_torn_as_well() {
+        let high = BASE.checked_add(8).expect("in range");
+        let torn = ScriptedLink::new([(BASE, bytes(&[5, 0x1_ffff_ffff]))])
+            .with_fault(1, Fault::Change(high, bytes(&[0x1_0000_0002])));
+        let snapshot = take(&mut reader(torn));
+        assert_eq!(snapshot.rereads, 0);
+        assert_eq!(snapshot.counters.regions(), [bytes(&[5, 0x1_0000_0002])]);
+    }
+
+    #[test]
+    fn counters_that_carry_in_every_reading_are_no_counters() {
+        let carrying = (1..=MAX_REREADS + 1).fold(link(), |link, read| {
+            link.with_fault(read.into(), Fault::Change(BASE, bytes(&[u64::from(read) << 32])))
+        });
+        let error = reader(carrying).take(Duration::ZERO).expect_err("no snapshot");
+        assert!(matches!(error, CollectError::NeverSure { times: MAX_REREADS, .. }), "{error}");
     }
 
     #[test]
@@ -293,7 +359,7 @@ mod tests {
         let mut reader = reader(link().with_fault(1, Fault::Refuse).with_fault(2, Fault::ShortRead));
         assert!(matches!(reader.take(Duration::ZERO), Err(CollectError::Link(_))));
         assert!(matches!(reader.take(Duration::ZERO), Err(CollectError::Link(_))));
-        assert_eq!(take(&mut reader).counters.regions(), [bytes(&[5, 0x1_0000_0005])]);
+        assert_eq!(take(&mut reader).counters.regions(), [bytes(&[5, 0xffff_fff0])]);
     }
 
     #[test]
@@ -311,7 +377,7 @@ mod tests {
         for _ in 0..3 {
             take(&mut reader);
         }
-        assert_eq!(held.counters.regions(), [bytes(&[5, 0x1_0000_0005])]);
+        assert_eq!(held.counters.regions(), [bytes(&[5, 0xffff_fff0])]);
     }
 
     #[test]
