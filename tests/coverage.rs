@@ -301,9 +301,9 @@ fn a_program_without_a_mapping_is_refused_by_name() {
 
 /// Where in the file a section is.
 fn file_range(image: &Image, name: &str) -> Range<usize> {
-    let bytes = image.section(name).unwrap().file_bytes().unwrap();
-    let start = bytes.as_ptr() as usize - image.file().as_ptr() as usize;
-    start..start + bytes.len()
+    let section = image.section(name).unwrap();
+    let start = usize::try_from(section.file_offset()).unwrap();
+    start..start + section.file_bytes().unwrap().len()
 }
 
 /// A damaged function is left out with its offset, and the others stay.

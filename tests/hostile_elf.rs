@@ -10,6 +10,7 @@
 
 use std::alloc::System;
 use std::fs;
+use std::io::Cursor;
 
 use cap::Cap;
 use covtap::image::{Image, Slide};
@@ -36,9 +37,17 @@ const FIXTURES: [&str; 8] = [
     "x86-pvh/covered.elf",
 ];
 
-/// Does with a file all that covtap does; gives whether counters were found.
+/// Does with a file all that covtap does, with all of it in memory and not; gives whether counters were found.
 fn use_whole(bytes: Vec<u8>) -> bool {
-    let Ok(image) = Image::parse("hostile.elf", bytes) else { return false };
+    let in_parts = Image::read("hostile.elf", Cursor::new(bytes.clone()));
+    let whole = Image::parse("hostile.elf", bytes);
+    let [in_parts, whole] = [in_parts, whole].map(|image| image.is_ok_and(|image| use_image(&image)));
+    // What is not read over and over may be missing.
+    assert!(whole || !in_parts);
+    in_parts
+}
+
+fn use_image(image: &Image) -> bool {
     let one_line = |text: String| assert!(!text.contains('\n'), "{text}");
     for section in image.sections() {
         let _ = section.name();
@@ -49,11 +58,11 @@ fn use_whole(bytes: Vec<u8>) -> bool {
     let _ = (image.symbols().count(), image.producers(), image.build_ids());
     let identity = image.identity();
     let found: Vec<Option<Vec<u8>>> = identity.samples.iter().map(|(_, bytes)| Some(bytes.clone())).collect();
-    let _ = (identity.places(&image, Slide::new(u64::MAX / 3)), identity.compare(&found));
-    for finding in Report::new(&image).findings {
+    let _ = (identity.places(image, Slide::new(u64::MAX / 3)), identity.compare(&found));
+    for finding in Report::new(image).findings {
         one_line(finding.to_string());
     }
-    match llvm::locate(&image, Slide::new(0x1000)) {
+    match llvm::locate(image, Slide::new(0x1000)) {
         Ok(located) => {
             write(&located);
             true

@@ -491,8 +491,8 @@ proptest! {
     ) {
         let mut bytes = fs::read(fixture("c-an385").join("covered.elf")).unwrap();
         let image = Image::parse("whole.elf", bytes.clone()).unwrap();
-        let damaged = image.section(section).unwrap().file_bytes().unwrap();
-        let start = damaged.as_ptr() as usize - image.file().as_ptr() as usize;
+        let section = image.section(section).unwrap();
+        let (damaged, start) = (section.file_bytes().unwrap(), usize::try_from(section.file_offset()).unwrap());
         for (index, byte) in changes {
             bytes[start + index.index(damaged.len())] = byte;
         }

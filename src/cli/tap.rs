@@ -1,6 +1,6 @@
 //! What `record` and `snapshot` share: from ELFs and a target to profiles on disk.
 
-use std::fs;
+use std::fs::File;
 use std::ops::Add;
 use std::path::{Path, PathBuf};
 
@@ -208,12 +208,12 @@ fn attach(args: &TapArgs, programs: &Programs, status: &Status) -> Result<Metere
     Ok(link)
 }
 
-/// Reads an ELF.
+/// Opens an ELF; of its content is read what is used.
 ///
 /// # Errors
 ///
 /// The file cannot be read or is no ELF.
 pub(super) fn load(path: &Path) -> Result<Image> {
-    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    Ok(Image::parse(&path.display().to_string(), bytes)?)
+    let file = File::open(path).with_context(|| format!("read {}", path.display()))?;
+    Ok(Image::read(&path.display().to_string(), file)?)
 }

@@ -1,6 +1,6 @@
 //! From bytes to the tables of an [`Image`](super::Image), once per file, for both classes and byte orders.
 //!
-//! What enters is a file's bytes; what leaves is tables that hold numbers only: names and contents stay
+//! What enters is a file's bytes, of which only the tables are read; what leaves is tables that hold numbers only: names and contents stay
 //! ranges of the file, so that what is allocated is bounded by the file's length. Source: System V ABI, chapters
 //! 4 and 5, read by the `object` crate.
 
@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use covtap_link::{Endianness, PointerWidth};
 use object::elf;
-use object::read::elf::{CompressionHeader, FileHeader, ProgramHeader, SectionHeader as _, Sym};
+use object::read::elf::{CompressionHeader, FileHeader, ProgramHeader, Sym};
 
+use super::bytes::FileBytes;
 use super::fault::{Fault, fault};
 use super::relocs::{self, DynamicReloc};
 use super::section::{Compression, SectionHeader};
@@ -34,21 +35,27 @@ pub(super) struct Parts {
     pub(super) machine: elf::Machine,
     pub(super) file_type: elf::FileType,
     pub(super) sections: Vec<SectionHeader>,
+    /// The string table that their names are in.
+    pub(super) section_names: Range<u64>,
+    /// Where in the file sections are, in order and without those that overlap others.
+    pub(super) extents: Vec<Range<u64>>,
     pub(super) segments: Vec<Segment>,
     pub(super) symbols: Vec<SymbolEntry>,
+    /// The string tables that the names of static and of dynamic symbols are in.
+    pub(super) symbol_names: [Range<u64>; 2],
     pub(super) relocs: Vec<DynamicReloc>,
 }
 
-pub(super) fn parse<Elf>(bytes: &[u8]) -> Result<Parts, Fault>
+pub(super) fn parse<Elf>(file: &FileBytes) -> Result<Parts, Fault>
 where
     Elf: FileHeader<Endian = object::Endianness>,
 {
-    let header = Elf::parse(bytes).map_err(fault("ELF header", 0))?;
+    let header = Elf::parse(file).map_err(fault("ELF header", 0))?;
     let endian = header.endian().map_err(fault("ELF header", 0))?;
     let machine = header.e_machine(endian);
-    let sections = sections(header, endian, bytes)?;
-    let symbols = symbols(header, endian, bytes)?;
-    let relocs = relocs::read(header, endian, bytes)?;
+    let (sections, section_names) = sections(header, endian, file)?;
+    let (symbols, symbol_names) = symbols(header, endian, file)?;
+    let relocs = relocs::read(header, endian, file)?;
     Ok(Parts {
         endianness: match endian {
             object::Endianness::Little => Endianness::Little,
@@ -57,16 +64,23 @@ where
         pointer_width: if header.is_class_64() { PointerWidth::Bits64 } else { PointerWidth::Bits32 },
         machine,
         file_type: header.e_type(endian),
-        segments: segments(header, endian, bytes)?,
+        segments: segments(header, endian, file)?,
+        extents: extents(&sections, file.len_bytes()),
         sections,
+        section_names,
         symbols,
+        symbol_names,
         relocs,
     })
 }
 
-fn segments<Elf: FileHeader>(header: &Elf, endian: Elf::Endian, bytes: &[u8]) -> Result<Vec<Segment>, Fault> {
+fn segments<Elf: FileHeader>(
+    header: &Elf,
+    endian: Elf::Endian,
+    file: &FileBytes,
+) -> Result<Vec<Segment>, Fault> {
     let at = header.e_phoff(endian).into();
-    let headers = header.program_headers(endian, bytes).map_err(fault("program headers", at))?;
+    let headers = header.program_headers(endian, file).map_err(fault("program headers", at))?;
     let used = |kind| kind == elf::PT_LOAD || kind == elf::PT_NOTE;
     Ok(headers
         .iter()
@@ -85,32 +99,39 @@ fn segments<Elf: FileHeader>(header: &Elf, endian: Elf::Endian, bytes: &[u8]) ->
 fn sections<Elf: FileHeader>(
     header: &Elf,
     endian: Elf::Endian,
-    bytes: &[u8],
-) -> Result<Vec<SectionHeader>, Fault> {
+    file: &FileBytes,
+) -> Result<(Vec<SectionHeader>, Range<u64>), Fault> {
     let at = header.e_shoff(endian).into();
-    let headers = header.section_headers(endian, bytes).map_err(fault("section headers", at))?;
+    let headers = header.section_headers(endian, file).map_err(fault("section headers", at))?;
     if headers.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0..0));
     }
-    let names = header.section_strings_index(endian, bytes).map_err(fault("section names", at))?;
-    let names = headers
-        .get(names.0)
-        .map(|section| (section.sh_offset(endian).into(), section.sh_size(endian).into()))
-        .ok_or_else(|| fault("section names", at)("there is no section of that index"))?;
-    headers.iter().map(|section| one_section(section, names, endian, bytes)).collect()
+    let names = header.section_strings_index(endian, file).map_err(fault("section names", at))?;
+    let names = headers.get(names.0).map(|section| extent(section, endian));
+    let names = names.ok_or_else(|| fault("section names", at)("there is no section of that index"))?;
+    let texts = file.clipped(names.clone());
+    let sections: Result<_, _> =
+        headers.iter().map(|section| one_section(section, texts, endian, file)).collect();
+    Ok((sections?, names))
+}
+
+/// Where in the file a section says it is.
+fn extent<S: object::read::elf::SectionHeader>(section: &S, endian: S::Endian) -> Range<u64> {
+    let start: u64 = section.sh_offset(endian).into();
+    start..start.saturating_add(section.sh_size(endian).into())
 }
 
 fn one_section<S: object::read::elf::SectionHeader>(
     section: &S,
-    names: (u64, u64),
+    texts: &[u8],
     endian: S::Endian,
-    bytes: &[u8],
+    file: &FileBytes,
 ) -> Result<SectionHeader, Fault> {
     let offset = section.sh_offset(endian).into();
     let compression =
-        section.compression(endian, bytes).map_err(fault("compression header of a section", offset))?;
+        section.compression(endian, file).map_err(fault("compression header of a section", offset))?;
     Ok(SectionHeader {
-        name: string(bytes, names, section.sh_name(endian)),
+        name: string(texts, section.sh_name(endian)),
         kind: section.sh_type(endian),
         flags: section.sh_flags(endian),
         address: section.sh_addr(endian).into(),
@@ -125,52 +146,55 @@ fn one_section<S: object::read::elf::SectionHeader>(
     })
 }
 
+/// Where in a file of that length sections are, each at another place.
+fn extents(sections: &[SectionHeader], file_len_bytes: u64) -> Vec<Range<u64>> {
+    let sections = sections.iter().filter(|section| section.kind != elf::SHT_NOBITS && section.size > 0);
+    let extent = |section: &SectionHeader| section.offset..section.offset.saturating_add(section.size);
+    let is_inside = |extent: &Range<u64>| extent.end <= file_len_bytes;
+    let mut extents: Vec<Range<u64>> = sections.map(extent).filter(is_inside).collect();
+    extents.sort_by_key(|extent| extent.start);
+    extents.dedup_by(|next, kept| next.start < kept.end);
+    extents
+}
+
 /// The longest section name that is looked at.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// Where in the file the string at `index` of a string table is; empty if it is not in the file.
-fn string(bytes: &[u8], (table, len): (u64, u64), index: u32) -> Range<usize> {
-    let start = table.checked_add(index.into()).and_then(|start| usize::try_from(start).ok());
-    let end = table.checked_add(len).and_then(|end| usize::try_from(end).ok());
-    let (Some(start), Some(end)) = (start, end) else { return 0..0 };
-    let end = end.min(bytes.len()).min(start.saturating_add(MAX_NAME_BYTES));
-    match bytes.get(start..end).and_then(|rest| rest.iter().position(|byte| *byte == 0)) {
+/// Where in a string table the string at `index` is; empty if it is not in there.
+fn string(texts: &[u8], index: u32) -> Range<usize> {
+    let Ok(start) = usize::try_from(index) else { return 0..0 };
+    let rest = texts.get(start..).unwrap_or_default();
+    match rest.iter().take(MAX_NAME_BYTES).position(|byte| *byte == 0) {
         Some(len) => start..start.saturating_add(len),
         None => 0..0,
     }
 }
 
-/// The entries of `.symtab`, then those of `.dynsym`. Undefined ones are kept: relocations count them.
+/// The entries of `.symtab`, then those of `.dynsym`, and where the names of either are. Undefined ones are kept:
+/// relocations count them.
 fn symbols<Elf: FileHeader>(
     header: &Elf,
     endian: Elf::Endian,
-    bytes: &[u8],
-) -> Result<Vec<SymbolEntry>, Fault> {
+    file: &FileBytes,
+) -> Result<(Vec<SymbolEntry>, [Range<u64>; 2]), Fault> {
     let at = header.e_shoff(endian).into();
-    let table = header.sections(endian, bytes).map_err(fault("section headers", at))?;
-    let mut entries = Vec::new();
-    for kind in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
-        let found = table.symbols(endian, bytes, kind).map_err(fault("symbol table", at))?;
+    let table = header.sections(endian, file).map_err(fault("section headers", at))?;
+    let (mut entries, mut names) = (Vec::new(), [0..0, 0..0]);
+    for (kind, names) in [elf::SHT_SYMTAB, elf::SHT_DYNSYM].into_iter().zip(&mut names) {
+        let found = table.symbols(endian, file, kind).map_err(fault("symbol table", at))?;
         if found.is_empty() {
             continue;
         }
-        let strings = table
-            .section(found.string_section())
-            .map(|strings| (strings.sh_offset(endian).into(), strings.sh_size(endian).into()))
-            .map_err(fault("symbol names", at))?;
+        let strings = table.section(found.string_section()).map_err(fault("symbol names", at))?;
+        *names = extent(strings, endian);
         entries.extend(found.iter().map(|symbol| SymbolEntry {
             is_dynamic: kind == elf::SHT_DYNSYM,
-            name: name_start(strings, symbol.st_name(endian)),
+            name: symbol.st_name(endian),
             kind: symbol.st_type(),
             section: symbol.st_shndx(endian),
             address: symbol.st_value(endian).into(),
             size: symbol.st_size(endian).into(),
         }));
     }
-    Ok(entries)
-}
-
-fn name_start((table, len): (u64, u64), index: u32) -> u64 {
-    // 0 is inside the ELF header, where no name can be: an entry without a name.
-    if index == 0 || u64::from(index) >= len { 0 } else { table.saturating_add(index.into()) }
+    Ok((entries, names))
 }

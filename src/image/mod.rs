@@ -1,7 +1,7 @@
 //! What an ELF says: sections, segments, symbols, build id, producers.
 //!
-//! What enters is the bytes of a file, 32- or 64-bit, little- or big-endian; what leaves is an [`Image`] that
-//! owns them.
+//! What enters is a file, 32- or 64-bit, little- or big-endian, as bytes or as something to read them from; what leaves
+//! is an [`Image`] that owns it, and of the second kind reads and keeps what is asked for.
 //!
 //! What always holds:
 //! - nothing here opens a file or reads a target;
@@ -11,6 +11,7 @@
 
 mod addr;
 mod arch;
+mod bytes;
 mod elf;
 mod error;
 mod fault;
@@ -26,18 +27,20 @@ use covtap_link::{Endianness, PointerWidth};
 
 pub(crate) use addr::wrap;
 pub use addr::{ImageAddr, Slide};
+pub use bytes::Source;
 pub use error::ImageError;
 pub use identity::Identity;
 pub use notes::BuildId;
 pub use section::Section;
 pub use symbol::{Symbol, SymbolKind};
 
+use bytes::FileBytes;
 use relocs::{DynamicReloc, RelocValue};
 
 /// An ELF file and the tables in it.
 pub struct Image {
     name: String,
-    bytes: Vec<u8>,
+    file: FileBytes,
     parts: elf::Parts,
 }
 
@@ -46,7 +49,7 @@ impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Image")
             .field("name", &self.name)
-            .field("len_bytes", &self.bytes.len())
+            .field("len_bytes", &self.file_len_bytes())
             .field("architecture", &self.architecture())
             .finish_non_exhaustive()
     }
@@ -72,14 +75,28 @@ impl Image {
     ///
     /// The bytes are no ELF file, or a table is damaged or cut off.
     pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Self, ImageError> {
+        Self::new(name, FileBytes::Whole(bytes))
+    }
+
+    /// As [`parse`](Self::parse), without having all of the file in memory: what is looked at later is read then, and
+    /// missing if it cannot be.
+    ///
+    /// # Errors
+    ///
+    /// It is no ELF file, or a table is damaged, cut off or not to be read.
+    pub fn read(name: &str, source: impl Source + 'static) -> Result<Self, ImageError> {
+        Self::new(name, FileBytes::in_parts(Box::new(source)))
+    }
+
+    fn new(name: &str, file: FileBytes) -> Result<Self, ImageError> {
         use object::{Endianness, FileKind, elf::FileHeader32, elf::FileHeader64};
-        let parts = match FileKind::parse(bytes.as_slice()) {
-            Ok(FileKind::Elf32) => elf::parse::<FileHeader32<Endianness>>(&bytes),
-            Ok(FileKind::Elf64) => elf::parse::<FileHeader64<Endianness>>(&bytes),
-            _ => return Err(not_elf(name, &bytes)),
+        let parts = match FileKind::parse(&file) {
+            Ok(FileKind::Elf32) => elf::parse::<FileHeader32<Endianness>>(&file),
+            Ok(FileKind::Elf64) => elf::parse::<FileHeader64<Endianness>>(&file),
+            _ => return Err(not_elf(name, file.clipped(0..4))),
         };
         match parts {
-            Ok(parts) => Ok(Self { name: name.to_owned(), bytes, parts }),
+            Ok(parts) => Ok(Self { name: name.to_owned(), file, parts }),
             Err(fault::Fault { what, offset, detail }) => {
                 Err(ImageError::Malformed { image: name.to_owned(), what, offset, detail })
             }
@@ -133,10 +150,10 @@ impl Image {
         self.image_type() == ImageType::PositionIndependent
     }
 
-    /// The whole file.
+    /// The length of the file.
     #[must_use]
-    pub fn file(&self) -> &[u8] {
-        &self.bytes
+    pub fn file_len_bytes(&self) -> u64 {
+        self.file.len_bytes()
     }
 
     /// The sections, in the file's order.
@@ -236,10 +253,18 @@ impl Image {
         }))
     }
 
+    /// A range of the file. The section that it is in is read as a whole: who wants a word of it wants more of them.
     fn file_range(&self, offset: u64, len_bytes: u64) -> Option<&[u8]> {
-        let start = usize::try_from(offset).ok()?;
-        let end = start.checked_add(usize::try_from(len_bytes).ok()?)?;
-        self.bytes.get(start..end)
+        let end = offset.checked_add(len_bytes)?;
+        let extents = &self.parts.extents;
+        let before = extents.partition_point(|extent| extent.start <= offset);
+        let around = before.checked_sub(1).and_then(|index| extents.get(index));
+        let Some(around) = around.filter(|around| end <= around.end) else {
+            return self.file.get(offset..end);
+        };
+        let first = usize::try_from(offset.checked_sub(around.start)?).ok()?;
+        let last = first.checked_add(usize::try_from(len_bytes).ok()?)?;
+        self.file.get(around.clone())?.get(first..last)
     }
 }
 

@@ -6,6 +6,7 @@
 use object::elf;
 use object::read::elf::{FileHeader, Rel, Rela, RelrIterator, SectionHeader as _};
 
+use super::bytes::FileBytes;
 use super::fault::{Fault, fault};
 
 /// What a relocated word becomes, before the slide.
@@ -71,20 +72,20 @@ fn value(kinds: Option<&Kinds>, kind: u32, symbol: u32, addend: Option<u64>) -> 
 }
 
 /// All relocations of loaded sections, by address.
-pub(super) fn read<Elf: FileHeader>(
+pub(super) fn read<'f, Elf: FileHeader>(
     header: &Elf,
     endian: Elf::Endian,
-    bytes: &[u8],
+    file: &'f FileBytes,
 ) -> Result<Vec<DynamicReloc>, Fault> {
     let kinds = kinds(header.e_machine(endian), header.is_class_64());
     let is_mips64el = header.is_mips64el(endian);
     let headers = header
-        .section_headers(endian, bytes)
+        .section_headers(endian, file)
         .map_err(fault("section headers", header.e_shoff(endian).into()))?;
     let mut relocs = Vec::new();
     for section in headers.iter().filter(|s| s.sh_flags(endian).contains(elf::SHF_ALLOC)) {
         let at = section.sh_offset(endian).into();
-        if let Some((rela, _)) = section.rela(endian, bytes).map_err(fault("relocations", at))? {
+        if let Some((rela, _)) = section.rela(endian, file).map_err(fault("relocations", at))? {
             relocs.extend(rela.iter().map(|rela| {
                 let addend: i64 = rela.r_addend(endian).into();
                 let kind = rela.r_type(endian, is_mips64el).0;
@@ -95,14 +96,14 @@ pub(super) fn read<Elf: FileHeader>(
                 }
             }));
         }
-        if let Some((rel, _)) = section.rel(endian, bytes).map_err(fault("relocations", at))? {
+        if let Some((rel, _)) = section.rel(endian, file).map_err(fault("relocations", at))? {
             relocs.extend(rel.iter().map(|rel| DynamicReloc {
                 address: rel.r_offset(endian).into(),
                 value: value(kinds, rel.r_type(endian).0, rel.r_sym(endian), None),
             }));
         }
-        if let Some(relr) = section.relr(endian, bytes).map_err(fault("relocations", at))? {
-            let relr: RelrIterator<'_, Elf> = relr;
+        if let Some(relr) = section.relr(endian, file).map_err(fault("relocations", at))? {
+            let relr: RelrIterator<'f, Elf> = relr;
             relocs.extend(relr.map(|at| DynamicReloc { address: at.into(), value: RelocValue::InPlace }));
         }
     }

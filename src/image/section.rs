@@ -22,7 +22,7 @@ pub(super) struct Compression {
     pub(super) uncompressed_bytes: u64,
 }
 
-/// What a section header says. The name is a range of the file, so that many headers cannot multiply one
+/// What a section header says. The name is a range of the table of names, so that many headers cannot multiply one
 /// long name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct SectionHeader {
@@ -47,7 +47,8 @@ impl<'a> Section<'a> {
     /// Its name; empty if it is not UTF-8.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        let bytes = self.image.bytes.get(self.header.name.clone()).unwrap_or_default();
+        let names = self.image.file.clipped(self.image.parts.section_names.clone());
+        let bytes = names.get(self.header.name.clone()).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
@@ -99,6 +100,12 @@ impl<'a> Section<'a> {
         self.header.compression.is_some()
     }
 
+    /// Where its bytes begin in the file.
+    #[must_use]
+    pub fn file_offset(&self) -> u64 {
+        self.header.offset
+    }
+
     /// Its bytes as the file stores them, compressed or not; empty for a NOBITS section.
     ///
     /// # Errors
@@ -108,12 +115,14 @@ impl<'a> Section<'a> {
         if self.is_nobits() {
             return Ok(&[]);
         }
-        self.image.file_range(self.header.offset, self.header.size).ok_or_else(|| {
-            self.error(format!(
-                "{} bytes are said to be there, the file has {}",
-                self.header.size,
-                self.image.bytes.len()
-            ))
+        let (size, file_len) = (self.header.size, self.image.file_len_bytes());
+        self.image.file_range(self.header.offset, size).ok_or_else(|| {
+            let is_inside = self.header.offset.checked_add(size).is_some_and(|end| end <= file_len);
+            self.error(if is_inside {
+                format!("{size} bytes cannot be read")
+            } else {
+                format!("{size} bytes are said to be there, the file has {file_len}")
+            })
         })
     }
 

@@ -4,11 +4,11 @@ use object::elf;
 
 use super::{Image, ImageAddr};
 
-/// A symbol table entry. The name is a file offset, 0 for none.
+/// A symbol table entry. The name is an offset into the string table of its kind, 0 for none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct SymbolEntry {
     pub(super) is_dynamic: bool,
-    pub(super) name: u64,
+    pub(super) name: u32,
     pub(super) kind: elf::SymbolType,
     pub(super) section: elf::SymbolSection,
     pub(super) address: u64,
@@ -49,42 +49,47 @@ pub struct Symbol<'a> {
 impl Image {
     /// The defined symbols, those of `.symtab` before those of `.dynsym`.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
-        self.parts.symbols.iter().filter(|entry| entry.is_defined()).map(|entry| self.view(entry))
+        let names = self.symbol_names();
+        self.parts.symbols.iter().filter(|entry| entry.is_defined()).map(move |entry| view(entry, names))
     }
 
     /// The defined symbol of that name; the first one, where several have it.
     #[must_use]
     pub fn symbol(&self, name: &str) -> Option<Symbol<'_>> {
-        let is_named = |entry: &&SymbolEntry| entry.is_defined() && self.has_name(entry, name);
-        self.parts.symbols.iter().find(is_named).map(|entry| self.view(entry))
+        let names = self.symbol_names();
+        let is_named = |entry: &&SymbolEntry| entry.is_defined() && has_name(entry, name, names);
+        self.parts.symbols.iter().find(is_named).map(|entry| view(entry, names))
     }
 
-    /// Compares without looking for the end of the entry's name, which a hostile file puts far away.
-    fn has_name(&self, entry: &SymbolEntry, name: &str) -> bool {
-        let rest = usize::try_from(entry.name).ok().and_then(|start| self.bytes.get(start..));
-        entry.name != 0
-            && rest.and_then(|rest| rest.strip_prefix(name.as_bytes())).and_then(<[u8]>::first) == Some(&0)
+    /// The names of static symbols, and those of dynamic ones.
+    fn symbol_names(&self) -> [&[u8]; 2] {
+        self.parts.symbol_names.each_ref().map(|names| self.file.clipped(names.clone()))
     }
+}
 
-    fn view(&self, entry: &SymbolEntry) -> Symbol<'_> {
-        Symbol {
-            name: self.c_string(entry.name),
-            address: ImageAddr::new(entry.address),
-            len_bytes: entry.size,
-            kind: match entry.kind {
-                elf::STT_FUNC | elf::STT_GNU_IFUNC => SymbolKind::Function,
-                elf::STT_OBJECT => SymbolKind::Object,
-                _ => SymbolKind::Other,
-            },
-        }
-    }
+/// Compares without looking for the end of the entry's name, which a hostile file puts far away.
+fn has_name(entry: &SymbolEntry, name: &str, names: [&[u8]; 2]) -> bool {
+    let rest = from_name_on(entry, names);
+    rest.strip_prefix(name.as_bytes()).and_then(<[u8]>::first) == Some(&0)
+}
 
-    fn c_string(&self, offset: u64) -> &str {
-        if offset == 0 {
-            return "";
-        }
-        let rest = usize::try_from(offset).ok().and_then(|start| self.bytes.get(start..)).unwrap_or_default();
-        let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
-        std::str::from_utf8(name).unwrap_or_default()
+fn view<'a>(entry: &SymbolEntry, names: [&'a [u8]; 2]) -> Symbol<'a> {
+    let name = from_name_on(entry, names).split(|byte| *byte == 0).next().unwrap_or_default();
+    Symbol {
+        name: std::str::from_utf8(name).unwrap_or_default(),
+        address: ImageAddr::new(entry.address),
+        len_bytes: entry.size,
+        kind: match entry.kind {
+            elf::STT_FUNC | elf::STT_GNU_IFUNC => SymbolKind::Function,
+            elf::STT_OBJECT => SymbolKind::Object,
+            _ => SymbolKind::Other,
+        },
     }
+}
+
+/// The string table from the entry's name on; nothing if it has none.
+fn from_name_on<'a>(entry: &SymbolEntry, [of_static, of_dynamic]: [&'a [u8]; 2]) -> &'a [u8] {
+    let names = if entry.is_dynamic { of_dynamic } else { of_static };
+    let start = usize::try_from(entry.name).ok().filter(|start| *start > 0);
+    start.and_then(|start| names.get(start..)).unwrap_or_default()
 }

@@ -1,3 +1,7 @@
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use covtap_link::{AddrRange, TargetAddr};
 
 use super::identity::{Agreement, Verdict};
@@ -148,4 +152,64 @@ fn a_slide_moves_every_place() {
     let first = identity.build_id.as_ref().unwrap().address;
     assert_eq!(places[0].unwrap().start(), TargetAddr::new(first.get() + 0x10_0000));
     assert_eq!(places.len(), identity.samples.len() + 1);
+}
+
+/// A file that says how much of it was read.
+struct Counted(Cursor<Vec<u8>>, Arc<AtomicUsize>);
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.0.read(buf)?;
+        self.1.fetch_add(len, Ordering::Relaxed);
+        Ok(len)
+    }
+}
+
+impl Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn a_file_that_is_read_in_parts_says_the_same() {
+    for bytes in [CLANG_14, CLANG_19, RUSTC, CORTEX_M, SPIN, X86_PVH] {
+        let (whole, read) = (parse(bytes), Arc::new(AtomicUsize::new(0)));
+        // What no section says is there need not be read.
+        let longer = [bytes, &vec![7; 1 << 20]].concat();
+        let source = Counted(Cursor::new(longer), Arc::clone(&read));
+        let in_parts = Image::read("fixture", source).unwrap();
+        assert!(whole.sections().map(|s| s.name()).eq(in_parts.sections().map(|s| s.name())));
+        let data = |section: Section<'_>| section.data().unwrap().into_owned();
+        assert!(whole.sections().map(data).eq(in_parts.sections().map(data)));
+        assert!(whole.symbols().eq(in_parts.symbols()));
+        assert_eq!(whole.symbol("main"), in_parts.symbol("main"));
+        assert_eq!(whole.identity(), in_parts.identity());
+        assert_eq!((whole.producers(), whole.build_ids()), (in_parts.producers(), in_parts.build_ids()));
+        assert!(read.load(Ordering::Relaxed) < 2 * bytes.len(), "{read:?} of {}", bytes.len());
+    }
+}
+
+#[test]
+fn sections_that_overlap_are_not_read_without_end() {
+    let mut bytes = [CLANG_19, &vec![0; 1 << 20]].concat();
+    let word = |bytes: &[u8], at: usize, len: usize| -> usize {
+        bytes[at..at + len].iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte))
+    };
+    let (headers, num) = (word(&bytes, 0x28, 8), word(&bytes, 0x3c, 2));
+    for index in 0..num {
+        let header = headers + 64 * index;
+        if word(&bytes, header + 4, 4) == 1 {
+            // Each ends behind the one before it.
+            let extent = [index, bytes.len() - num].map(|value| (value as u64).to_le_bytes());
+            bytes[header + 24..header + 40].copy_from_slice(&extent.concat());
+        }
+    }
+    let len = bytes.len();
+    let image = Image::read("overlapping", Cursor::new(bytes)).unwrap();
+    let found: Vec<_> = image.sections().map(|section| section.file_bytes()).collect();
+    let read: usize = found.iter().flatten().map(|bytes| bytes.len()).sum();
+    assert!(read > len && read < 3 * len, "{read} of {len}");
+    let refused = found.iter().find_map(|bytes| bytes.as_ref().err()).unwrap().to_string();
+    assert!(refused.ends_with("bytes cannot be read"), "{refused}");
 }

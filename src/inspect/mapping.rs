@@ -48,7 +48,7 @@ impl Mapping {
     /// than the file, because they overlap, end it as well.
     pub(super) fn find(image: &Image, llvm: Option<&LlvmImage>) -> Option<Self> {
         let mut found = false;
-        let mut bytes_left = image.file().len();
+        let mut bytes_left = image.file_len_bytes();
         let mut words = BTreeSet::new();
         let mut names = HashSet::new();
         for section in image.sections().filter(|section| section.len_bytes() > 0) {
@@ -59,7 +59,7 @@ impl Mapping {
             found = true;
             // Linkers compress debug information alone.
             let bytes = if section.is_compressed() { &[] } else { section.file_bytes().unwrap_or_default() };
-            let Some(left) = bytes_left.checked_sub(bytes.len()) else { break };
+            let Some(left) = bytes_left.checked_sub(bytes.len() as u64) else { break };
             bytes_left = left;
             if is_headers {
                 words.extend(version_words(bytes, image.endianness()));
