@@ -1,5 +1,6 @@
 //! `covtap report`: coverage from profiles on disk.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use clap::Args;
 use super::formats::{FormatArgs, Formats};
 use super::profiles::Sum;
 use super::{Verdict, tap};
-use crate::coverage::{Counts, Coverage};
+use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Slide;
 use crate::locate::llvm::{self, LlvmImage};
 use crate::write::demangle::demangle;
@@ -63,15 +64,20 @@ pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
     let formats = formats.or_summary();
     let (elves, profiles) = sort(&inputs)?;
     let mut formats = Formats::prepare(&formats, elves.iter().map(PathBuf::from).collect())?;
-    let mut sum = Sum::default();
-    profiles.iter().try_for_each(|path| sum.add_file(path, || locate(&elves)))?;
-    let profile = sum.finish().ok_or(ReportError::NoProfile)?;
+    let (first, others) = elves.split_first().ok_or(ReportError::NoElf)?;
+    let add_up = || -> Result<Sum> {
+        let mut sum = Sum::default();
+        profiles.iter().try_for_each(|path| sum.add_file(path, || locate(&elves)))?;
+        Ok(sum)
+    };
+    // Decompressing names takes long on either side.
+    let (sum, first) = rayon::join(add_up, || MappingOf::decode(&formats, first));
+    let profile = sum?.finish().ok_or(ReportError::NoProfile)?;
     let counts = Counts::from(&profile);
     let mut coverage = Coverage::default();
-    for path in &elves {
-        let image = tap::load(path)?;
-        let mapping = formats.mapping(&image, &llvm::names(&image)?, note)?;
-        coverage.add(&mapping, &counts);
+    first?.add_to(&mut coverage, &counts);
+    for path in others {
+        MappingOf::decode(&formats, path)?.add_to(&mut coverage, &counts);
     }
     say_what_is_left_out(&coverage, verbose);
     let functions = profile.functions().count();
@@ -81,6 +87,27 @@ pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
     }
     formats.write(coverage, &profiles.iter().map(PathBuf::from).collect::<Vec<_>>(), note)?;
     formats.finish(note)
+}
+
+/// A program's mapping, and what is to be said of it.
+struct MappingOf {
+    mapping: Mapping,
+    notes: Vec<String>,
+}
+
+impl MappingOf {
+    fn decode(formats: &Formats<'_>, path: &Path) -> Result<Self> {
+        let image = tap::load(path)?;
+        let notes = RefCell::new(Vec::new());
+        let note = |line: &str| notes.borrow_mut().push(line.to_owned());
+        let mapping = formats.mapping(&image, &llvm::names(&image)?, note)?;
+        Ok(Self { mapping, notes: notes.into_inner() })
+    }
+
+    fn add_to(self, coverage: &mut Coverage, counts: &Counts<'_>) {
+        self.notes.iter().for_each(|line| note(line));
+        coverage.add(&self.mapping, counts);
+    }
 }
 
 /// Says something that is no error.

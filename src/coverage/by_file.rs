@@ -12,7 +12,7 @@ impl FunctionCoverage {
     /// The segments of one of its files, by index.
     #[must_use]
     pub fn segments_of(&self, file: u32) -> Vec<Segment> {
-        segments::build(of_file(&self.regions, file).to_vec(), self.is_byte_coverage)
+        segments::build(of_file(&self.regions, file).iter(), self.is_byte_coverage)
     }
 
     /// The lines of one of its files.

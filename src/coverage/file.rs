@@ -65,7 +65,7 @@ impl<'a> FileCoverage<'a> {
     #[must_use]
     pub fn segments(&self) -> Vec<Segment> {
         let regions = self.functions.iter().flat_map(|function| self.of_file(function, &function.regions));
-        segments::build(regions.copied().collect(), self.is_byte_coverage)
+        segments::build(regions, self.is_byte_coverage)
     }
 
     /// Its lines that have code, with their counts.

@@ -40,18 +40,21 @@ pub struct FunctionCoverage {
     pub branches: Vec<CountedRegion>,
     /// MC/DC of its decisions, as far as it is known.
     pub mcdc_records: Vec<McdcRecord>,
+    main_file: Option<u32>,
     pub(super) is_byte_coverage: bool,
 }
 
 impl FunctionCoverage {
     /// Puts counts to a function's regions; `None` are the counts of a function that has none.
     pub(super) fn evaluate(
-        mapped: &MappedFunction,
+        mapped: &MappedFunction<'_>,
         counts: Option<&[u64]>,
         is_byte_coverage: bool,
     ) -> Result<Self, String> {
         let mut evaluator = Evaluator::new(&mapped.expressions, counts);
-        let (mut regions, mut branches) = (Vec::new(), Vec::new());
+        let num_branches = mapped.regions.iter().filter(|region| region.kind.is_branch()).count();
+        let num_others = mapped.regions.len().saturating_sub(num_branches);
+        let (mut regions, mut branches) = (Vec::with_capacity(num_others), Vec::with_capacity(num_branches));
         for region in &mapped.regions {
             let counted = evaluate(region, &mut evaluator)?;
             match region.kind {
@@ -62,9 +65,10 @@ impl FunctionCoverage {
         }
         let first = regions.first().ok_or("it has no regions")?;
         Ok(Self {
-            name: without_file(&mapped.name, mapped.files.first()).to_vec(),
+            name: without_file(mapped.name, mapped.files.first()).to_vec(),
             count: first.count,
             files: mapped.files.clone(),
+            main_file: main_file(&regions, mapped.files.len()),
             regions,
             branches,
             mcdc_records: Vec::new(),
@@ -81,15 +85,7 @@ impl FunctionCoverage {
     /// The index of the file of its body: the first that is not an expansion's.
     #[must_use]
     pub fn main_file(&self) -> Option<u32> {
-        let mut is_expanded = vec![false; self.files.len()];
-        for region in &self.regions {
-            if let RegionKind::Expansion { file } = region.kind
-                && let Some(seen) = usize::try_from(file).ok().and_then(|file| is_expanded.get_mut(file))
-            {
-                *seen = true;
-            }
-        }
-        is_expanded.iter().position(|seen| !seen).and_then(|file| u32::try_from(file).ok())
+        self.main_file
     }
 
     /// The name of a file of its.
@@ -101,8 +97,7 @@ impl FunctionCoverage {
     #[must_use]
     pub fn segments(&self) -> Vec<Segment> {
         let Some(main) = self.main_file() else { return Vec::new() };
-        let regions = self.regions.iter().filter(|region| region.file == main).copied().collect();
-        segments::build(regions, self.is_byte_coverage)
+        segments::build(self.regions.iter().filter(|region| region.file == main), self.is_byte_coverage)
     }
 
     /// The lines of its body.
@@ -113,6 +108,10 @@ impl FunctionCoverage {
 
     /// The expansions in a file of its, each with the branches in it.
     pub(super) fn expansions(&self, file: u32) -> Vec<Expansion<'_>> {
+        // What is expanded has a file of its own.
+        if self.files.len() < 2 {
+            return Vec::new();
+        }
         let by_file = ByFile::new(self);
         let expansion = |region| Expansion { function: self, region, branches: by_file.expanded(region) };
         by_file.expansions(file).iter().map(|region| expansion(*region)).collect()
@@ -188,6 +187,19 @@ impl<'a> ByFile<'a> {
     fn branches(&self, file: u32) -> &[&'a CountedRegion] {
         usize::try_from(file).ok().and_then(|file| self.branches.get(file)).map_or(&[], Vec::as_slice)
     }
+}
+
+/// The first of so many files that is not an expansion's.
+fn main_file(regions: &[CountedRegion], num_files: usize) -> Option<u32> {
+    let mut is_expanded = vec![false; num_files];
+    for region in regions {
+        if let RegionKind::Expansion { file } = region.kind
+            && let Some(seen) = usize::try_from(file).ok().and_then(|file| is_expanded.get_mut(file))
+        {
+            *seen = true;
+        }
+    }
+    is_expanded.iter().position(|seen| !seen).and_then(|file| u32::try_from(file).ok())
 }
 
 fn evaluate(region: &Region, evaluator: &mut Evaluator<'_>) -> Result<CountedRegion, String> {

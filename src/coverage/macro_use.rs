@@ -82,7 +82,7 @@ impl<'a> MacroUse<'a> {
     #[must_use]
     pub fn segments(&self) -> Vec<Segment> {
         let regions = self.text.parts.iter().flat_map(|(function, file)| of_file(&function.regions, *file));
-        segments::build(regions.copied().collect(), self.text.is_byte_coverage)
+        segments::build(regions, self.text.is_byte_coverage)
     }
 
     /// The lines of what it expands to.

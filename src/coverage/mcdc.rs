@@ -85,7 +85,7 @@ impl Budget {
 }
 
 /// A function's records, and why decisions have none; `bitmap` is `None` for a function that has no counts.
-pub(super) fn records(mapped: &MappedFunction, bitmap: Option<&[u8]>) -> (Vec<McdcRecord>, Vec<String>) {
+pub(super) fn records(mapped: &MappedFunction<'_>, bitmap: Option<&[u8]>) -> (Vec<McdcRecord>, Vec<String>) {
     let mut budget = Budget(MAX_STEPS);
     let (decisions, mut faults) = decisions::collect(&mapped.regions, &mut budget);
     let meaning = bitmap.map(|bitmap| (bitmap, Meaning::of(mapped, bitmap.len())));
@@ -110,7 +110,7 @@ pub(super) fn records(mapped: &MappedFunction, bitmap: Option<&[u8]>) -> (Vec<Mc
 impl Meaning {
     /// What the bits of a bitmap of so many bytes stand for. LLVM 18 allots at least a byte behind the last index, 19
     /// none, so that no length fits both.
-    fn of(mapped: &MappedFunction, bitmap_bytes: usize) -> Option<Self> {
+    fn of(mapped: &MappedFunction<'_>, bitmap_bytes: usize) -> Option<Self> {
         let (mut by_mask, mut by_way) = (0u64, 0u64);
         for region in &mapped.regions {
             let RegionKind::McdcDecision { bitmap_index: index, num_conditions } = region.kind else {

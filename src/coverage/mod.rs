@@ -11,6 +11,7 @@
 mod by_file;
 mod counts;
 mod evaluate;
+mod evaluated;
 mod file;
 mod function;
 mod lines;
@@ -21,11 +22,18 @@ mod segments;
 mod statistics;
 mod unstable;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use rayon::prelude::*;
 
 use crate::image::Image;
 use crate::locate::llvm::LlvmImage;
 use crate::profile::llvm::LlvmProfile;
+
+use evaluated::Evaluated;
 
 pub use counts::Counts;
 pub use file::{FileBranch, FileCoverage};
@@ -64,8 +72,10 @@ pub struct Uncounted {
 #[derive(Clone, Default, Debug)]
 pub struct Coverage {
     functions: Vec<FunctionCoverage>,
-    by_name: HashMap<Vec<u8>, Vec<usize>>,
-    by_file: BTreeMap<FileName, Vec<usize>>,
+    /// The functions by name and files: hashes and indices.
+    index: HashTable<(u64, usize)>,
+    hasher: RandomState,
+    by_file: HashMap<FileName, Vec<usize>>,
     mismatches: Vec<Mismatch>,
     uncounted: Vec<Uncounted>,
     problems: Vec<Problem>,
@@ -73,6 +83,11 @@ pub struct Coverage {
     is_byte_coverage: bool,
     has_branches: bool,
     has_mcdc: bool,
+}
+
+/// What tells a function from all others.
+fn key(function: &FunctionCoverage) -> (&[u8], &[FileName]) {
+    (&function.name, &function.files)
 }
 
 impl Coverage {
@@ -91,54 +106,38 @@ impl Coverage {
     pub fn add(&mut self, mapping: &Mapping, profile: &Counts<'_>) {
         self.is_byte_coverage |= profile.is_byte_coverage;
         self.problems.extend_from_slice(mapping.problems());
-        for mapped in mapping.functions() {
-            self.note_metrics(mapped);
-            let Ok(counts) = profile.of(mapped) else {
-                let (name, func_hash) = (mapped.name.clone(), mapped.func_hash);
-                self.mismatches.push(Mismatch { name, func_hash });
-                continue;
+        self.functions.reserve_exact(mapping.functions().len());
+        for some in mapping.batches() {
+            let evaluate = |mapped| {
+                let evaluated = Evaluated::new(&mapped, profile);
+                let hash = evaluated.function.as_ref().map(|function| self.hasher.hash_one(key(function)));
+                (evaluated, hash.unwrap_or_default())
             };
-            self.num_found = self.num_found.saturating_add(usize::from(counts.is_some()));
-            let counters = counts.map(|counts| &*counts.counters);
-            // A unit that did not use the function says nothing about one that ran.
-            let is_single_zero = matches!(&mapped.regions[..], [one] if one.count == Counter::Zero);
-            if is_single_zero
-                && counters.is_some_and(|counters| counters.first().is_some_and(|count| *count > 0))
-            {
-                continue;
-            }
-            match FunctionCoverage::evaluate(mapped, counters, profile.is_byte_coverage) {
-                Ok(mut function) => {
-                    let bitmap = counts.map(|counts| &*counts.bitmap);
-                    let (records, faults) = mcdc::records(mapped, bitmap);
-                    function.mcdc_records = records;
-                    self.push(function);
-                    faults.into_iter().for_each(|detail| self.leave_out(mapped, detail, true));
-                }
-                Err(detail) => self.leave_out(mapped, detail, false),
-            }
+            let evaluated: Vec<_> = some.map(evaluate).collect();
+            evaluated.into_iter().for_each(|(evaluated, hash)| self.take(evaluated, hash));
         }
     }
 
-    fn note_metrics(&mut self, mapped: &MappedFunction) {
-        for region in &mapped.regions {
-            self.has_branches |= region.kind.is_branch();
-            self.has_mcdc |= matches!(region.kind, RegionKind::McdcDecision { .. });
+    fn take(&mut self, evaluated: Evaluated, hash: u64) {
+        self.has_branches |= evaluated.has_branches;
+        self.has_mcdc |= evaluated.has_mcdc;
+        self.num_found = self.num_found.saturating_add(usize::from(evaluated.is_found));
+        self.mismatches.extend(evaluated.mismatch);
+        if let Some(function) = evaluated.function {
+            self.push(function, hash);
         }
+        self.uncounted.extend(evaluated.uncounted);
     }
 
-    fn leave_out(&mut self, mapped: &MappedFunction, detail: String, is_only_mcdc: bool) {
-        self.uncounted.push(Uncounted { name: mapped.name.clone(), detail, is_only_mcdc });
-    }
-
-    fn push(&mut self, function: FunctionCoverage) {
+    fn push(&mut self, function: FunctionCoverage, hash: u64) {
         let index = self.functions.len();
-        let same_name = self.by_name.entry(function.name.clone()).or_default();
-        let mut known = same_name.iter().filter_map(|index| self.functions.get(*index));
-        if known.any(|known| known.files == function.files) {
-            return;
-        }
-        same_name.push(index);
+        let is_same = |(_, index): &(u64, usize)| {
+            self.functions.get(*index).is_some_and(|known| key(known) == key(&function))
+        };
+        match self.index.entry(hash, is_same, |(hash, _)| *hash) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(entry) => entry.insert((hash, index)),
+        };
         for file in &function.files {
             let of_file = self.by_file.entry(FileName::clone(file)).or_default();
             // A macro of the same file is an expansion of it.
@@ -156,8 +155,10 @@ impl Coverage {
     }
 
     /// The files that functions have code in, by name.
-    pub fn files(&self) -> impl Iterator<Item = FileCoverage<'_>> {
-        self.by_file.iter().map(|(name, functions)| FileCoverage {
+    pub fn files(&self) -> impl ExactSizeIterator<Item = FileCoverage<'_>> {
+        let mut files: Vec<_> = self.by_file.iter().collect();
+        files.sort_unstable_by_key(|(name, _)| *name);
+        files.into_iter().map(|(name, functions)| FileCoverage {
             name,
             functions: functions.iter().filter_map(|index| self.functions.get(*index)).collect(),
             is_byte_coverage: self.is_byte_coverage,

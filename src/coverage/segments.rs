@@ -4,6 +4,8 @@
 //! the file. Lines are made of segments, never of regions. Source: `SegmentBuilder` in
 //! `llvm/lib/ProfileData/Coverage/CoverageMapping.cpp`, llvmorg-19.1.7.
 
+use std::cmp::Reverse;
+
 use super::function::CountedRegion;
 use super::mapping::{LineCol, RegionKind};
 
@@ -23,30 +25,37 @@ pub struct Segment {
 }
 
 /// The segments of regions of one file. `is_byte_coverage`: counts of the same source say only whether it ran.
-pub(super) fn build(mut regions: Vec<CountedRegion>, is_byte_coverage: bool) -> Vec<Segment> {
-    regions.sort_by(|a, b| {
-        let key =
-            |region: &CountedRegion| (region.start, std::cmp::Reverse(region.end), region.kind.number());
-        key(a).cmp(&key(b))
-    });
-    regions.dedup_by(|next, kept| merge(kept, next, is_byte_coverage));
-    let mut builder = Builder { segments: Vec::new(), active: Vec::new() };
-    for (index, region) in regions.iter().enumerate() {
-        builder.add(region, regions.get(index.saturating_add(1)));
+pub(super) fn build<'a>(
+    regions: impl Iterator<Item = &'a CountedRegion>,
+    is_byte_coverage: bool,
+) -> Vec<Segment> {
+    let mut pieces: Vec<Piece<'a>> = Vec::with_capacity(regions.size_hint().1.unwrap_or(0));
+    pieces.extend(regions.map(|region| Piece { region, count: region.count }));
+    pieces.sort_by_key(|Piece { region, .. }| (region.start, Reverse(region.end), region.kind.number()));
+    pieces.dedup_by(|next, kept| merge(kept, next, is_byte_coverage));
+    let mut builder = Builder { segments: Vec::with_capacity(pieces.len()), ..Builder::default() };
+    for (index, piece) in pieces.iter().enumerate() {
+        builder.add(*piece, pieces.get(index.saturating_add(1)));
     }
-    if !builder.active.is_empty() {
-        builder.complete_until(None, 0);
-    }
+    std::mem::swap(&mut builder.active, &mut builder.completed);
+    builder.complete_until(None);
     builder.segments
+}
+
+/// A region, and how often it and those of the same extent ran.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    region: &'a CountedRegion,
+    count: u64,
 }
 
 /// Makes one of regions of the same extent, if they have it: those of the first one's kind count. A macro that is
 /// another macro is an expansion and its code at the same place, and must not count twice.
-fn merge(kept: &mut CountedRegion, next: &CountedRegion, is_byte_coverage: bool) -> bool {
-    if (kept.start, kept.end) != (next.start, next.end) {
+fn merge(kept: &mut Piece<'_>, next: &Piece<'_>, is_byte_coverage: bool) -> bool {
+    if (kept.region.start, kept.region.end) != (next.region.start, next.region.end) {
         return false;
     }
-    if kept.kind.number() == next.kind.number() {
+    if kept.region.kind.number() == next.region.kind.number() {
         kept.count = if is_byte_coverage {
             u64::from(kept.count > 0 || next.count > 0)
         } else {
@@ -56,31 +65,37 @@ fn merge(kept: &mut CountedRegion, next: &CountedRegion, is_byte_coverage: bool)
     true
 }
 
+#[derive(Default)]
 struct Builder<'a> {
     segments: Vec<Segment>,
-    active: Vec<&'a CountedRegion>,
+    /// The regions that began and have not ended yet.
+    active: Vec<Piece<'a>>,
+    /// Those that just ended.
+    completed: Vec<Piece<'a>>,
 }
 
 impl<'a> Builder<'a> {
-    fn add(&mut self, region: &'a CountedRegion, next: Option<&CountedRegion>) {
+    fn add(&mut self, piece: Piece<'a>, next: Option<&Piece<'a>>) {
+        let region = piece.region;
         self.complete_before(region.start);
         let is_gap = region.kind == RegionKind::Gap;
         if region.start == region.end {
-            self.add_empty(region, next.is_none());
+            self.add_empty(piece, next.is_none());
             return;
         }
         // Of regions that begin at the same place the innermost has the segment.
-        if next.is_none_or(|next| next.start != region.start) {
-            self.start(region, region.start, !is_gap, false);
+        if next.is_none_or(|next| next.region.start != region.start) {
+            self.start(piece, region.start, !is_gap, false);
         }
-        self.active.push(region);
+        self.active.push(piece);
     }
 
     /// A region without extent does not become active.
-    fn add_empty(&mut self, region: &'a CountedRegion, is_last: bool) {
+    fn add_empty(&mut self, piece: Piece<'a>, is_last: bool) {
+        let region = piece.region;
         let is_skipped = is_last || region.kind == RegionKind::Skipped;
         let around = self.active.last().copied();
-        self.start(around.unwrap_or(region), region.start, region.kind != RegionKind::Gap, is_skipped);
+        self.start(around.unwrap_or(piece), region.start, region.kind != RegionKind::Gap, is_skipped);
         if let (true, Some(around)) = (is_skipped, around) {
             self.start(around, region.start, false, false);
         }
@@ -88,51 +103,56 @@ impl<'a> Builder<'a> {
 
     /// Takes the active regions that end at `start` or before it.
     fn complete_before(&mut self, start: LineCol) {
-        let (mut active, completed): (Vec<_>, Vec<_>) =
-            self.active.iter().copied().partition(|region| region.end > start);
-        if completed.is_empty() {
+        let is_active = |piece: &Piece<'_>| piece.region.end > start;
+        if self.active.iter().all(is_active) {
             return;
         }
-        let first_completed = active.len();
-        active.extend(completed);
-        self.active = active;
-        self.complete_until(Some(start), first_completed);
+        self.completed.extend(self.active.iter().filter(|piece| !is_active(piece)));
+        self.active.retain(is_active);
+        self.complete_until(Some(start));
     }
 
-    /// Closes the active regions from `first` on, before `start` or, without it, the end of the file.
-    fn complete_until(&mut self, start: Option<LineCol>, first: usize) {
-        let mut completed = self.active.split_off(first);
-        completed.sort_by_key(|region| region.end);
+    /// Closes the completed regions, before `start` or, without it, the end of the file.
+    fn complete_until(&mut self, start: Option<LineCol>) {
+        let mut completed = std::mem::take(&mut self.completed);
+        completed.sort_by_key(|piece| piece.region.end);
+        self.close(&completed, start);
+        // Its room is kept.
+        completed.clear();
+        self.completed = completed;
+    }
+
+    fn close(&mut self, completed: &[Piece<'a>], start: Option<LineCol>) {
         // Groups of regions that end together: behind each, the last of the next group goes on.
-        let mut groups = completed.chunk_by(|a, b| a.end == b.end).peekable();
+        let mut groups = completed.chunk_by(|a, b| a.region.end == b.region.end).peekable();
         while let (Some(ended), Some(next)) = (groups.next(), groups.peek()) {
             let (Some(ended), Some(on)) = (ended.last(), next.last()) else { continue };
-            if start != Some(ended.end) {
-                self.start(on, ended.end, false, false);
+            if start != Some(ended.region.end) {
+                self.start(*on, ended.region.end, false, false);
             }
         }
-        let Some(last) = completed.last().filter(|last| start != Some(last.end)) else { return };
+        let Some(last) = completed.last().filter(|last| start != Some(last.region.end)) else { return };
         match self.active.last().copied() {
-            Some(around) => self.start(around, last.end, false, false),
-            None => self.start(last, last.end, false, true),
+            Some(around) => self.start(around, last.region.end, false, false),
+            None => self.start(*last, last.region.end, false, true),
         }
     }
 
-    fn start(&mut self, region: &CountedRegion, start: LineCol, is_region_entry: bool, is_skipped: bool) {
-        let has_count = !is_skipped && region.kind != RegionKind::Skipped;
+    fn start(&mut self, piece: Piece<'a>, start: LineCol, is_region_entry: bool, is_skipped: bool) {
+        let has_count = !is_skipped && piece.region.kind != RegionKind::Skipped;
         if let Some(last) = self.segments.last()
             && !is_region_entry
             && !is_skipped
-            && (last.has_count, last.count, last.is_region_entry) == (has_count, region.count, false)
+            && (last.has_count, last.count, last.is_region_entry) == (has_count, piece.count, false)
         {
             return;
         }
         self.segments.push(Segment {
             start,
-            count: if has_count { region.count } else { 0 },
+            count: if has_count { piece.count } else { 0 },
             has_count,
             is_region_entry,
-            is_gap: has_count && region.kind == RegionKind::Gap,
+            is_gap: has_count && piece.region.kind == RegionKind::Gap,
         });
     }
 }
@@ -154,8 +174,8 @@ mod tests {
         }
     }
 
-    fn shown(regions: Vec<CountedRegion>) -> Vec<(u32, u32, Option<u64>, bool)> {
-        let segments = build(regions, false);
+    fn shown(regions: &[CountedRegion]) -> Vec<(u32, u32, Option<u64>, bool)> {
+        let segments = build(regions.iter(), false);
         segments
             .iter()
             .map(|s| (s.start.line, s.start.col, s.has_count.then_some(s.count), s.is_region_entry))
@@ -167,7 +187,7 @@ mod tests {
         let inner = region(RegionKind::Code, (3, 5), (4, 6), 2);
         let outer = region(RegionKind::Code, (1, 1), (9, 2), 7);
         assert_eq!(
-            shown(vec![inner, outer]),
+            shown(&[inner, outer]),
             [(1, 1, Some(7), true), (3, 5, Some(2), true), (4, 6, Some(7), false), (9, 2, None, false)]
         );
     }
@@ -176,15 +196,15 @@ mod tests {
     fn regions_of_one_extent_add_up_if_they_are_of_one_kind() {
         let code = region(RegionKind::Code, (1, 1), (2, 2), 3);
         let expansion = region(RegionKind::Expansion { file: 1 }, (1, 1), (2, 2), 100);
-        assert_eq!(shown(vec![expansion, code, code])[0], (1, 1, Some(6), true));
-        assert_eq!(build(vec![code, code], true)[0].count, 1);
+        assert_eq!(shown(&[expansion, code, code])[0], (1, 1, Some(6), true));
+        assert_eq!(build([code, code].iter(), true)[0].count, 1);
     }
 
     #[test]
     fn what_the_preprocessor_left_out_has_no_count() {
         let body = region(RegionKind::Code, (1, 1), (9, 2), 4);
         let skipped = region(RegionKind::Skipped, (3, 1), (5, 1), 0);
-        let segments = shown(vec![body, skipped]);
+        let segments = shown(&[body, skipped]);
         assert_eq!(segments[1..3], [(3, 1, None, true), (5, 1, Some(4), false)]);
     }
 }

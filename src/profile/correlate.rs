@@ -49,7 +49,8 @@ pub(super) fn correlate(alone: &Counters<'_>, images: &[&LlvmImage]) -> Result<S
     for function in counts.functions() {
         let name = image.names().get(function.name_ref);
         let name = name.ok_or_else(|| format!("no name has the reference {}", function.name_ref))?;
-        profile.add(name, function.func_hash, function.counts.to_vec(), function.bitmap.to_vec());
+        let (counts, bitmap) = (function.counts.to_vec(), function.bitmap.to_vec());
+        profile.add_known(name, function.name_ref, function.func_hash, counts, bitmap);
     }
     for record in image.records() {
         profile.leave_out_value_sites(record.value_sites.iter().map(|sites| u64::from(*sites)).sum());

@@ -249,7 +249,8 @@ impl Records<'_> {
         if let Some(count) = counts.iter().find(|count| **count > MAX_COUNT) {
             return Err(format!("excessively large counter value {count}"));
         }
-        profile.add(name, record.uint(RecordLayout::FUNC_HASH, 8), counts, bitmap.to_vec());
+        let func_hash = record.uint(RecordLayout::FUNC_HASH, 8);
+        profile.add_known(name, name_ref, func_hash, counts, bitmap.to_vec());
         Ok(record.value_sites())
     }
 }

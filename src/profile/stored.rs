@@ -10,6 +10,7 @@
 //! `mergeProfileKind` in `InstrProfWriter.{h,cpp}`, llvmorg-19.1.7.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -189,16 +190,29 @@ impl StoredProfile {
     /// Adds a function to those that are there. Another hash than before is no conflict here: one program may
     /// have several functions of a name. A function without counters is none, and is left out.
     pub(super) fn add(&mut self, name: &[u8], func_hash: u64, counts: Vec<u64>, bitmap: Vec<u8>) {
+        self.add_known(name, NameRef::of(name), func_hash, counts, bitmap);
+    }
+
+    /// As [`add`](Self::add), where the reference to the name is known.
+    pub(super) fn add_known(
+        &mut self,
+        name: &[u8],
+        name_ref: NameRef,
+        func_hash: u64,
+        counts: Vec<u64>,
+        bitmap: Vec<u8>,
+    ) {
         if counts.is_empty() {
             return;
         }
         let added = Counts { counts: counts.into(), bitmap: bitmap.into() };
-        match self.functions.get_key_value(name).map(|(name, _)| Arc::clone(name)) {
-            Some(name) => self.add_to_named(&name, func_hash, added),
-            None => {
-                let (name_ref, others) = (NameRef::of(name), BTreeMap::new());
-                self.functions
-                    .insert(name.into(), Named { name_ref, lowest: func_hash, counts: added, others });
+        match self.functions.entry(name.into()) {
+            Entry::Occupied(entry) => {
+                let name = Arc::clone(entry.key());
+                self.add_to_named(&name, func_hash, added);
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(Named { name_ref, lowest: func_hash, counts: added, others: BTreeMap::new() });
             }
         }
     }

@@ -64,7 +64,24 @@ impl<'a> Cursor<'a> {
     }
 
     /// A ULEB128 number of at most 64 bits.
+    #[inline]
     pub(super) fn uleb128(&mut self) -> Result<u64, Fault> {
+        match self.one_byte() {
+            Some(value) => Ok(u64::from(value)),
+            None => self.long_uleb128(),
+        }
+    }
+
+    /// A number of one byte, as nearly all are.
+    #[inline]
+    fn one_byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.rest.split_first().filter(|(byte, _)| **byte < 0x80)?;
+        self.rest = rest;
+        self.offset = self.offset.saturating_add(1);
+        Some(*byte)
+    }
+
+    fn long_uleb128(&mut self) -> Result<u64, Fault> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
             let (bits, shift) = (u64::from(byte & 0x7f), 7 * index);
@@ -81,9 +98,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number that LLVM keeps in 32 bits; its reader refuses the largest.
+    #[inline]
     pub(super) fn uleb128_u32(&mut self) -> Result<u32, Fault> {
+        if let Some(value) = self.one_byte() {
+            return Ok(u32::from(value));
+        }
         let at = self.clone();
-        let value = u32::try_from(self.uleb128()?).ok().filter(|value| *value < u32::MAX);
+        let value = u32::try_from(self.long_uleb128()?).ok().filter(|value| *value < u32::MAX);
         value.ok_or_else(|| at.fault("a number of more than 32 bits"))
     }
 

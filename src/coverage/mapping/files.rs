@@ -37,11 +37,16 @@ const WITH_FOLDER: u32 = 5;
 pub type FileName = Arc<[u8]>;
 
 /// The names of all units.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Files {
-    names: HashSet<FileName>,
     /// By reference; `None` where two different lists have the same one.
     units: HashMap<u64, Option<Vec<FileName>>>,
+}
+
+/// The names that were read so far.
+struct Reader {
+    names: HashSet<FileName>,
+    files: Files,
     budget: TextBudget,
 }
 
@@ -49,7 +54,7 @@ impl Files {
     /// Decodes a whole section; what is damaged is left out and said.
     pub(super) fn decode(section: &[u8], endianness: Endianness) -> (Self, Vec<Fault>) {
         let budget = TextBudget::of(section.len());
-        let mut files = Self { names: HashSet::new(), units: HashMap::new(), budget };
+        let mut reader = Reader { names: HashSet::new(), files: Self { units: HashMap::new() }, budget };
         let (mut cursor, mut faults) = (Cursor::new(section, 0), Vec::new());
         while !cursor.is_empty() {
             // A linker may pad more than the format asks for.
@@ -63,11 +68,11 @@ impl Files {
                     break;
                 }
             };
-            if let Err(fault) = files.add(&unit) {
+            if let Err(fault) = reader.add(&unit) {
                 faults.push(fault);
             }
         }
-        (files, faults)
+        (reader.files, faults)
     }
 
     /// The names of a unit by its reference.
@@ -75,10 +80,24 @@ impl Files {
         self.units.get(&reference)?.as_deref()
     }
 
+    /// Gives files other names; `None` keeps the one they have.
+    pub(super) fn rename(&mut self, rename: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        let mut renamed: HashMap<FileName, FileName> = HashMap::new();
+        for file in self.units.values_mut().flatten().flatten() {
+            let new = renamed.entry(FileName::clone(file));
+            *file = FileName::clone(new.or_insert_with_key(|old| match rename(old) {
+                Some(new) => new.into(),
+                None => FileName::clone(old),
+            }));
+        }
+    }
+}
+
+impl Reader {
     fn add(&mut self, unit: &Unit<'_>) -> Result<(), Fault> {
         let names = self.names(unit)?;
         let reference = NameRef::of(unit.filenames).get();
-        let known = self.units.entry(reference).or_insert_with(|| Some(names.clone()));
+        let known = self.files.units.entry(reference).or_insert_with(|| Some(names.clone()));
         if known.as_ref().is_some_and(|known| *known != names) {
             *known = None;
         }

@@ -31,11 +31,20 @@ const KIND_SHIFT: u32 = TAG_BITS + 1;
 const GAP_BIT: u32 = 1 << 31;
 
 /// What a mapping's bytes say.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Body {
     pub(super) files: Vec<FileName>,
     pub(super) expressions: Vec<Expression>,
     pub(super) regions: Vec<Region>,
+}
+
+impl Body {
+    /// Whether it is one region that nothing counts.
+    pub(super) fn is_single_zero(&self) -> bool {
+        let [region] = self.regions.as_slice() else { return false };
+        let is_zero = region.count == Counter::Zero && !region.kind.is_branch();
+        self.files.len() == 1 && self.expressions.is_empty() && is_zero
+    }
 }
 
 /// Decodes the bytes behind a function's record; `unit` has the names of its unit.
@@ -108,6 +117,7 @@ impl Decoder<'_, '_> {
 
     fn regions_of(&mut self, file: u32) -> Result<(), Fault> {
         let count = self.cursor.count(5, "regions")?;
+        self.regions.reserve(count);
         let mut line = 0;
         for _ in 0..count {
             let region = self.region(file, line)?;
@@ -201,6 +211,9 @@ impl Decoder<'_, '_> {
 
 /// Gives expansions the count of the first region of what they expand to, which may itself be one.
 fn count_expansions(regions: &mut [Region], num_files: usize) -> Result<(), String> {
+    if regions.iter().all(|region| expanded_file(region).is_none()) {
+        return Ok(());
+    }
     let mut first: Vec<Option<(Counter, Option<usize>)>> = vec![None; num_files];
     let mut is_expanded = vec![false; num_files];
     for region in &*regions {

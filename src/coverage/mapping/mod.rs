@@ -7,7 +7,8 @@
 //! __llvm_covfun: | u64 name_ref | u32 size | u64 func_hash | u64 filenames_ref | mapping, size bytes | padding to 8 |
 //! ```
 //!
-//! What always holds: a function is there once. What is damaged is left out, and a [`Problem`] says where it was;
+//! What always holds: regions stay encoded, in a tenth of the room, until a function is asked for; a function is there
+//! once. What is damaged is left out, and a [`Problem`] says where it was;
 //! the rest stays. Source: `VersionedCovMapFuncRecordReader` in
 //! `llvm/lib/ProfileData/Coverage/CoverageMappingReader.cpp`, llvmorg-19.1.7, which stops at the first fault.
 
@@ -19,8 +20,10 @@ mod region;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::ops::Range;
 
 use covtap_link::Endianness;
+use rayon::prelude::*;
 
 use crate::image::{Image, ImageError};
 use crate::locate::llvm::{NameRef, Names};
@@ -33,6 +36,9 @@ use files::Files;
 
 const FILES: &str = "__llvm_covmap";
 const FUNCTIONS: &str = "__llvm_covfun";
+
+/// How many functions are worth distributing over processors.
+const BATCH: usize = 4096;
 
 /// The length of a function's record before its mapping.
 const RECORD_BYTES: usize = 28;
@@ -76,11 +82,11 @@ impl fmt::Display for Problem {
 
 /// A function's regions.
 #[derive(Clone, Debug)]
-pub struct MappedFunction {
+pub struct MappedFunction<'a> {
     /// The function's name, by its reference.
     pub name_ref: NameRef,
     /// The name: mangled, and with a `file:` or `file;` prefix where it is local.
-    pub name: Vec<u8>,
+    pub name: &'a [u8],
     /// The hash of its control flow; 0 if it is only declared to be unused.
     pub func_hash: u64,
     /// The files that its regions are in: the one of its body first, then one for each expansion.
@@ -91,21 +97,29 @@ pub struct MappedFunction {
     pub regions: Vec<Region>,
 }
 
-impl MappedFunction {
-    /// Whether it stands for a function that its unit did not use, and so did not compile.
-    #[must_use]
-    pub fn is_dummy(&self) -> bool {
-        let is_empty = self.files.len() == 1 && self.expressions.is_empty();
-        let zero = |region: &Region| region.count == Counter::Zero && !region.kind.is_branch();
-        self.func_hash == 0 && is_empty && self.regions.len() == 1 && self.regions.iter().all(zero)
-    }
-}
-
 /// The functions of an image, with their regions.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    functions: Vec<MappedFunction>,
+    functions: Vec<Encoded>,
+    files: Files,
+    /// The bytes of all functions' records.
+    section: Vec<u8>,
+    /// The names of all functions.
+    names: Vec<u8>,
     problems: Vec<Problem>,
+}
+
+/// A function whose regions have been decoded once, so that nothing is wrong with them.
+#[derive(Clone, Debug)]
+struct Encoded {
+    name_ref: NameRef,
+    /// Where its name is among the names.
+    name: Range<usize>,
+    func_hash: u64,
+    files_ref: u64,
+    /// Where its mapping is in the section.
+    mapping: Range<usize>,
+    is_dummy: bool,
 }
 
 impl Mapping {
@@ -118,8 +132,12 @@ impl Mapping {
         let files = section(image, FILES)?;
         let functions = section(image, FUNCTIONS)?;
         let (files, file_faults) = Files::decode(&files, image.endianness());
-        let mut reader = Reader { files, names, functions: Vec::new(), index: HashMap::new() };
+        let mut reader =
+            Reader { files: &files, names, functions: Vec::new(), texts: Vec::new(), index: HashMap::new() };
         let function_faults = reader.read(&functions, image.endianness());
+        let Reader { functions: mut encoded, mut texts, .. } = reader;
+        encoded.shrink_to_fit();
+        texts.shrink_to_fit();
         let problems = [(FILES, file_faults), (FUNCTIONS, function_faults)].into_iter();
         let problem = |section, fault: Fault| Problem {
             image: image.name().to_owned(),
@@ -127,30 +145,38 @@ impl Mapping {
             offset: fault.offset as u64,
             detail: fault.detail,
         };
-        Ok(Self {
-            functions: reader.functions,
-            problems: problems
-                .flat_map(|(section, faults)| faults.into_iter().map(move |fault| problem(section, fault)))
-                .collect(),
-        })
+        let problems = problems
+            .flat_map(|(section, faults)| faults.into_iter().map(move |fault| problem(section, fault)))
+            .collect();
+        Ok(Self { functions: encoded, files, section: functions, names: texts, problems })
     }
 
     /// The functions, in the section's order.
-    #[must_use]
-    pub fn functions(&self) -> &[MappedFunction] {
-        &self.functions
+    pub fn functions(&self) -> impl ExactSizeIterator<Item = MappedFunction<'_>> {
+        self.functions.iter().map(|function| self.decoded(function))
+    }
+
+    /// The functions, some at a time, so that what is made of them need not be there for all at once.
+    pub(super) fn batches(
+        &self,
+    ) -> impl Iterator<Item = impl IndexedParallelIterator<Item = MappedFunction<'_>>> {
+        self.functions.chunks(BATCH).map(|some| some.par_iter().map(|function| self.decoded(function)))
+    }
+
+    fn decoded(&self, function: &Encoded) -> MappedFunction<'_> {
+        let Encoded { name_ref, func_hash, .. } = *function;
+        let unit = self.files.unit(function.files_ref).unwrap_or_default();
+        let bytes = self.section.get(function.mapping.clone()).unwrap_or_default();
+        // It has been decoded before, without a fault.
+        let body = function::decode(&mut Cursor::new(bytes, function.mapping.start), unit);
+        let function::Body { files, expressions, regions } = body.unwrap_or_default();
+        let name = self.names.get(function.name.clone()).unwrap_or_default();
+        MappedFunction { name_ref, name, func_hash, files, expressions, regions }
     }
 
     /// Gives files other names; `None` keeps the one they have.
     pub fn rename_files(&mut self, rename: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-        let mut renamed: HashMap<FileName, FileName> = HashMap::new();
-        for file in self.functions.iter_mut().flat_map(|function| &mut function.files) {
-            let new = renamed.entry(FileName::clone(file));
-            *file = FileName::clone(new.or_insert_with_key(|old| match rename(old) {
-                Some(new) => new.into(),
-                None => FileName::clone(old),
-            }));
-        }
+        self.files.rename(rename);
     }
 
     /// What was left out.
@@ -174,65 +200,85 @@ fn section(image: &Image, name: &'static str) -> Result<Vec<u8>, MappingError> {
 }
 
 struct Reader<'a> {
-    files: Files,
+    files: &'a Files,
     names: &'a Names,
-    functions: Vec<MappedFunction>,
+    functions: Vec<Encoded>,
+    texts: Vec<u8>,
     index: HashMap<NameRef, usize>,
 }
 
 impl Reader<'_> {
     fn read(&mut self, section: &[u8], endianness: Endianness) -> Vec<Fault> {
-        let (mut cursor, mut faults) = (Cursor::new(section, 0), Vec::new());
-        while !cursor.is_empty() {
-            // Linkers pad with zeros; a record has a name.
-            let padding = cursor.rest().iter().take(RECORD_BYTES);
-            if padding.clone().all(|byte| *byte == 0) {
-                let _ = cursor.take(cursor.rest().len().min(8));
-                continue;
-            }
-            let record = match Record::take(&mut cursor, endianness) {
-                Ok(record) => record,
-                Err(fault) => {
-                    faults.push(fault);
-                    break;
+        let (records, fault) = records(section, endianness);
+        let mut faults = Vec::new();
+        for some in records.chunks(BATCH) {
+            let checked: Vec<_> = some.par_iter().map(|record| self.check(record)).collect();
+            for (record, checked) in some.iter().zip(checked) {
+                match checked {
+                    Ok(is_dummy) => self.keep(record, is_dummy),
+                    Err(fault) => faults.push(fault),
                 }
-            };
-            if let Err(fault) = self.add(record) {
-                faults.push(fault);
             }
         }
+        faults.extend(fault);
         faults
     }
 
-    fn add(&mut self, record: Record<'_>) -> Result<(), Fault> {
+    /// Finds out what is wrong with a function, and whether it is a dummy: stands for one that its unit did not use,
+    /// and so did not compile.
+    fn check(&self, record: &Record<'_>) -> Result<bool, Fault> {
         let at = |detail| Fault { offset: record.offset, detail };
-        let Record { name_ref, func_hash, files_ref, .. } = record;
-        let name =
-            self.names.get(name_ref).ok_or_else(|| at(format!("no name has the reference {name_ref}")))?;
+        let Record { name_ref, func_hash, files_ref, .. } = *record;
+        if self.names.get(name_ref).is_none() {
+            return Err(at(format!("no name has the reference {name_ref}")));
+        }
         let unit = self.files.unit(files_ref);
         let unit = unit.ok_or_else(|| at(format!("no file names have the reference {files_ref:#018x}")))?;
-        let mut mapping = record.mapping;
-        let function::Body { files, expressions, regions } = function::decode(&mut mapping, unit)?;
-        let name = name.to_vec();
-        let function = MappedFunction { name_ref, name, func_hash, files, expressions, regions };
-        // A function has a record in each unit that defines it, as inline ones do; where it was not used the record
-        // is a dummy, which gives way to a real one.
+        let body = function::decode(&mut record.mapping.clone(), unit)?;
+        Ok(func_hash == 0 && body.is_single_zero())
+    }
+
+    /// A function has a record in each unit that defines it, as inline ones do; a dummy gives way to a real one.
+    fn keep(&mut self, record: &Record<'_>, is_dummy: bool) {
+        let Record { name_ref, func_hash, files_ref, .. } = *record;
+        let start = record.mapping.offset();
+        let mapping = start..start.saturating_add(record.mapping.rest().len());
+        let encoded = |name| Encoded { name_ref, name, func_hash, files_ref, mapping, is_dummy };
         match self.index.entry(name_ref) {
             Entry::Vacant(entry) => {
                 entry.insert(self.functions.len());
-                self.functions.push(function);
+                let start = self.texts.len();
+                self.texts.extend_from_slice(self.names.get(name_ref).unwrap_or_default());
+                self.functions.push(encoded(start..self.texts.len()));
             }
             Entry::Occupied(entry) => {
                 if let Some(known) = self.functions.get_mut(*entry.get())
-                    && known.is_dummy()
-                    && !function.is_dummy()
+                    && known.is_dummy
+                    && !is_dummy
                 {
-                    *known = function;
+                    *known = encoded(known.name.clone());
                 }
             }
         }
-        Ok(())
     }
+}
+
+/// The records of a section up to a damaged one, and what is wrong with that.
+fn records(section: &[u8], endianness: Endianness) -> (Vec<Record<'_>>, Option<Fault>) {
+    let (mut cursor, mut records) = (Cursor::new(section, 0), Vec::new());
+    while !cursor.is_empty() {
+        // Linkers pad with zeros; a record has a name.
+        let mut padding = cursor.rest().iter().take(RECORD_BYTES);
+        if padding.all(|byte| *byte == 0) {
+            let _ = cursor.take(cursor.rest().len().min(8));
+            continue;
+        }
+        match Record::take(&mut cursor, endianness) {
+            Ok(record) => records.push(record),
+            Err(fault) => return (records, Some(fault)),
+        }
+    }
+    (records, None)
 }
 
 struct Record<'a> {

@@ -27,10 +27,10 @@ fn both(bitmap_index: u32, line: u32) -> Vec<Region> {
     vec![decision(bitmap_index, 2, line), condition(1, None, None, line), condition(0, None, Some(1), line)]
 }
 
-fn function(regions: Vec<Region>) -> MappedFunction {
+fn function(regions: Vec<Region>) -> MappedFunction<'static> {
     MappedFunction {
         name_ref: NameRef::of(b"f"),
-        name: b"f".to_vec(),
+        name: b"f",
         func_hash: 1,
         files: vec![(*b"m.c").as_slice().into(); 3],
         expressions: Vec::new(),

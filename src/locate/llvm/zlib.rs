@@ -6,26 +6,30 @@
 //! [`MAX_GROWTH`] times as long as the input, or [`MIN_BYTES`]. Names and paths compress to between a third and a
 //! twentieth, where zlib can make a thousandth of what is all the same byte: a bomb is told by that.
 
-use std::io::Read;
-
-use flate2::read::ZlibDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 
 /// How much longer than an input its text may be.
 const MAX_GROWTH: usize = 64;
+
+/// What deflate can make of a byte at most.
+const MAX_RATIO: usize = 1032;
 
 /// What a small input may grow to all the same.
 const MIN_BYTES: usize = 4 << 20;
 
 /// How much text may still come of an input.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct TextBudget {
     left: usize,
+    /// One for all, because making it takes longer than most of what it decompresses: each unit has its own.
+    inflater: Decompress,
 }
 
 impl TextBudget {
     /// For an input of that length.
     pub(crate) fn of(len_bytes: usize) -> Self {
-        Self { left: len_bytes.saturating_mul(MAX_GROWTH).max(MIN_BYTES) }
+        let left = len_bytes.saturating_mul(MAX_GROWTH).max(MIN_BYTES);
+        Self { left, inflater: Decompress::new(true) }
     }
 
     /// Takes so much of it.
@@ -45,15 +49,28 @@ impl TextBudget {
 
     /// Appends what was compressed, which must be `raw_len` bytes. That is not taken of the budget yet, because it may
     /// not stay.
-    pub(crate) fn inflate(&self, stored: &[u8], raw_len: u64, text: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn inflate(&mut self, stored: &[u8], raw_len: u64, text: &mut Vec<u8>) -> Result<(), String> {
         self.check(raw_len)?;
-        // One byte more than promised shows that the promise was broken.
-        let decoded = ZlibDecoder::new(stored).take(raw_len.saturating_add(1)).read_to_end(text);
-        let found = decoded.map_err(|error| format!("zlib: {error}"))?;
-        if found as u64 != raw_len {
-            return Err(format!("decompressed to {found} bytes or more, not to {raw_len}"));
+        let len = usize::try_from(raw_len).map_err(|error| error.to_string())?;
+        if len > stored.len().saturating_mul(MAX_RATIO) {
+            return Err(format!("{} bytes of zlib are said to hold {raw_len}", stored.len()));
         }
-        Ok(())
+        let start = text.len();
+        // One byte more than promised shows that the promise was broken.
+        text.resize(start.saturating_add(len).saturating_add(1), 0);
+        self.inflater.reset(true);
+        let room = text.get_mut(start..).unwrap_or_default();
+        let status = self.inflater.decompress(stored, room, FlushDecompress::Finish);
+        text.truncate(start.saturating_add(len));
+        let found = self.inflater.total_out();
+        match status {
+            Err(error) => Err(format!("zlib: {error}")),
+            Ok(_) if found != raw_len => {
+                Err(format!("decompressed to {found} bytes or more, not to {raw_len}"))
+            }
+            Ok(Status::StreamEnd) => Ok(()),
+            Ok(_) => Err("zlib: it has no end".to_owned()),
+        }
     }
 }
 
@@ -75,5 +92,7 @@ mod tests {
     fn a_promise_beyond_the_budget_is_not_tried() {
         let error = TextBudget::of(3).inflate(&[1, 2, 3], 1 << 40, &mut Vec::new()).unwrap_err();
         assert!(error.starts_with("names of 1099511627776 bytes are more than is plausible"), "{error}");
+        let error = TextBudget::of(3).inflate(&[1, 2, 3], 1 << 20, &mut Vec::new()).unwrap_err();
+        assert_eq!(error, "3 bytes of zlib are said to hold 1048576");
     }
 }
