@@ -17,7 +17,12 @@
 
 use std::io::{self, Write};
 
-use crate::coverage::{Coverage, FileBranch, FileCoverage};
+use rayon::prelude::*;
+
+use crate::coverage::{Coverage, FileBranch, FileCoverage, Tally};
+
+/// How many files' texts are in memory at a time: enough for processors to share them out.
+const BATCH: usize = 128;
 
 /// Writes the coverage as a trace file.
 ///
@@ -25,7 +30,12 @@ use crate::coverage::{Coverage, FileBranch, FileCoverage};
 ///
 /// Writing to `out` failed.
 pub fn write(coverage: &Coverage, out: &mut impl Write) -> io::Result<()> {
-    coverage.files().try_for_each(|file| write_file(&file, out))
+    let files: Vec<FileCoverage<'_>> = coverage.files().collect();
+    for some in files.chunks(BATCH) {
+        let texts: Vec<Vec<u8>> = some.par_iter().map(text).collect();
+        texts.iter().try_for_each(|text| out.write_all(text))?;
+    }
+    Ok(())
 }
 
 /// The bytes of the coverage's trace file.
@@ -37,52 +47,98 @@ pub fn encode(coverage: &Coverage) -> Vec<u8> {
     bytes
 }
 
-fn write_file(file: &FileCoverage<'_>, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+fn text(file: &FileCoverage<'_>) -> Vec<u8> {
     let statistics = file.statistics();
-    line(out, "SF:", file.name())?;
+    let mut text = Text::default();
+    text.put("SF:", &[]);
+    text.name(file.name());
     for function in file.functions() {
-        line(out, &format!("FN:{},", function.start_line()), &function.name)?;
+        text.put("FN:", &[function.start_line().into()]);
+        text.put(",", &[]);
+        text.name(&function.name);
     }
     for function in file.functions() {
-        line(out, &format!("FNDA:{},", function.count), &function.name)?;
+        text.put("FNDA:", &[function.count]);
+        text.put(",", &[]);
+        text.name(&function.name);
     }
-    writeln!(out, "FNF:{}\nFNH:{}", statistics.functions.total, statistics.functions.covered)?;
+    text.totals(["FNF:", "FNH:"], statistics.functions);
     for run in file.lines() {
         for line in run.lines {
-            writeln!(out, "DA:{line},{}", run.count)?;
+            text.put("DA:", &[line.into(), run.count]);
+            text.put("\n", &[]);
         }
     }
     let branches: Vec<FileBranch> = file.branches().into_iter().filter(|branch| !branch.is_folded).collect();
     for on_line in branches.chunk_by(|a, b| a.start.line == b.start.line) {
-        for (pair, branch) in on_line.iter().enumerate() {
-            write_branch(pair, branch, out)?;
-        }
+        (0..).zip(on_line).for_each(|(pair, branch)| text.branch(pair, branch));
     }
-    writeln!(out, "BRF:{}\nBRH:{}", statistics.branches.total, statistics.branches.covered)?;
-    writeln!(out, "LF:{}\nLH:{}\nend_of_record", statistics.lines.total, statistics.lines.covered)
+    text.totals(["BRF:", "BRH:"], statistics.branches);
+    text.totals(["LF:", "LH:"], statistics.lines);
+    text.put("end_of_record\n", &[]);
+    text.0
 }
 
-fn write_branch(pair: usize, branch: &FileBranch, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    // LLVM keeps 32 bits of these counts.
-    let counts = [branch.count, branch.false_count].map(|count| count & u64::from(u32::MAX));
-    for (outcome, count) in counts.into_iter().enumerate() {
-        let number = pair.saturating_mul(2).saturating_add(outcome);
-        write!(out, "BRDA:{},{pair},{number},", branch.start.line)?;
-        if counts == [0, 0] {
-            writeln!(out, "-")?;
+/// The text of a file.
+#[derive(Default)]
+struct Text(Vec<u8>);
+
+impl Text {
+    /// Puts a word and numbers with commas between them.
+    fn put(&mut self, word: &str, numbers: &[u64]) {
+        self.0.extend_from_slice(word.as_bytes());
+        for (index, number) in numbers.iter().enumerate() {
+            if index > 0 {
+                self.0.push(b',');
+            }
+            self.0.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+        }
+    }
+
+    /// Puts bytes of the program's, up to the end of the line.
+    fn name(&mut self, name: &[u8]) {
+        // A line break in a name would begin an entry of the format. Looking for one takes less time than replacing.
+        if name.contains(&b'\n') || name.contains(&b'\r') {
+            self.0.extend(name.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b'?' } else { *byte }));
         } else {
-            writeln!(out, "{count}")?;
+            self.0.extend_from_slice(name);
+        }
+        self.put("\n", &[]);
+    }
+
+    /// Puts how many were found and how many hit.
+    fn totals(&mut self, [found, hit]: [&str; 2], tally: Tally) {
+        self.put(found, &[tally.total]);
+        self.put("\n", &[]);
+        self.put(hit, &[tally.covered]);
+        self.put("\n", &[]);
+    }
+
+    fn branch(&mut self, pair: u64, branch: &FileBranch) {
+        // LLVM keeps 32 bits of these counts.
+        let counts = [branch.count, branch.false_count].map(|count| count & u64::from(u32::MAX));
+        for (outcome, count) in (0..).zip(counts) {
+            let number = pair.saturating_mul(2).saturating_add(outcome);
+            self.put("BRDA:", &[branch.start.line.into(), pair, number]);
+            if counts == [0, 0] {
+                self.put(",-\n", &[]);
+            } else {
+                self.put(",", &[count]);
+                self.put("\n", &[]);
+            }
         }
     }
-    Ok(())
 }
 
-/// A line that ends with bytes of the program's.
-fn line(out: &mut (impl Write + ?Sized), start: &str, end: &[u8]) -> io::Result<()> {
-    out.write_all(start.as_bytes())?;
-    // A line break in a name would begin an entry of the format.
-    let end: Vec<u8> =
-        end.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b'?' } else { *byte }).collect();
-    out.write_all(&end)?;
-    out.write_all(b"\n")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_line() {
+        let mut text = Text::default();
+        text.put("FN:", &[7]);
+        text.name(b",a\nDA:1,1\r");
+        assert_eq!(text.0, b"FN:7,a?DA:1,1?\n");
+    }
 }

@@ -141,7 +141,10 @@ impl<'a> Formats<'a> {
             Ok(())
         })?;
         omitted.into_iter().for_each(|line| self.note_once(line, &note));
-        self.args.thresholds.judge(&coverage)
+        let verdict = self.args.thresholds.judge(&coverage);
+        // The process ends soon: giving back its memory piece by piece would only take time.
+        std::mem::forget(coverage);
+        verdict
     }
 
     fn note_once(&mut self, line: String, note: impl Fn(&str)) {

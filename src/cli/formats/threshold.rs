@@ -57,6 +57,9 @@ impl ThresholdArgs {
     ///
     /// There is nothing of which the share could be told.
     pub(super) fn judge(&self, coverage: &Coverage) -> Result<Verdict> {
+        if !self.any() {
+            return Ok(Verdict::Passed);
+        }
         let (mut verdict, found) = (Verdict::Passed, coverage.statistics());
         for (metric, name, threshold) in self.by_metric() {
             let Some(threshold) = threshold else { continue };
