@@ -26,12 +26,13 @@ use proptest::prelude::*;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, 64 << 20);
 
-const FIXTURES: [&str; 8] = [
+const FIXTURES: [&str; 9] = [
     "hosted/clang-14.elf",
     "hosted/clang-19.elf",
     "hosted/mcdc.elf",
     "hosted/bytes.elf",
     "hosted/rustc.elf",
+    "hosted/debug-info.elf",
     "arm-cortexm/covered.elf",
     "c-an385/covered.elf",
     "x86-pvh/covered.elf",
@@ -128,6 +129,18 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
+/// Where in a file the debug information is that covtap reads, byte by byte.
+fn debug_bytes(file: &[u8]) -> Vec<usize> {
+    let image = Image::parse("debug.elf", file.to_vec()).unwrap();
+    let names = [".debug_info", ".debug_abbrev", ".debug_str_offsets", ".debug_addr"];
+    let ranges = names.map(|name| {
+        let bytes = image.section(name).unwrap().file_bytes().unwrap();
+        let start = bytes.as_ptr() as usize - image.file().as_ptr() as usize;
+        start..start + bytes.len()
+    });
+    ranges.into_iter().flatten().collect()
+}
+
 fn put(bytes: &mut [u8], at: usize, len: usize, value: u64) {
     for (slot, byte) in bytes[at..].iter_mut().zip(value.to_le_bytes()).take(len) {
         *slot = byte;
@@ -166,6 +179,19 @@ proptest! {
     ) {
         let mut bytes = read(name);
         mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
+        use_whole(bytes);
+    }
+
+    /// Only debug information says what this one's counters count.
+    #[test]
+    fn damaged_debug_information_is_read_or_refused(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = read("hosted/debug-info.elf");
+        let debug = debug_bytes(&bytes);
+        for (at, byte) in changes {
+            bytes[debug[at.index(debug.len())]] = byte;
+        }
         use_whole(bytes);
     }
 

@@ -39,6 +39,9 @@ const COVERED: [&str; 8] = [
     "hosted/rustc",
 ];
 
+/// LLVM's tools do not read its mapping.
+const DEBUG_INFO: &str = "hosted/debug-info";
+
 /// Those whose JSON is compared as a whole: a 32-bit guest, bitmaps and a runtime, and no instrumentation.
 const AS_JSON: [&str; 3] = ["c-an385/covered", "hosted/mcdc", "c-an385/plain"];
 
@@ -70,7 +73,7 @@ fn assert_golden(name: &str, found: &str) {
 
 #[test]
 fn every_fixture_is_described_as_expected() {
-    for elf in PLAIN.iter().chain(&COVERED) {
+    for elf in PLAIN.iter().chain(&COVERED).chain([&DEBUG_INFO]) {
         assert_golden(&format!("{}.txt", elf.replace('/', "-")), &inspect(elf, &[]));
     }
     for elf in AS_JSON {
@@ -304,7 +307,7 @@ struct Build {
     codes: &'static [&'static str],
 }
 
-const BUILDS: [Build; 8] = [
+const BUILDS: [Build; 10] = [
     Build {
         flags: "",
         link: "-pie --build-id=sha1",
@@ -342,7 +345,19 @@ const BUILDS: [Build; 8] = [
         level: Some("front-end"),
         codes: &["no-build-id", "counters-in-image"],
     },
-    Build { flags: "-g -mllvm -profile-correlate=debug-info", link: "", level: None, codes: &["no-data"] },
+    Build {
+        flags: "-g -mllvm -profile-correlate=debug-info",
+        link: "",
+        level: Some("front-end"),
+        codes: &["no-build-id", "counters-in-image"],
+    },
+    Build {
+        flags: "-g -gsplit-dwarf -mllvm -profile-correlate=debug-info",
+        link: "",
+        level: None,
+        codes: &["split-debug-info"],
+    },
+    Build { flags: "-mllvm -profile-correlate=debug-info", link: "", level: None, codes: &["no-data"] },
     Build {
         flags: "-mllvm -runtime-counter-relocation",
         link: "--build-id=sha1",

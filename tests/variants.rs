@@ -180,6 +180,23 @@ fn what_no_run_counts_is_not_written() {
     assert_eq!(counts(&ours)["work"], [2, 2]);
 }
 
+/// Only debug information tells what is counted; a profile of it needs none to be read.
+#[test]
+fn functions_that_debug_information_names() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let correlate = ["-g", "-mllvm", "-profile-correlate=debug-info"];
+    let exe = build("clang-19", dir.path(), &[&COVERAGE[..], &correlate].concat());
+    let mut program = Running::start(&exe, &dir.path().join("theirs.profraw"));
+    program.go("wwwww");
+    let ours = dir.path().join("ours.profraw");
+    let mut args = program.args("snapshot", &ours);
+    args.extend(["--lcov".to_owned(), dir.path().join("ours.info").display().to_string()]);
+    common::assert_done(&common::run(args));
+    assert_eq!(counts(&ours)["work"], [5, 5]);
+    let trace = fs::read_to_string(dir.path().join("ours.info")).expect("a trace");
+    assert!(trace.contains("FNDA:5,work\n") && trace.contains("FNDA:0,never\n"), "{trace}");
+}
+
 /// LLVM keeps the counts of IR-level instrumentation in registers while a loop runs, here that of `turns`. That is warned
 /// about, and what the warning says against it helps. There is no mapping to lead such counts to source.
 #[test]

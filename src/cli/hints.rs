@@ -80,6 +80,16 @@ pub(super) fn for_caution(caution: &Caution) -> &'static str {
             "counters are read where the target moves them; what it counted before is lost unless it copies that, and a \
              function that runs meanwhile counts at the old place until it returns"
         }
+        Caution::UnknownCounters => {
+            "counters whose function is not known are left out: compile all of it with -g, which -profile-correlate=debug-info \
+             needs"
+        }
+        Caution::UnknownBitmaps => {
+            "MC/DC is left out: build it with -profile-correlate=binary, or without correlation"
+        }
+        Caution::AssumedVersion => {
+            "a profile is written in version 10 of LLVM 19 to 22; --raw-version gives another"
+        }
     }
 }
 
@@ -121,7 +131,11 @@ fn for_locate(error: &LocateError) -> Option<&'static str> {
              __llvm_prf_names at least in the file, as (INFO) sections",
             )
         }
-        LocateError::NoData { .. } => Some("build it without -profile-correlate=debug-info"),
+        LocateError::NoData { .. } => Some(
+            "give the ELF as it was before it was stripped; with -profile-correlate=debug-info, compile with -g, and \
+             without that option the linker must keep __llvm_prf_data and __llvm_prf_names",
+        ),
+        LocateError::SplitDebugInfo { .. } => Some("build it without -gsplit-dwarf"),
         LocateError::NotInFile { .. } => {
             Some("do not strip its __llvm_prf_* sections; strip a copy for the target")
         }

@@ -106,6 +106,16 @@ impl<'a> Section<'a> {
         self.header.offset
     }
 
+    /// The length of [`Self::data`] in bytes, as its header has it: it may not be true, and costs nothing to ask.
+    #[must_use]
+    pub fn data_len_bytes(&self) -> u64 {
+        match &self.header.compression {
+            Some(compression) => compression.uncompressed_bytes,
+            None if self.is_nobits() => 0,
+            None => self.header.size,
+        }
+    }
+
     /// Its bytes as the file stores them, compressed or not; empty for a NOBITS section.
     ///
     /// # Errors

@@ -96,6 +96,9 @@ impl Finding {
             Self::Caution(Caution::ValueSitesNotRead) => "value-sites-not-read",
             Self::Caution(Caution::StoredAfterLoops) => "stored-after-loops",
             Self::Caution(Caution::RelocatedAtRunTime) => "runtime-relocation",
+            Self::Caution(Caution::UnknownCounters) => "unknown-counters",
+            Self::Caution(Caution::UnknownBitmaps) => "unknown-bitmaps",
+            Self::Caution(Caution::AssumedVersion) => "assumed-version",
             Self::NoBuildId => "no-build-id",
             Self::BuildIdNotLoaded => "build-id-not-loaded",
             Self::NoMapping => "no-mapping",
@@ -112,6 +115,9 @@ fn caution_text(caution: &Caution) -> &'static str {
         Caution::ValueSitesNotRead => "the compiler also profiles values",
         Caution::StoredAfterLoops => "it may keep counts in registers while a loop runs",
         Caution::RelocatedAtRunTime => "it counts elsewhere than in its sections if start-up code says so",
+        Caution::UnknownCounters => "debug information does not tell of all counters what they count",
+        Caution::UnknownBitmaps => "debug information does not tell whose its MC/DC bitmaps are",
+        Caution::AssumedVersion => "neither it nor its debug information tells the raw profile version",
     }
 }
 
@@ -124,6 +130,8 @@ fn locate_code(error: &LocateError) -> &'static str {
         LocateError::Relocatable { .. } => "relocatable",
         LocateError::NoCounters { .. } => "no-counters",
         LocateError::NoData { .. } => "no-data",
+        LocateError::SplitDebugInfo { .. } => "split-debug-info",
+        LocateError::DebugInfo { .. } => "damaged-debug-info",
         LocateError::NoNames { .. } => "no-names",
         LocateError::NotInFile { .. } => "not-in-file",
         LocateError::ByteCountersNotInFile { .. } => "byte-counters-not-in-file",

@@ -16,7 +16,7 @@ use covtap_link::{Endianness, PointerWidth};
 use serde::Serialize;
 
 use crate::image::{Image, ImageAddr, ImageType, Slide};
-use crate::locate::llvm::{self, Located, Variant};
+use crate::locate::llvm::{self, Correlation, Located, Variant};
 
 pub use finding::{Finding, Severity};
 pub use mapping::Mapping;
@@ -84,7 +84,8 @@ pub struct Instrumentation {
     pub is_byte_coverage: bool,
     /// Whether there are bitmaps for MC/DC.
     pub has_mcdc: bool,
-    /// Where data and names are: `none` (in the sections of every profile) or `binary`.
+    /// Where data and names are: `none` (in the sections of every profile), `binary` (in the ELF alone) or
+    /// `debug-info` (in its debug information).
     pub correlation: &'static str,
     /// The functions with counters.
     pub functions: usize,
@@ -181,8 +182,12 @@ fn instrumentation(image: &Image, located: &Located, has_mapping: bool) -> Instr
             (false, false) => "unknown",
         },
         is_byte_coverage: llvm.is_byte_coverage(),
-        has_mcdc: llvm.bitmap_len_bytes() > 0,
-        correlation: if llvm.is_correlated() { "binary" } else { "none" },
+        has_mcdc: records.iter().any(|record| record.num_bitmap_bytes > 0),
+        correlation: match llvm.correlation() {
+            Correlation::None => "none",
+            Correlation::Binary => "binary",
+            Correlation::DebugInfo => "debug-info",
+        },
         functions: records.len(),
         counters: records.iter().map(|record| record.num_counters).sum(),
         bitmap_bytes: records.iter().map(|record| record.num_bitmap_bytes).sum(),

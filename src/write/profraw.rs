@@ -34,7 +34,7 @@ mod writer;
 
 use crate::image::{Slide, wrap};
 use crate::locate::llvm::{
-    CounterPtr, HeaderField, LlvmImage, RawVersion, RecordLayout, Variant, put_uint, relocated,
+    Correlation, CounterPtr, HeaderField, LlvmImage, RawVersion, RecordLayout, Variant, put_uint, relocated,
 };
 use crate::profile::llvm::{SnapshotError, split};
 
@@ -81,6 +81,15 @@ pub enum ProfrawError {
         image: String,
         /// What is missing.
         what: &'static str,
+    },
+    /// What the runtime would write, no tool reads.
+    #[error(
+        "write the profile of {image} as its runtime does: for debug-info correlation runtimes up to LLVM 17 write \
+         nothing, or what no tool reads"
+    )]
+    NoneByRuntime {
+        /// The image's name.
+        image: String,
     },
     /// Data, counters and bitmap do not fit into the address space of 32-bit pointers.
     #[error("write the profile of {image}: {len_bytes} bytes are more than its pointers reach")]
@@ -240,11 +249,12 @@ fn runtime_identical(
     check_static(image)?;
     let (loaded, width) = (image.loaded(), image.pointer_width());
     let stride = image.version().layout().record(width).stride;
-    // With binary correlation neither data nor names are in the target's memory.
-    let (mut data, names) = match loaded.is_correlated {
-        true => (Vec::new(), &[][..]),
-        false => (relocated(loaded, slide, image.endianness(), width), image.names_section()),
-    };
+    // With correlation there are no data in the target's memory, and few names if any.
+    let mut data = relocated(loaded, slide, image.endianness(), width);
+    if image.is_correlated() {
+        data.clear();
+    }
+    let names = image.names_section().get(..loaded.names_len).unwrap_or_default();
     data.resize(data.len().next_multiple_of(stride), 0);
     let counter_bytes = image.counter_bytes().max(1);
     let counters_len = loaded.counters_len.next_multiple_of(counter_bytes);
@@ -275,6 +285,12 @@ fn check_static(image: &LlvmImage) -> Result<(), ProfrawError> {
     if image.loaded().has_vtables {
         return not_read("vtables");
     }
+    // Without the bit in the version word the runtime of LLVM 14 writes an empty file, and that of LLVM 16 one that its
+    // reader refuses ("debug info for correlation is not necessary"). Since binary correlation came the bit is needless.
+    let is_marked = image.variant().contains(Variant::CORRELATE) || image.version() > RawVersion::V8;
+    if image.correlation() == Correlation::DebugInfo && !is_marked {
+        return Err(ProfrawError::NoneByRuntime { image: image.name().to_owned() });
+    }
     Ok(())
 }
 
@@ -284,10 +300,12 @@ fn deltas(image: &LlvmImage, slide: Slide, header: Header) -> Header {
     let (loaded, width) = (image.loaded(), image.pointer_width());
     let at = |address| slide.apply(address, width).get();
     let bitmap_at = loaded.bitmap_address.map_or(0, at);
-    if loaded.is_correlated {
+    // Debug-info correlation leaves the names of functions that no unit uses, and with them the runtime takes the
+    // distances from data that are not there.
+    if image.is_correlated() && loaded.names_len == 0 {
         return Header { bitmap_delta: bitmap_at, ..header };
     }
-    let data_at = at(loaded.data_address);
+    let data_at = if image.is_correlated() { 0 } else { at(loaded.data_address) };
     let counters_at = at(loaded.counters_address);
     let counters_delta = match image.version().layout().counter_ptr {
         CounterPtr::Absolute => counters_at,

@@ -12,6 +12,9 @@ const HOSTED_C: &str = r#"
 #include <string.h>
 static int twice(int x) { return x > 2 && x < 100 ? x * 2 : x; }
 int never(int x) { return x; }
+#ifdef UNUSED
+static int unused(int x) { return x; }
+#endif
 /* Call targets and sizes, for the builds that profile values. */
 int (*volatile call)(int) = twice;
 char from[64], to[64];

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use covtap::image::{Image, Slide};
-use covtap::locate::llvm::{self, Located, RawVersion};
+use covtap::locate::llvm::{self, DataRecord, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
 use covtap_link::Endianness;
@@ -214,6 +214,33 @@ fn check_target(triple: &str, more: &[&str]) {
         assert_eq!((image.architecture(), image.endianness()), (target.architecture, target.endianness));
         let located = check(&exe, dir.path());
         assert_eq!(located.image.bitmap_len_bytes() > 0, more.contains(&"-fcoverage-mcdc"));
+    }
+}
+
+/// Debug information says of every function what its record says where it is there.
+#[test]
+fn records_are_those_of_debug_information() {
+    for target in TARGETS {
+        let triple = format!("--target={}", target.triple);
+        for index in target.scripts {
+            let (name, script) = SCRIPTS[*index];
+            let functions = |more: &[&str]| {
+                println!("{triple} {name} {more:?}");
+                let dir = tempdir().unwrap();
+                let compile = [&[triple.as_str()], target.compile, more].concat();
+                let located = check(&freestanding(dir.path(), &compile, &[], script), dir.path());
+                assert_eq!(located.cautions, []);
+                let of = |record: &DataRecord| {
+                    (record.counters_offset, record.name_ref, record.func_hash, record.num_counters)
+                };
+                let mut functions: Vec<_> = located.image.records().iter().map(of).collect();
+                functions.sort_unstable();
+                functions
+            };
+            let correlate = ["-g", "-mllvm", "-profile-correlate=debug-info"];
+            let dwarf = if index % 2 == 0 { "-gdwarf-5" } else { "-gdwarf-4" };
+            assert_eq!(functions(&[&correlate[..], &[dwarf]].concat()), functions(&[]), "{triple} {name}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 
 use covtap::image::{Image, ImageAddr, Slide};
 use covtap::locate::CounterRegion;
-use covtap::locate::llvm::{self, Caution, Located, RawVersion};
+use covtap::locate::llvm::{self, Caution, Correlation, Located, NameRef, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
 use covtap_link::{PointerWidth, TargetAddr};
@@ -91,6 +91,15 @@ fn parse(exe: &Path) -> Image {
 
 /// Compares all that can be compared for one hosted program, and gives what was found in it.
 fn check(exe: &Path, profdata: &str, version: RawVersion) -> Located {
+    let (located, regions, their_path) = check_identical(exe, version);
+    compare_shown(&located, &regions, exe, profdata, &their_path);
+    let stats = LlvmProfile::new(&located.image, &regions).unwrap().stats();
+    assert!(stats.functions_entered > 0 && stats.functions_entered < stats.functions, "{stats:?}");
+    located
+}
+
+/// Compares the file that covtap writes with the runtime's own; gives what was read, and where that is.
+fn check_identical(exe: &Path, version: RawVersion) -> (Located, Vec<Vec<u8>>, PathBuf) {
     let program = Stopped::start(exe);
     let image = parse(exe);
     let slide = program.slide(&image);
@@ -105,11 +114,7 @@ fn check(exe: &Path, profdata: &str, version: RawVersion) -> Located {
     fs::write(&ours_path, &identical).unwrap();
     testbed::run("cmp", [&ours_path, &their_path]).unwrap();
     assert!(identical == theirs);
-
-    compare_shown(&located, &regions, exe, profdata, &their_path);
-    let stats = LlvmProfile::new(&located.image, &regions).unwrap().stats();
-    assert!(stats.functions_entered > 0 && stats.functions_entered < stats.functions, "{stats:?}");
-    located
+    (located, regions, their_path)
 }
 
 /// The normalised profile must show what the runtime's own shows, and what we think is in it.
@@ -117,8 +122,12 @@ fn compare_shown(located: &Located, regions: &[Vec<u8>], exe: &Path, profdata: &
     let normalised = profraw::encode(&located.image, regions, Style::Normalised).unwrap();
     let ours_path = exe.with_extension("normalised.profraw");
     fs::write(&ours_path, &normalised).unwrap();
-    // A profile for binary correlation has no data: the tool takes the binary's, and refuses it for any other.
-    let binary = parse(exe).section("__llvm_covdata").map(|_| format!("--binary-file={}", exe.display()));
+    // A profile for correlation has no data: the tool takes the binary's, and refuses it for any other.
+    let binary = match located.image.correlation() {
+        Correlation::None => None,
+        Correlation::Binary => Some(format!("--binary-file={}", exe.display())),
+        Correlation::DebugInfo => Some(format!("--debug-info={}", exe.display())),
+    };
     let theirs = show(profdata, their_path, binary.as_deref());
     assert!(theirs.contains("Total functions: "), "{theirs}");
     assert_eq!(show(profdata, &ours_path, None), theirs);
@@ -234,6 +243,38 @@ fn clang_19_binary_correlation() {
 }
 
 #[test]
+fn clang_19_debug_info_correlation() {
+    let dir = tempdir().unwrap();
+    let correlate = [&COVERAGE[..], &["-g", "-mllvm", "-profile-correlate=debug-info"]].concat();
+    for more in [&[][..], &["-fcoverage-mcdc"], &["-mllvm", "-enable-single-byte-coverage=true"]] {
+        let exe = hosted_c("clang-19", dir.path(), &[&correlate, more].concat());
+        let located = check(&exe, "llvm-profdata-19", RawVersion::V10);
+        assert_eq!(located.image.correlation(), Correlation::DebugInfo);
+    }
+    // The name of a function that is not used is in memory. LLVM's tool takes the profile for one with functions then.
+    for more in [&["-DUNUSED"][..], &["-DUNUSED", "-fcoverage-mcdc", "-no-pie"]] {
+        let exe = hosted_c("clang-19", dir.path(), &[&correlate, more].concat());
+        let (located, _, _) = check_identical(&exe, RawVersion::V10);
+        assert!(located.image.names().get(NameRef::of(b"program.c:unused")).is_some());
+    }
+}
+
+#[test]
+fn debug_info_correlation_counting_in_intermediate_code() {
+    let dir = tempdir().unwrap();
+    for (release, version, option) in [
+        ("14", RawVersion::V8, "-debug-info-correlate"),
+        ("16", RawVersion::V8, "-debug-info-correlate"),
+        ("19", RawVersion::V10, "-profile-correlate=debug-info"),
+    ] {
+        let args = ["-fprofile-generate", "-g", "-mllvm", option, "-mllvm", "-disable-vp=true"];
+        let exe = hosted_c(&format!("clang-{release}"), dir.path(), &args);
+        let located = check(&exe, &format!("llvm-profdata-{release}"), version);
+        assert_eq!(located.image.correlation(), Correlation::DebugInfo);
+    }
+}
+
+#[test]
 fn clang_19_counting_in_intermediate_code() {
     let dir = tempdir().unwrap();
     let exe = hosted_c("clang-19", dir.path(), &["-fprofile-generate", "-mllvm", "-disable-vp=true"]);
@@ -311,6 +352,8 @@ fn what_is_not_read_says_which_case_it_is() {
     assert!(matches!(located("clang-14", &["--coverage"]), E::Gcov { .. }));
     assert!(matches!(located("gcc", &["--coverage"]), E::Gcov { .. }));
     assert!(matches!(located("gcc", &["--coverage", "-s"]), E::Gcov { .. }));
-    let debug = [&COVERAGE[..], &["-g", "-mllvm", "-profile-correlate=debug-info"]].concat();
-    assert!(matches!(located("clang-19", &debug), E::NoData { .. }));
+    let correlated = [&COVERAGE[..], &["-mllvm", "-profile-correlate=debug-info"]].concat();
+    assert!(matches!(located("clang-19", &correlated), E::NoData { .. }));
+    let split = [&correlated[..], &["-g", "-gsplit-dwarf"]].concat();
+    assert!(matches!(located("clang-19", &split), E::SplitDebugInfo { .. }));
 }

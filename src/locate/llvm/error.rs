@@ -50,11 +50,36 @@ pub enum LocateError {
         /// The section that was found.
         section: String,
     },
-    /// There are counters and no data records: only debug information tells what they count.
-    #[error("find what the counters of {image} count: it has __llvm_prf_cnts and no __llvm_prf_data")]
+    /// There are counters and nothing that tells what they count: no data records, and no debug information with
+    /// what `-profile-correlate=debug-info` puts there.
+    #[error(
+        "find what the counters of {image} count: it has no __llvm_prf_data, and no debug information that tells"
+    )]
     NoData {
         /// The image's name.
         image: String,
+    },
+    /// Debug information tells what the counters count, and is not in the image.
+    #[error(
+        "find what the counters of {image} count: its debug information is split off, to {dwo} and the like"
+    )]
+    SplitDebugInfo {
+        /// The image's name.
+        image: String,
+        /// The first file of the debug information.
+        dwo: String,
+    },
+    /// The debug information that tells what the counters count is damaged.
+    #[error("read {section} of {image} at offset {offset:#x}: {detail}")]
+    DebugInfo {
+        /// The image's name.
+        image: String,
+        /// The section.
+        section: &'static str,
+        /// Where in the section.
+        offset: u64,
+        /// What is wrong.
+        detail: String,
     },
     /// There are data records and no names.
     #[error("find the function names of {image}: it has {section} and no names section")]

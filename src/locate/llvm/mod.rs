@@ -8,6 +8,7 @@
 //! What always holds: every record's counters and bitmap lie inside the regions; see
 //! [`DataRecord`].
 
+mod debug_info;
 mod error;
 mod layout;
 mod names;
@@ -33,7 +34,7 @@ pub(crate) use version::VERSION_SYMBOL;
 pub(crate) use zlib::TextBudget;
 
 use records::Surroundings;
-use sections::{Found, Sections};
+use sections::{Found, Sections, Told};
 
 /// A region larger than this belongs to a damaged file: no program has a gibibyte of counters.
 const MAX_REGION_BYTES: u64 = 1 << 30;
@@ -63,6 +64,26 @@ pub enum Caution {
     /// (`-runtime-counter-relocation`), which is read with every snapshot. A function looks there when it is entered,
     /// and counts at the old place until it returns (`InstrProfiling.cpp`: "Bias doesn't change after startup").
     RelocatedAtRunTime,
+    /// Debug information does not tell of all counters what they count: it is missing for part of the program, or the
+    /// compiler left it out.
+    UnknownCounters,
+    /// There are MC/DC bitmaps, and debug information does not tell whose they are, up to LLVM 19 at least.
+    UnknownBitmaps,
+    /// Debug information tells what is counted, and no compiler that is known here is named: the raw version is
+    /// assumed.
+    AssumedVersion,
+}
+
+/// Where an image has what its counters count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Correlation {
+    /// Data and names are loaded.
+    None,
+    /// Data and names are in sections that are never loaded (`-profile-correlate=binary`).
+    Binary,
+    /// There are no data and names, only debug information (`-profile-correlate=debug-info`, up to LLVM 17
+    /// `-debug-info-correlate`).
+    DebugInfo,
 }
 
 /// The static side of an image's profile.
@@ -96,7 +117,9 @@ pub(crate) struct LoadedSections {
     pub(crate) counters_len: usize,
     pub(crate) bitmap_address: Option<ImageAddr>,
     pub(crate) names_address: ImageAddr,
-    pub(crate) is_correlated: bool,
+    /// How much of [`LlvmImage::names_section`] the target has.
+    pub(crate) names_len: usize,
+    pub(crate) correlation: Correlation,
     pub(crate) has_vtables: bool,
     pub(crate) num_value_nodes: u64,
 }
@@ -150,7 +173,7 @@ impl LlvmImage {
         &self.names
     }
 
-    /// The names section as it is in the file, encoded.
+    /// The names section as it is in the file, or as it would be, encoded.
     #[must_use]
     pub fn names_section(&self) -> &[u8] {
         &self.names_section
@@ -180,10 +203,16 @@ impl LlvmImage {
         self.bitmap_len
     }
 
-    /// Whether data and names are there for binary correlation, in sections that are never loaded.
+    /// Where the image has what its counters count.
+    #[must_use]
+    pub fn correlation(&self) -> Correlation {
+        self.loaded.correlation
+    }
+
+    /// Whether data and names are not in the target's memory, and so not in its runtime's profile.
     #[must_use]
     pub fn is_correlated(&self) -> bool {
-        self.loaded.is_correlated
+        self.correlation() != Correlation::None
     }
 
     pub(crate) fn loaded(&self) -> &LoadedSections {
@@ -199,9 +228,13 @@ impl LlvmImage {
 /// of [`LocateError`] say which.
 pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
     let sections = Sections::find(image)?;
-    let llvm_image = static_side(image, &sections)?;
+    let (llvm_image, mut cautions) = match &sections.told {
+        Some(told) => (static_side(image, &sections, told)?, Vec::new()),
+        None => of_debug_info(image, &sections)?,
+    };
     let regions = regions(image, slide, &sections, &llvm_image)?;
-    Ok(Located { cautions: cautions(&llvm_image, &regions), regions, image: llvm_image })
+    cautions.splice(0..0, self::cautions(&llvm_image, &regions));
+    Ok(Located { cautions, regions, image: llvm_image })
 }
 
 /// The names of an image's functions, whether or not its counters can be understood.
@@ -210,8 +243,10 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
 ///
 /// It has none, or they are damaged.
 pub fn names(image: &Image) -> Result<Names, LocateError> {
-    let found = sections::names(image)?;
-    decode_names(image, found.name, found.bytes(image)?)
+    match sections::names(image)? {
+        sections::Names::Section(found) => decode_names(image, found.name, found.bytes(image)?),
+        sections::Names::OfCounters(counters) => debug_info::names(image, &counters),
+    }
 }
 
 fn decode_names(image: &Image, section: &str, bytes: &[u8]) -> Result<Names, LocateError> {
@@ -223,11 +258,11 @@ fn decode_names(image: &Image, section: &str, bytes: &[u8]) -> Result<Names, Loc
     })
 }
 
-fn static_side(image: &Image, sections: &Sections<'_>) -> Result<LlvmImage, LocateError> {
-    let names_section = sections.names.bytes(image)?.to_vec();
-    let names = decode_names(image, sections.names.name, &names_section)?;
-    let loaded = loaded_sections(image, sections)?;
-    let bitmap_len = sections.bitmap.as_ref().map_or(Ok(0), |bitmap| len(image, bitmap))?;
+fn static_side(image: &Image, sections: &Sections<'_>, told: &Told<'_>) -> Result<LlvmImage, LocateError> {
+    let names_section = told.names.bytes(image)?.to_vec();
+    let names = decode_names(image, told.names.name, &names_section)?;
+    let loaded = loaded_sections(image, sections, told, names_section.len())?;
+    let bitmap_len = bitmap_len(image, sections)?;
     let around = Surroundings {
         bytes: &relocated(&loaded, Slide::ZERO, image.endianness(), image.pointer_width()),
         data_address: loaded.data_address.get(),
@@ -238,20 +273,15 @@ fn static_side(image: &Image, sections: &Sections<'_>) -> Result<LlvmImage, Loca
         names: &names,
         endianness: image.endianness(),
         width: image.pointer_width(),
-        is_correlated: sections.is_correlated,
+        is_correlated: told.is_correlated,
     };
     let inferred = version::infer(version::stated(image), &image.producers(), &around)
-        .map_err(|fault| version::error(fault, image, sections.data.name))?;
+        .map_err(|fault| version::error(fault, image, told.data.name))?;
     if inferred.records.is_empty() {
         return Err(LocateError::NoData { image: image.name().to_owned() });
     }
     let counter_bytes = inferred.reading.counter_bytes;
-    if counter_bytes == 1 && sections.counters.bytes.is_none() {
-        return Err(LocateError::ByteCountersNotInFile {
-            image: image.name().to_owned(),
-            section: sections.counters.name.to_owned(),
-        });
-    }
+    check_in_file(image, &sections.counters, counter_bytes)?;
     Ok(LlvmImage {
         name: image.name().to_owned(),
         version: inferred.reading.version,
@@ -269,13 +299,72 @@ fn static_side(image: &Image, sections: &Sections<'_>) -> Result<LlvmImage, Loca
     })
 }
 
-fn loaded_sections(image: &Image, sections: &Sections<'_>) -> Result<LoadedSections, LocateError> {
-    let data = sections.data.bytes(image)?.to_vec();
-    let address = sections.data.address;
-    let pointers = if sections.is_correlated {
+/// What [`static_side`] gives, of an image without data and names.
+fn of_debug_info(image: &Image, sections: &Sections<'_>) -> Result<(LlvmImage, Vec<Caution>), LocateError> {
+    let found = debug_info::functions(image, &sections.counters)?;
+    check_in_file(image, &sections.counters, found.counter_bytes)?;
+    let loaded = LoadedSections {
+        data: Vec::new(),
+        pointers: Vec::new(),
+        data_address: ImageAddr::new(0),
+        counters_address: sections.counters.address,
+        counters_len: len(image, &sections.counters)?,
+        bitmap_address: sections.bitmap.as_ref().map(|bitmap| bitmap.address),
+        names_address: found.names_address,
+        names_len: found.names_len,
+        correlation: Correlation::DebugInfo,
+        has_vtables: sections.vtables.is_some(),
+        num_value_nodes: signature::num_value_nodes(image),
+    };
+    let bitmap_len = bitmap_len(image, sections)?;
+    let cautions = [
+        (found.has_unknown_counters, Caution::UnknownCounters),
+        (bitmap_len > 0, Caution::UnknownBitmaps),
+        (found.is_version_assumed, Caution::AssumedVersion),
+    ];
+    let llvm_image = LlvmImage {
+        name: image.name().to_owned(),
+        version: found.version,
+        variant: found.variant,
+        endianness: image.endianness(),
+        pointer_width: image.pointer_width(),
+        records: found.records,
+        counter_bytes: found.counter_bytes,
+        counters_len: loaded.counters_len - loaded.counters_len % found.counter_bytes,
+        bitmap_len,
+        names: found.names,
+        names_section: found.names_section,
+        binary_ids: image.build_ids(),
+        loaded,
+    };
+    Ok((llvm_image, cautions.into_iter().filter_map(|(is_so, caution)| is_so.then_some(caution)).collect()))
+}
+
+/// Byte counters that begin at 0 would all look covered.
+fn check_in_file(image: &Image, counters: &Found<'_>, counter_bytes: usize) -> Result<(), LocateError> {
+    if counter_bytes == 1 && counters.bytes.is_none() {
+        let (image, section) = (image.name().to_owned(), counters.name.to_owned());
+        return Err(LocateError::ByteCountersNotInFile { image, section });
+    }
+    Ok(())
+}
+
+fn bitmap_len(image: &Image, sections: &Sections<'_>) -> Result<usize, LocateError> {
+    sections.bitmap.as_ref().map_or(Ok(0), |bitmap| len(image, bitmap))
+}
+
+fn loaded_sections(
+    image: &Image,
+    sections: &Sections<'_>,
+    told: &Told<'_>,
+    names_len: usize,
+) -> Result<LoadedSections, LocateError> {
+    let data = told.data.bytes(image)?.to_vec();
+    let address = told.data.address;
+    let pointers = if told.is_correlated {
         Vec::new()
     } else {
-        let words = image.relocated_words(address, sections.data.len_bytes);
+        let words = image.relocated_words(address, told.data.len_bytes);
         words
             .filter_map(|(at, value)| {
                 Some((usize::try_from(at.get().checked_sub(address.get())?).ok()?, value))
@@ -289,8 +378,9 @@ fn loaded_sections(image: &Image, sections: &Sections<'_>) -> Result<LoadedSecti
         counters_address: sections.counters.address,
         counters_len: len(image, &sections.counters)?,
         bitmap_address: sections.bitmap.as_ref().map(|bitmap| bitmap.address),
-        names_address: sections.names.address,
-        is_correlated: sections.is_correlated,
+        names_address: told.names.address,
+        names_len: if told.is_correlated { 0 } else { names_len },
+        correlation: if told.is_correlated { Correlation::Binary } else { Correlation::None },
         has_vtables: sections.vtables.is_some(),
         num_value_nodes: signature::num_value_nodes(image),
     })

@@ -9,6 +9,7 @@
 //! Source: `readAndDecodeStrings` in `llvm/lib/ProfileData/InstrProf.cpp`, llvmorg-19.1.7.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Range;
 
@@ -113,6 +114,16 @@ impl Names {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    /// Adds a name, and tells whether it is new.
+    pub(super) fn add(&mut self, name: &[u8], budget: &mut TextBudget) -> Result<bool, String> {
+        let Entry::Vacant(entry) = self.index.entry(NameRef::of(name)) else { return Ok(false) };
+        budget.take(INDEX_BYTES)?;
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        entry.insert(start..self.text.len());
+        Ok(true)
     }
 
     /// Takes one chunk off `bytes` and gives what follows it.

@@ -81,12 +81,16 @@ pub(super) fn decode(around: &Surroundings<'_>, reading: Reading) -> Result<Vec<
         let raw = Raw { bytes: &padded, layout, around };
         records.push(raw.check(reading, offset).map_err(fault)?);
     }
-    let counters = |r: &DataRecord| (r.counters_offset, r.num_counters.saturating_mul(reading.counter_bytes));
-    let bitmaps = |r: &DataRecord| (r.bitmap_offset, r.num_bitmap_bytes);
-    for fault in [overlap(&records, "counters", counters), overlap(&records, "bitmap", bitmaps)] {
-        fault.map_or(Ok(()), Err)?;
-    }
+    check_overlaps(&records, reading.counter_bytes)?;
     Ok(records)
+}
+
+/// Checks that no two records share counters or a bitmap.
+pub(super) fn check_overlaps(records: &[DataRecord], counter_bytes: usize) -> Result<(), RecordFault> {
+    let counters = |r: &DataRecord| (r.counters_offset, r.num_counters.saturating_mul(counter_bytes));
+    let bitmaps = |r: &DataRecord| (r.bitmap_offset, r.num_bitmap_bytes);
+    let faults = [overlap(records, "counters", counters), overlap(records, "bitmap", bitmaps)];
+    faults.into_iter().flatten().next().map_or(Ok(()), Err)
 }
 
 /// The record's bytes at full length. i386 aligns a u64 to 4, so that the last record may lack the padding

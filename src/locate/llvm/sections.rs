@@ -82,10 +82,17 @@ pub(super) fn find<'a>(image: &'a Image, name: &'static str) -> Result<Option<Fo
 #[derive(Debug)]
 pub(super) struct Sections<'a> {
     pub(super) counters: Found<'a>,
-    pub(super) data: Found<'a>,
-    pub(super) names: Found<'a>,
+    /// Absent where only debug information may tell what is counted.
+    pub(super) told: Option<Told<'a>>,
     pub(super) bitmap: Option<Found<'a>>,
     pub(super) vtables: Option<Found<'a>>,
+}
+
+/// What tells what is counted.
+#[derive(Debug)]
+pub(super) struct Told<'a> {
+    pub(super) data: Found<'a>,
+    pub(super) names: Found<'a>,
     /// The data records are for binary correlation: their pointers are absolute in every version.
     pub(super) is_correlated: bool,
 }
@@ -97,34 +104,62 @@ impl<'a> Sections<'a> {
             return Err(LocateError::Relocatable { image: name() });
         }
         let counters = find(image, COUNTERS)?;
-        let loaded = find(image, DATA)?;
-        let is_correlated = loaded.is_none();
-        let data = if is_correlated { find(image, CORRELATED_DATA)? } else { loaded };
-        let (counters, data) = match (counters, data) {
-            (Some(counters), Some(data)) => (counters, data),
-            (Some(_), None) => return Err(LocateError::NoData { image: name() }),
+        let (data, is_correlated) = data(image)?;
+        let counters = match (counters, &data) {
+            (Some(counters), _) => counters,
             (None, Some(data)) => {
                 return Err(LocateError::NoCounters { image: name(), section: data.name.to_owned() });
             }
             (None, None) => return Err(nothing(image)),
         };
-        let names = match find(image, if is_correlated { CORRELATED_NAMES } else { NAMES })? {
-            Some(names) => names,
-            None => return Err(LocateError::NoNames { image: name(), section: data.name.to_owned() }),
-        };
+        let told = data.map(|data| Told::with(image, data, is_correlated)).transpose()?;
         let (bitmap, vtables) = (find(image, BITMAP)?, find(image, VTABLES)?);
-        Ok(Self { counters, data, names, bitmap, vtables, is_correlated })
+        Ok(Self { counters, told, bitmap, vtables })
     }
 }
 
-/// The names of an image's functions.
-pub(super) fn names(image: &Image) -> Result<Found<'_>, LocateError> {
+/// The data records, and whether they are for binary correlation. A script may pad where there are none.
+fn data(image: &Image) -> Result<(Option<Found<'_>>, bool), LocateError> {
+    let is_padding =
+        |found: &Found<'_>| found.bytes.as_ref().is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+    match find(image, DATA)?.filter(|found| !is_padding(found)) {
+        Some(data) => Ok((Some(data), false)),
+        None => Ok((find(image, CORRELATED_DATA)?, true)),
+    }
+}
+
+impl<'a> Told<'a> {
+    fn with(image: &'a Image, data: Found<'a>, is_correlated: bool) -> Result<Self, LocateError> {
+        match find(image, if is_correlated { CORRELATED_NAMES } else { NAMES })? {
+            Some(names) => Ok(Self { data, names, is_correlated }),
+            None => {
+                Err(LocateError::NoNames { image: image.name().to_owned(), section: data.name.to_owned() })
+            }
+        }
+    }
+}
+
+/// The names of an image's functions, or its counters, where debug information has the names.
+pub(super) fn names(image: &Image) -> Result<Names<'_>, LocateError> {
+    let counters = find(image, COUNTERS)?;
+    if let (Some(counters), (None, _)) = (counters, data(image)?) {
+        return Ok(Names::OfCounters(counters));
+    }
     for section in [NAMES, CORRELATED_NAMES] {
         if let Some(names) = find(image, section)? {
-            return Ok(names);
+            return Ok(Names::Section(names));
         }
     }
     Err(nothing(image))
+}
+
+/// Where the names of an image's functions are.
+#[derive(Debug)]
+pub(super) enum Names<'a> {
+    /// In a section of their own.
+    Section(Found<'a>),
+    /// In the debug information of these counters, if anywhere.
+    OfCounters(Found<'a>),
 }
 
 /// The variable by which the image's code moves its counters, if it does.

@@ -45,7 +45,9 @@ pub(super) fn infer(
     let mut likeliest: Option<(RawVersion, RecordFault)> = None;
     for reading in readings {
         match fits(around, reading) {
-            Ok(records) => return Ok(Inferred { reading, variant: variant(stated, reading), records }),
+            Ok(records) => {
+                return Ok(Inferred { reading, variant: variant(stated, reading.counter_bytes), records });
+            }
             // The reading that got furthest is the likeliest; of equals the first.
             Err(fault) => {
                 if likeliest.as_ref().is_none_or(|(_, best)| best.index < fault.index) {
@@ -64,8 +66,7 @@ pub(super) fn infer(
 /// Counters are wide before they are bytes, because bytes fit into any section that wide ones fit into.
 fn readings(stated: Option<u64>, producers: &[&str]) -> Result<Vec<Reading>, VersionFault> {
     if let Some(word) = stated {
-        let number = version_number(word);
-        let version = RawVersion::from_number(number).ok_or(VersionFault::Unknown(number))?;
+        let version = of_word(word)?;
         let is_bytes = Variant::of_word(word).contains(Variant::BYTE_COVERAGE);
         return Ok(vec![Reading { version, counter_bytes: if is_bytes { 1 } else { 8 } }]);
     }
@@ -89,10 +90,17 @@ fn fits(around: &Surroundings<'_>, reading: Reading) -> Result<Vec<DataRecord>, 
     Ok(records)
 }
 
-fn variant(stated: Option<u64>, reading: Reading) -> Variant {
+/// The version of a version word.
+pub(super) fn of_word(word: u64) -> Result<RawVersion, VersionFault> {
+    let number = version_number(word);
+    RawVersion::from_number(number).ok_or(VersionFault::Unknown(number))
+}
+
+/// The version word's other bits, as far as they are known.
+pub(super) fn variant(stated: Option<u64>, counter_bytes: usize) -> Variant {
     match stated {
         Some(word) => Variant::of_word(word),
-        None if reading.counter_bytes == 1 => Variant::BYTE_COVERAGE,
+        None if counter_bytes == 1 => Variant::BYTE_COVERAGE,
         None => Variant::default(),
     }
 }
@@ -121,7 +129,7 @@ const RUSTC: Releases = &[
 ];
 
 /// The raw version of a compiler by its entry in `.comment`.
-fn of_producer(text: &str) -> Option<RawVersion> {
+pub(super) fn of_producer(text: &str) -> Option<RawVersion> {
     let (releases, number) = match text.split_once("rustc version 1.") {
         Some((_, number)) => (RUSTC, number),
         None => (CLANG, text.split_once("clang version ")?.1),
@@ -129,6 +137,11 @@ fn of_producer(text: &str) -> Option<RawVersion> {
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
     let number: u32 = digits.parse().ok()?;
     releases.iter().rev().find(|(first, _)| *first <= number).map(|(_, version)| *version)
+}
+
+/// The newest version of several compilers.
+pub(super) fn of_producers(producers: &[&str]) -> Option<RawVersion> {
+    producers.iter().filter_map(|text| of_producer(text)).max()
 }
 
 /// Maps a fault to the crate's error.

@@ -32,6 +32,11 @@ impl TextBudget {
         Self { left, inflater: Decompress::new(true) }
     }
 
+    /// How much is left.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
     /// Takes so much of it.
     pub(crate) fn take(&mut self, len_bytes: usize) -> Result<(), String> {
         self.check(len_bytes as u64)?;
