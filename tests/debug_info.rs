@@ -167,6 +167,20 @@ fn counted_in_intermediate_code_by_each_release() {
     }
 }
 
+/// It is refused before any target is asked.
+#[test]
+fn a_profile_that_no_runtime_writes_is_refused_in_one_line() {
+    let ran = Ran::new("clang++-14", &[&FRONT_END, &CORRELATE_OLD]);
+    let elf = ran.path("program").display().to_string();
+    let output = ran.path("out.profraw").display().to_string();
+    let refused = run(["snapshot", "--gdb", "127.0.0.1:1", &elf, "--runtime-identical", "-o", &output]);
+    assert_refused(
+        &refused,
+        "as its runtime does: for debug-info correlation",
+        "leave out --runtime-identical",
+    );
+}
+
 /// What LLVM 16's runtime writes for coverage, its own tool refuses; LLVM 14's writes an empty file.
 #[test]
 fn coverage_of_releases_that_do_not_read_it() {
@@ -187,6 +201,29 @@ fn coverage_of_releases_that_do_not_read_it() {
         let theirs = ran.theirs(&tool, &[]);
         assert!(theirs.contains("_Z5neveri\n") && theirs.contains("main.cpp:_ZL5locali\n"), "{theirs}");
     }
+}
+
+/// What rustc hands to LLVM does the same.
+#[test]
+fn functions_of_a_program_in_rust() {
+    const PROGRAM: &str = "
+fn larger<T: PartialOrd + Copy>(a: T, b: T) -> T { if a > b { a } else { b } }
+fn main() { let sum: u32 = (0..7).map(|x| larger(x, 3)).sum(); if larger(1.0, 2.0) > 2.0 { println!(\"{sum}\"); } }
+";
+    let lcov = |more: &[&str]| {
+        let ran = Ran { dir: tempdir().unwrap() };
+        let path = |name: &str| ran.path(name).display().to_string();
+        let (source, exe) = (path("program.rs"), path("program"));
+        fs::write(&source, PROGRAM).unwrap();
+        testbed::run("rustc", ["-Cinstrument-coverage", &source, "-o", &exe].iter().chain(more)).unwrap();
+        let status = Command::new(&exe).env("LLVM_PROFILE_FILE", path("program.profraw")).status().unwrap();
+        assert!(status.success());
+        (ran.lcov(), ran)
+    };
+    let (ours, ran) = lcov(&["-g", "-Cllvm-args=-profile-correlate=debug-info"]);
+    assert_eq!(ran.located().unwrap().image.correlation(), Correlation::DebugInfo);
+    assert_eq!(ran.ours(), ran.correlated("llvm-profdata-19"));
+    assert_eq!(ours, lcov(&[]).0);
 }
 
 /// LLVM's own tools show no coverage of such a program ("no coverage data found"), and refuse the profile of one that has

@@ -37,6 +37,9 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         if let Some(ProfrawError::NotInVersion { .. }) = cause.downcast_ref() {
             return Some("choose a newer --raw-version, or build the program without what it cannot hold");
         }
+        if let Some(ProfrawError::NoneByRuntime { .. }) = cause.downcast_ref() {
+            return Some("leave out --runtime-identical: the profile says by itself what it counts then");
+        }
         if cause.is::<OtherKind>() {
             return Some("put a %m into --output: each ELF has a profile of its own then");
         }

@@ -2,7 +2,7 @@
 //! out of what its runtime writes.
 //!
 //! What enters is the counters of such a profile and the images that they may be of; what leaves is a
-//! [`StoredProfile`], as `llvm-profdata merge --binary-file` makes it.
+//! [`StoredProfile`], as `llvm-profdata merge --binary-file` or `--debug-info` makes it.
 //!
 //! What always holds: the counters are those of an image that has as many of them, of the same kind and for the same
 //! kind of target, and the same build id where both have one. If several images do, none is taken.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use covtap::image::{Image, Slide};
-use covtap::locate::llvm::{self, DataRecord, Located, RawVersion};
+use covtap::locate::llvm::{self, Caution, DataRecord, Located, RawVersion};
 use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
 use covtap_link::Endianness;
@@ -242,6 +242,26 @@ fn records_are_those_of_debug_information() {
             assert_eq!(functions(&[&correlate[..], &[dwarf]].concat()), functions(&[]), "{triple} {name}");
         }
     }
+}
+
+/// Records tell their version by how they look. Debug information has its compiler's name for that.
+#[test]
+fn a_compiler_that_is_not_known_leaves_the_version_to_be_assumed() {
+    let dir = tempdir().unwrap();
+    let compile = ["--target=riscv32-none-elf", "-g", "-mllvm", "-profile-correlate=debug-info"];
+    let mut elf = fs::read(freestanding(dir.path(), &compile, &[], INFO)).unwrap();
+    let cautions = |elf: &[u8]| {
+        let image = Image::parse("program.elf", elf.to_vec()).unwrap();
+        let located = llvm::locate(&image, Slide::ZERO).unwrap();
+        assert_eq!(located.image.version(), RawVersion::V10);
+        located.cautions
+    };
+    assert_eq!(cautions(&elf), []);
+    let (known, unknown) = (b"clang version", b"clank version");
+    while let Some(at) = elf.windows(known.len()).position(|bytes| bytes == known) {
+        elf[at..at + known.len()].copy_from_slice(unknown);
+    }
+    assert_eq!(cautions(&elf), [Caution::AssumedVersion]);
 }
 
 /// Nothing but the records tells that counters are bytes once symbols are stripped. Where the image does not store

@@ -236,7 +236,8 @@ impl Collector {
         if name.is_empty() || name.contains(&1) {
             return Err("its function's name is none".into());
         }
-        self.budget.take(name.len())?;
+        // With the NUL, so that no name is kept that was cut.
+        self.budget.take(name.len().saturating_add(1))?;
         if self.names.add(name, &mut self.budget)? {
             if !self.added.is_empty() {
                 self.added.push(1);
