@@ -134,9 +134,9 @@ fn debug_bytes(file: &[u8]) -> Vec<usize> {
     let image = Image::parse("debug.elf", file.to_vec()).unwrap();
     let names = [".debug_info", ".debug_abbrev", ".debug_str_offsets", ".debug_addr"];
     let ranges = names.map(|name| {
-        let bytes = image.section(name).unwrap().file_bytes().unwrap();
-        let start = bytes.as_ptr() as usize - image.file().as_ptr() as usize;
-        start..start + bytes.len()
+        let section = image.section(name).unwrap();
+        let start = usize::try_from(section.file_offset()).unwrap();
+        start..start + section.file_bytes().unwrap().len()
     });
     ranges.into_iter().flatten().collect()
 }
