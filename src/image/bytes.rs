@@ -89,9 +89,11 @@ impl fmt::Debug for Metered {
 }
 
 impl Metered {
+    /// Takes so much of what may be read. Once that was too much, nothing is read any more.
     fn take(&mut self, len_bytes: usize) -> Result<(), ()> {
-        self.left = u64::try_from(len_bytes).ok().and_then(|len| self.left.checked_sub(len)).ok_or(())?;
-        Ok(())
+        let left = u64::try_from(len_bytes).ok().and_then(|len| self.left.checked_sub(len));
+        self.left = left.unwrap_or(0);
+        left.map(|_| ()).ok_or(())
     }
 }
 
@@ -103,7 +105,11 @@ impl ReadCacheOps for Metered {
         Ok(len)
     }
 
+    /// Refused here, the cache makes no room for what would be read.
     fn seek(&mut self, pos: u64) -> Result<u64, ()> {
+        if self.left == 0 {
+            return Err(());
+        }
         ReadCacheOps::seek(&mut self.source, pos)
     }
 

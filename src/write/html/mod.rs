@@ -89,7 +89,7 @@ struct Page {
 ///
 /// # Errors
 ///
-/// As [`write`]; nothing has changed in any case.
+/// As [`write()`]; nothing has changed in any case.
 pub fn check(dir: &Path) -> Result<(), WriteDirError> {
     WholeDir::begin(dir, KIND).map(drop)
 }
