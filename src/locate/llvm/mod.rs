@@ -230,7 +230,7 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, LocateError> {
     let sections = Sections::find(image)?;
     let (llvm_image, mut cautions) = match &sections.told {
         Some(told) => (static_side(image, &sections, told)?, Vec::new()),
-        None => of_debug_info(image, &sections)?,
+        None => debug_info::static_side(image, &sections)?,
     };
     let regions = regions(image, slide, &sections, &llvm_image)?;
     cautions.splice(0..0, self::cautions(&llvm_image, &regions));
@@ -297,47 +297,6 @@ fn static_side(image: &Image, sections: &Sections<'_>, told: &Told<'_>) -> Resul
         binary_ids: image.build_ids(),
         loaded,
     })
-}
-
-/// What [`static_side`] gives, of an image without data and names.
-fn of_debug_info(image: &Image, sections: &Sections<'_>) -> Result<(LlvmImage, Vec<Caution>), LocateError> {
-    let found = debug_info::functions(image, &sections.counters)?;
-    check_in_file(image, &sections.counters, found.counter_bytes)?;
-    let loaded = LoadedSections {
-        data: Vec::new(),
-        pointers: Vec::new(),
-        data_address: ImageAddr::new(0),
-        counters_address: sections.counters.address,
-        counters_len: len(image, &sections.counters)?,
-        bitmap_address: sections.bitmap.as_ref().map(|bitmap| bitmap.address),
-        names_address: found.names_address,
-        names_len: found.names_len,
-        correlation: Correlation::DebugInfo,
-        has_vtables: sections.vtables.is_some(),
-        num_value_nodes: signature::num_value_nodes(image),
-    };
-    let bitmap_len = bitmap_len(image, sections)?;
-    let cautions = [
-        (found.has_unknown_counters, Caution::UnknownCounters),
-        (bitmap_len > 0, Caution::UnknownBitmaps),
-        (found.is_version_assumed, Caution::AssumedVersion),
-    ];
-    let llvm_image = LlvmImage {
-        name: image.name().to_owned(),
-        version: found.version,
-        variant: found.variant,
-        endianness: image.endianness(),
-        pointer_width: image.pointer_width(),
-        records: found.records,
-        counter_bytes: found.counter_bytes,
-        counters_len: loaded.counters_len - loaded.counters_len % found.counter_bytes,
-        bitmap_len,
-        names: found.names,
-        names_section: found.names_section,
-        binary_ids: image.build_ids(),
-        loaded,
-    };
-    Ok((llvm_image, cautions.into_iter().filter_map(|(is_so, caution)| is_so.then_some(caution)).collect()))
 }
 
 /// Byte counters that begin at 0 would all look covered.

@@ -1,7 +1,7 @@
 //! Debug-info correlation: an image with counters, whose functions only its debug information names.
 //!
 //! What enters is an image and where its counters are; what leaves is what data records and a names section would say
-//! ([`Functions`]), or why that cannot be known.
+//! (an [`LlvmImage`]), or why that cannot be known.
 //!
 //! What always holds: the counters of every record lie inside the section and are no other record's. Of several
 //! variables at one place, as inline functions of several units have them, the first one counts. A variable outside of
@@ -17,9 +17,12 @@ use std::collections::HashSet;
 use super::layout::{RawVersion, Variant};
 use super::names::{NameRef, Names};
 use super::records::{DataRecord, RecordFault, check_overlaps};
-use super::sections::Found;
+use super::sections::{Found, Sections};
 use super::zlib::TextBudget;
-use super::{LocateError, decode_names, len, sections, version};
+use super::{
+    Caution, Correlation, LlvmImage, LoadedSections, LocateError, bitmap_len, check_in_file, decode_names,
+    len, sections, signature, version,
+};
 use crate::image::{Image, ImageAddr};
 
 use dwarf::{DebugSections, DwarfFault, Probe, Sink, UnitRoot};
@@ -27,72 +30,93 @@ use dwarf::{DebugSections, DwarfFault, Probe, Sink, UnitRoot};
 /// A producer's text, or a file's name, is not looked at beyond that.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// What debug information says of an image's counters.
-#[derive(Debug)]
-pub(super) struct Functions {
-    /// In the order of their counters.
-    pub(super) records: Vec<DataRecord>,
-    pub(super) names: Names,
-    /// The names section of the image, if it has one, with what is missing in it.
-    pub(super) names_section: Vec<u8>,
-    pub(super) names_address: ImageAddr,
-    /// The length of what the image has of it.
-    pub(super) names_len: usize,
-    /// 8, or 1 for byte coverage.
-    pub(super) counter_bytes: usize,
-    pub(super) version: RawVersion,
-    pub(super) variant: Variant,
-    /// Neither the image nor its debug information tells the version.
-    pub(super) is_version_assumed: bool,
-    /// There are counters that no record has.
-    pub(super) has_unknown_counters: bool,
-}
-
 /// The version to assume where no compiler is named: the one that most releases speak of those that have
 /// `-profile-correlate`.
 const ASSUMED: RawVersion = RawVersion::V10;
 
-/// Finds the functions of an image that has `counters` and no data records.
-pub(super) fn functions(image: &Image, counters: &Found<'_>) -> Result<Functions, LocateError> {
+/// The static side of an image that has counters and no data records.
+pub(super) fn static_side(
+    image: &Image,
+    sections: &Sections<'_>,
+) -> Result<(LlvmImage, Vec<Caution>), LocateError> {
+    let counters = &sections.counters;
     let counters_len = len(image, counters)?;
-    let section = sections::find(image, sections::NAMES)?;
-    let collected = Collector::of(image, (counters.address, counters_len), section.as_ref())?;
+    let names = sections::find(image, sections::NAMES)?;
+    let mut collected = Collector::of(image, (counters.address, counters_len), names.as_ref())?;
     if collected.records.is_empty() {
         return Err(missing(image, collected));
     }
     let stated = version::stated(image);
-    let known = match stated {
-        Some(word) => Some(version::of_word(word).map_err(|fault| version::error(fault, image, ""))?),
-        None => collected.version.or_else(|| version::of_producers(&image.producers())),
-    };
-    let (counter_bytes, records) =
-        fit(stated, collected.records, counters_len).map_err(|fault| LocateError::DebugInfo {
-            image: image.name().to_owned(),
-            section: ".debug_info",
-            offset: fault.offset,
-            detail: fault.detail,
-        })?;
+    let records = std::mem::take(&mut collected.records);
+    let (counter_bytes, records) = fit(stated, records, counters_len).map_err(|fault| {
+        let (image, section) = (image.name().to_owned(), ".debug_info");
+        LocateError::DebugInfo { image, section, offset: fault.offset, detail: fault.detail }
+    })?;
+    check_in_file(image, counters, counter_bytes)?;
     let counted: usize = records.iter().map(|record| record.num_counters).sum();
     let has_unknown_counters = counted < counters_len / counter_bytes;
-    match (has_unknown_counters, collected.dwo_name, collected.fault) {
-        (true, Some(dwo), _) => return Err(split(image, dwo)),
-        (true, _, Some(fault)) => return Err(damaged(image, fault)),
-        _ => {}
+    if has_unknown_counters && (collected.dwo_name.is_some() || collected.fault.is_some()) {
+        return Err(missing(image, collected));
     }
-    let mut names_section = section.as_ref().map_or(Ok(&[][..]), |names| names.bytes(image))?.to_vec();
-    let names_len = names_section.len();
+    let version = raw_version(image, stated, &collected)?;
+    let mut names_section = names.as_ref().map_or(Ok(&[][..]), |names| names.bytes(image))?.to_vec();
+    let loaded = loaded_sections(image, sections, names.as_ref(), names_section.len())?;
     append_chunk(&mut names_section, &collected.added);
-    Ok(Functions {
+    let bitmap_len = bitmap_len(image, sections)?;
+    let cautions = [
+        (has_unknown_counters, Caution::UnknownCounters),
+        (bitmap_len > 0, Caution::UnknownBitmaps),
+        (version.is_none(), Caution::AssumedVersion),
+    ];
+    let llvm_image = LlvmImage {
+        name: image.name().to_owned(),
+        version: version.unwrap_or(ASSUMED),
+        variant: version::variant(stated, counter_bytes),
+        endianness: image.endianness(),
+        pointer_width: image.pointer_width(),
         records,
+        counter_bytes,
+        counters_len: counters_len - counters_len % counter_bytes,
+        bitmap_len,
         names: collected.names,
         names_section,
-        names_address: section.map_or(ImageAddr::new(0), |names| names.address),
+        binary_ids: image.build_ids(),
+        loaded,
+    };
+    Ok((llvm_image, cautions.into_iter().filter_map(|(is_so, caution)| is_so.then_some(caution)).collect()))
+}
+
+/// The raw version that the image states, or else its compilers.
+fn raw_version(
+    image: &Image,
+    stated: Option<u64>,
+    collected: &Collector,
+) -> Result<Option<RawVersion>, LocateError> {
+    match stated {
+        Some(word) => version::of_word(word).map(Some).map_err(|fault| version::error(fault, image, "")),
+        None => Ok(collected.version.or_else(|| version::of_producers(&image.producers()))),
+    }
+}
+
+/// The sections as the runtime sees them: without data.
+fn loaded_sections(
+    image: &Image,
+    sections: &Sections<'_>,
+    names: Option<&Found<'_>>,
+    names_len: usize,
+) -> Result<LoadedSections, LocateError> {
+    Ok(LoadedSections {
+        data: Vec::new(),
+        pointers: Vec::new(),
+        data_address: ImageAddr::new(0),
+        counters_address: sections.counters.address,
+        counters_len: len(image, &sections.counters)?,
+        bitmap_address: sections.bitmap.as_ref().map(|bitmap| bitmap.address),
+        names_address: names.map_or(ImageAddr::new(0), |names| names.address),
         names_len,
-        counter_bytes,
-        version: known.unwrap_or(ASSUMED),
-        variant: version::variant(stated, counter_bytes),
-        is_version_assumed: known.is_none(),
-        has_unknown_counters,
+        correlation: Correlation::DebugInfo,
+        has_vtables: sections.vtables.is_some(),
+        num_value_nodes: signature::num_value_nodes(image),
     })
 }
 
@@ -124,22 +148,16 @@ fn append_chunk(section: &mut Vec<u8>, names: &[u8]) {
     section.extend_from_slice(names);
 }
 
+/// Why functions are missing.
 fn missing(image: &Image, collected: Collector) -> LocateError {
-    match (collected.dwo_name, collected.fault) {
-        (Some(dwo), _) => split(image, dwo),
-        (None, Some(fault)) => damaged(image, fault),
-        (None, None) => LocateError::NoData { image: image.name().to_owned() },
-    }
-}
-
-fn split(image: &Image, dwo: String) -> LocateError {
-    LocateError::SplitDebugInfo { image: image.name().to_owned(), dwo }
-}
-
-fn damaged(image: &Image, fault: DwarfFault) -> LocateError {
-    let DwarfFault { offset, detail } = fault;
     let image = image.name().to_owned();
-    LocateError::DebugInfo { image, section: ".debug_info", offset: offset as u64, detail }
+    match (collected.dwo_name, collected.fault) {
+        (Some(dwo), _) => LocateError::SplitDebugInfo { image, dwo },
+        (None, Some(DwarfFault { offset, detail })) => {
+            LocateError::DebugInfo { image, section: ".debug_info", offset: offset as u64, detail }
+        }
+        (None, None) => LocateError::NoData { image },
+    }
 }
 
 /// Takes counters to be wide unless that does not fit or the image says otherwise, as with data records.
@@ -150,33 +168,28 @@ fn fit(
 ) -> Result<(usize, Vec<DataRecord>), RecordFault> {
     records.sort_by_key(|(_, record)| record.counters_offset);
     let (offsets, records): (Vec<u64>, Vec<DataRecord>) = records.into_iter().unzip();
-    let check = |counter_bytes: usize| {
-        let fault = |index: usize, detail| RecordFault {
-            index,
-            offset: offsets.get(index).copied().unwrap_or_default(),
-            detail,
-        };
-        for (index, record) in records.iter().enumerate() {
-            let bytes = record.num_counters.saturating_mul(counter_bytes);
-            if record.counters_offset.saturating_add(bytes) > counters_len {
-                let at = record.counters_offset;
-                return Err(fault(
-                    index,
-                    format!(
-                        "its {} counters at {at:#x} pass the end of the section's {counters_len} bytes",
-                        record.num_counters
-                    ),
-                ));
-            }
-        }
-        check_overlaps(&records, counter_bytes).map_err(|found| fault(found.index, found.detail))
+    let fault = |index: usize, detail| RecordFault {
+        index,
+        offset: offsets.get(index).copied().unwrap_or_default(),
+        detail,
     };
-    let is_bytes = |word| Variant::of_word(word).contains(Variant::BYTE_COVERAGE);
-    let counter_bytes = match stated {
-        Some(word) => {
-            check(if is_bytes(word) { 1 } else { 8 }).map(|()| if is_bytes(word) { 1 } else { 8 })?
+    let check = |counter_bytes: usize| {
+        let end = |record: &DataRecord| {
+            record.counters_offset.saturating_add(record.num_counters.saturating_mul(counter_bytes))
+        };
+        if let Some(index) = records.iter().position(|record| end(record) > counters_len) {
+            return Err(fault(
+                index,
+                format!("its counters pass the end of the section, which has {counters_len} bytes"),
+            ));
         }
-        None => check(8).map(|()| 8).or_else(|fault| check(1).map(|()| 1).map_err(|_| fault))?,
+        check_overlaps(&records, counter_bytes).map_err(|found| fault(found.index, found.detail))?;
+        Ok(counter_bytes)
+    };
+    let counter_bytes = match stated {
+        Some(word) if Variant::of_word(word).contains(Variant::BYTE_COVERAGE) => check(1)?,
+        Some(_) => check(8)?,
+        None => check(8).or_else(|fault| check(1).map_err(|_| fault))?,
     };
     Ok((counter_bytes, records))
 }
