@@ -86,6 +86,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         status.note(hints::for_caution(caution));
     }
     let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
+    // Reports are made on one processor: the others may be the guest's.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().context("start a thread")?;
     let mappings = mappings(&formats, &programs, &status)?;
     let link = attach(args, &programs, &status)?;
     let reader = Reader::new(link, programs.regions())?;
