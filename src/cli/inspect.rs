@@ -13,7 +13,7 @@ use super::{hints, tap};
 use crate::inspect::{Report, Severity};
 
 /// The linker script that the example guests are made with.
-const LINKER_SCRIPT: &str = include_str!("../../examples/guests/coverage.x");
+const LINKER_SCRIPT: &str = include_str!("inspect/coverage.x");
 
 /// The region that the script names.
 const SCRIPT_REGION: &str = "RAM";
