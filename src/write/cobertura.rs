@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <coverage line-rate="0.75" branch-rate="0.5" ...>
-//!  <sources><source>/home/me/valve</source></sources>
+//!  <sources><source>/checkout/valve</source></sources>
 //!  <packages>
 //!   <package name="src">                          a directory, with dots
 //!    <classes>
