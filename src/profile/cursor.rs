@@ -52,6 +52,11 @@ impl<'b> Cursor<'b> {
         Ok(taken)
     }
 
+    pub(super) fn u32(&mut self, endianness: Endianness, what: &str) -> Result<u32, Fault> {
+        let word = uint(self.take(4, what)?, endianness);
+        u32::try_from(word).map_err(|error| self.fault(error.to_string()))
+    }
+
     pub(super) fn u64(&mut self, endianness: Endianness, what: &str) -> Result<u64, Fault> {
         Ok(uint(self.take(8, what)?, endianness))
     }

@@ -5,6 +5,7 @@
 
 mod correlate;
 mod cursor;
+pub mod gcov;
 mod indexed;
 pub mod llvm;
 mod profraw;

@@ -5,6 +5,8 @@ mod by_line;
 pub mod cobertura;
 pub mod codecov;
 pub mod demangle;
+pub mod gcda;
+pub mod gcda_path;
 pub mod html;
 pub mod json;
 pub mod lcov;

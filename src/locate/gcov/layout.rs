@@ -144,6 +144,14 @@ pub struct Layout {
     pub has_topn_lists: bool,
 }
 
+impl Layout {
+    /// Whether a file's summary is of the object, `runs` and `sum_max` alone, and not of the program.
+    #[must_use]
+    pub fn is_object_summary(&self) -> bool {
+        self.summary_tag == OBJECT_SUMMARY
+    }
+}
+
 /// The newest release that the table was made from.
 const NEWEST_KNOWN: u8 = 16;
 
