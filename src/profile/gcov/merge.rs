@@ -17,7 +17,7 @@ pub enum MergeGcdaError {
     /// What is true of the whole file differs, by which it is of another build.
     #[error("merge with the file: its {what} is {there}, not {here}")]
     OtherBuild {
-        /// `stamp` or `checksum`.
+        /// `stamp` up to GCC 11, `checksum` since: libgcov merges what the same source gave again.
         what: &'static str,
         /// The target's.
         here: String,
@@ -61,7 +61,7 @@ impl GcdaFile {
     ///
     /// Arcs and the like add up and wrap at 64 bits; of times the smallest that is not 0 stays; runs add up, and so do
     /// the largest counters of each run, at 32 bits. Functions that only one has are taken. Program summaries of
-    /// GCC 8 and before are the file's, where it has any.
+    /// GCC 8 and before are the file's, where it has any. The stamp stays the target's.
     ///
     /// # Errors
     ///
@@ -98,15 +98,11 @@ impl GcdaFile {
             here: format!("{here:#010x}"),
             there: format!("{there:#010x}"),
         };
-        if self.stamp != file.stamp {
-            return Err(build("stamp", self.stamp, file.stamp));
-        }
-        if self.checksum != file.checksum {
-            return Err(build(
-                "checksum",
-                self.checksum.unwrap_or_default(),
-                file.checksum.unwrap_or_default(),
-            ));
+        // A checksum tells builds apart that differ; a stamp also those that do not.
+        match (self.checksum, file.checksum) {
+            (Some(here), Some(there)) if here != there => return Err(build("checksum", here, there)),
+            (None, None) if self.stamp != file.stamp => return Err(build("stamp", self.stamp, file.stamp)),
+            _ => {}
         }
         let (here, there) = (self.functions.len(), file.functions.len());
         if here != there {

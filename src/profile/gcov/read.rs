@@ -6,7 +6,8 @@
 //! tag 0xa3000000 | length | words                                       up to GCC 8, any number
 //! tag 0x01000000 | length | ident | lineno_checksum | cfg_checksum      each function; length 0: absent
 //!   tag 0x01a10000 + (index << 17) | length | values                    its counters, indices ascending
-//! 0                                                                     optional; what follows is not read
+//! 0                                                                     optional; what follows is not read:
+//!                                                                       libgcov does not shorten a longer file
 //! ```
 //!
 //! All are words of 4 bytes in the target's order, values two words, the low one first. Lengths are in words up to

@@ -1,0 +1,7 @@
+#include "shared.hpp"
+
+int other(int n)
+{
+    int values[] = { 1, n };
+    return smallest(values, 2) + common(n);
+}
