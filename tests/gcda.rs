@@ -242,6 +242,23 @@ fn a_file_of_another_build_is_told_apart_as_libgcov_does() {
     }
 }
 
+/// LLVM's runtime writes files of GCC 4.8, with the summary last.
+#[test]
+fn files_of_clang_are_read() {
+    for compiler in ["clang-14", "clang-19"] {
+        let temp = tempfile::tempdir().unwrap();
+        build(compiler, "c", &["--coverage"], temp.path());
+        for (name, bytes) in files_of(temp.path(), &["2"]) {
+            let file = read(&name, &bytes).unwrap();
+            assert_eq!(file.version().to_string(), "4.8");
+            // A checksum, the number of counters, and the number of runs.
+            assert_eq!(file.program_summaries, [[0, 0, 1]]);
+            assert_eq!(file.functions.len(), if name == "main.gcda" { 5 } else { 2 });
+            assert_eq!(read(&name, &encode(&file)).unwrap(), file);
+        }
+    }
+}
+
 /// A file as a Cortex-M would have it.
 fn of_arm() -> GcdaFile {
     let version = Version::from_word(u32::from_be_bytes(*b"B22*")).unwrap();

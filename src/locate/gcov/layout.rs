@@ -55,7 +55,7 @@ impl Version {
     }
 
     /// What structures and files of this version look like; `None` of one older than GCC 4.7. Of a version that is
-    /// newer than all known it is the newest known: see [`Layout::is_known`].
+    /// newer than all known it is the newest known: see [`is_known`](Self::is_known).
     #[must_use]
     pub fn layout(self) -> Option<&'static Layout> {
         LAYOUTS.iter().rev().find(|layout| (self.major, self.minor) >= layout.since)
@@ -132,7 +132,7 @@ pub struct Layout {
     pub since: (u8, u8),
     /// What counters of each index count, and how they merge: as many as `gcov_info` has merge functions.
     pub counters: &'static [(CounterKind, MergeFn)],
-    /// `gcov_info` and files have a checksum behind the stamp.
+    /// `gcov_info` and files have a checksum behind the stamp, by which libgcov then tells builds apart.
     pub has_checksum: bool,
     /// Lengths in files are in bytes, not in words of 4.
     pub lengths_in_bytes: bool,

@@ -14,7 +14,7 @@
 //! GCC 11 and in bytes since; from GCC 11 on, a negative one says that all values are 0 and none follows.
 //!
 //! What always holds: a tag that is not understood is refused, and memory is a small multiple of the file's length
-//! and of what [`MAX_ZEROS`] allows.
+//! and of what `MAX_ZEROS` allows.
 //!
 //! Source: `gcc/gcov-io.h`, `gcc/gcov-io.c` and `libgcc/libgcov-driver.c`, releases/gcc-11 and releases/gcc-12;
 //! `compiler-rt/lib/profile/GCDAProfiling.c`, llvmorg-19.1.7; `kernel/gcov/gcc_4_7.c`, Linux 6.1.
