@@ -14,6 +14,7 @@ mod evaluate;
 mod evaluated;
 mod file;
 mod function;
+pub mod gcov;
 mod lines;
 mod macro_use;
 mod mapping;

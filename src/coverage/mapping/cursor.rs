@@ -1,4 +1,4 @@
-//! The one way in which bytes of coverage sections are read: every step is checked and knows its offset.
+//! The one way in which bytes of coverage sections and notes files are read: every step is checked and knows its offset.
 
 use covtap_link::Endianness;
 
@@ -6,43 +6,43 @@ use crate::locate::llvm::uint;
 
 /// What could not be decoded, and where in its section.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Fault {
-    pub(super) offset: usize,
-    pub(super) detail: String,
+pub(in crate::coverage) struct Fault {
+    pub(in crate::coverage) offset: usize,
+    pub(in crate::coverage) detail: String,
 }
 
 /// A place in some bytes of a section.
 #[derive(Clone, Debug)]
-pub(super) struct Cursor<'a> {
+pub(in crate::coverage) struct Cursor<'a> {
     rest: &'a [u8],
     offset: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// At the start of `bytes`, which begin at `offset` of their section.
-    pub(super) fn new(bytes: &'a [u8], offset: usize) -> Self {
+    pub(in crate::coverage) fn new(bytes: &'a [u8], offset: usize) -> Self {
         Self { rest: bytes, offset }
     }
 
     /// Where in the section the next byte is.
-    pub(super) fn offset(&self) -> usize {
+    pub(in crate::coverage) fn offset(&self) -> usize {
         self.offset
     }
 
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(in crate::coverage) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::coverage) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// A fault at the next byte.
-    pub(super) fn fault(&self, detail: impl Into<String>) -> Fault {
+    pub(in crate::coverage) fn fault(&self, detail: impl Into<String>) -> Fault {
         Fault { offset: self.offset, detail: detail.into() }
     }
 
-    pub(super) fn take(&mut self, len_bytes: usize) -> Result<&'a [u8], Fault> {
+    pub(in crate::coverage) fn take(&mut self, len_bytes: usize) -> Result<&'a [u8], Fault> {
         let Some((taken, rest)) = self.rest.split_at_checked(len_bytes) else {
             return Err(
                 self.fault(format!("{len_bytes} bytes are said to follow, there are {}", self.rest.len()))
@@ -53,19 +53,19 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    pub(super) fn u32(&mut self, endianness: Endianness) -> Result<u32, Fault> {
+    pub(in crate::coverage) fn u32(&mut self, endianness: Endianness) -> Result<u32, Fault> {
         let value = uint(self.take(4)?, endianness);
         // Four bytes are never more.
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
-    pub(super) fn u64(&mut self, endianness: Endianness) -> Result<u64, Fault> {
+    pub(in crate::coverage) fn u64(&mut self, endianness: Endianness) -> Result<u64, Fault> {
         Ok(uint(self.take(8)?, endianness))
     }
 
     /// A ULEB128 number of at most 64 bits.
     #[inline]
-    pub(super) fn uleb128(&mut self) -> Result<u64, Fault> {
+    pub(in crate::coverage) fn uleb128(&mut self) -> Result<u64, Fault> {
         match self.one_byte() {
             Some(value) => Ok(u64::from(value)),
             None => self.long_uleb128(),
@@ -99,7 +99,7 @@ impl<'a> Cursor<'a> {
 
     /// A number that LLVM keeps in 32 bits; its reader refuses the largest.
     #[inline]
-    pub(super) fn uleb128_u32(&mut self) -> Result<u32, Fault> {
+    pub(in crate::coverage) fn uleb128_u32(&mut self) -> Result<u32, Fault> {
         if let Some(value) = self.one_byte() {
             return Ok(u32::from(value));
         }
@@ -110,7 +110,7 @@ impl<'a> Cursor<'a> {
 
     /// How many things follow, of which each takes at least `each_bytes`: what there is room for bounds what is
     /// allocated.
-    pub(super) fn count(&mut self, each_bytes: usize, what: &str) -> Result<usize, Fault> {
+    pub(in crate::coverage) fn count(&mut self, each_bytes: usize, what: &str) -> Result<usize, Fault> {
         let at = self.clone();
         let count = self.uleb128()?;
         let room = self.rest.len() / each_bytes.max(1);

@@ -12,7 +12,7 @@
 //! the rest stays. Source: `VersionedCovMapFuncRecordReader` in
 //! `llvm/lib/ProfileData/Coverage/CoverageMappingReader.cpp`, llvmorg-19.1.7, which stops at the first fault.
 
-mod cursor;
+pub(super) mod cursor;
 mod files;
 mod function;
 mod region;

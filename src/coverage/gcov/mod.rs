@@ -1,0 +1,22 @@
+//! Counts on source by gcov's rules: from a unit's notes and its counters to lines, branches and functions.
+//!
+//! What enters is a [`Notes`] file and the [`FunctionCounters`] of the functions in it, wherever those were read; what
+//! leaves is a [`UnitCoverage`], which equals what `gcov --json-format --branch-probabilities` prints of the two.
+//!
+//! What always holds: nothing here does I/O; no count is negative; counters of another compile are never used, and the
+//! function is named in [`UnitCoverage::mismatches`]; work and memory are bounded by the size of the notes.
+
+mod cycles;
+mod evaluate;
+mod gcno;
+mod lines;
+mod notes_layout;
+mod solve;
+
+pub use evaluate::{FunctionCounters, Mismatch, MismatchReason, UnitCoverage};
+pub use gcno::{Arc, Condition, Damage, Function, Location, Notes, NotesError};
+pub use lines::{Branch, Call, FunctionCount, LineCount, SourceCount};
+pub use solve::Incoherence;
+
+#[cfg(test)]
+mod tests;
