@@ -96,6 +96,7 @@ fn moved_backwards(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
         },
         MergeRule::ClearedWhenHit => old.iter().zip(new).any(|(old, new)| *new & !*old != 0),
         MergeRule::BitmapOr => old.iter().zip(new).any(|(old, new)| *old & !*new != 0),
+        MergeRule::Latest => false,
     }
 }
 
@@ -153,5 +154,11 @@ pub(super) mod tests {
         assert_eq!(set, Delta { changed: 1, backwards: 0 });
         let lost = delta(MergeRule::BitmapOr, Endianness::Little, &[0b0101], &[0b1110]);
         assert_eq!(lost, Delta { changed: 1, backwards: 1 });
+    }
+
+    #[test]
+    fn the_latest_of_values_is_never_backwards() {
+        let replaced = delta(MergeRule::Latest, Endianness::Little, &[9, 7], &[1, 7]);
+        assert_eq!(replaced, Delta { changed: 1, backwards: 0 });
     }
 }

@@ -25,6 +25,7 @@ pub(super) struct Segment {
     pub(super) address: u64,
     pub(super) offset: u64,
     pub(super) file_bytes: u64,
+    pub(super) memory_bytes: u64,
 }
 
 /// Everything that is read when an image is made.
@@ -92,6 +93,7 @@ fn segments<Elf: FileHeader>(
             address: segment.p_vaddr(endian).into(),
             offset: segment.p_offset(endian).into(),
             file_bytes: segment.p_filesz(endian).into(),
+            memory_bytes: segment.p_memsz(endian).into(),
         })
         .collect())
 }

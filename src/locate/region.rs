@@ -14,6 +14,8 @@ pub enum MergeRule {
     ClearedWhenHit,
     /// Bits that are set when their condition was seen: the bitwise or.
     BitmapOr,
+    /// Values that may become any other, as lists of values and sums with a sign do: the latest.
+    Latest,
 }
 
 /// A run of counters in target memory.

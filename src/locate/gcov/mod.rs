@@ -1,5 +1,227 @@
 //! Counters of gcov: what GCC's `--coverage` leaves in an image.
+//!
+//! What enters is an [`Image`] and its [`Slide`]; what leaves is the [`CounterRegion`]s to read from the target and a
+//! [`GcovImage`], what the counters count. Nothing of gcov need run in the target: all that a `.gcda` file says beside
+//! the counters is constant when the image is linked, and found by its shape, also in an image that is stripped.
+//!
+//! What always holds: all counters of all functions are in the regions, each in its own bytes.
 
+mod error;
 pub mod layout;
+mod memory;
+mod objects;
+mod regions;
 
+use covtap_link::{Endianness, PointerWidth};
+
+use super::CounterRegion;
+use crate::image::{Image, ImageAddr, ImageType, Slide};
+
+pub use error::GcovError;
 pub use layout::{CounterKind, Layout, MergeFn, Version};
+
+use memory::Memory;
+use objects::{COUNTER_BYTES, CountersDraft, Draft, FunctionDraft, Misfit, Slot};
+use regions::{Array, Regions};
+
+/// What was found in an image.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The counters, by address.
+    pub regions: Vec<CounterRegion>,
+    /// What they count.
+    pub image: GcovImage,
+    /// What is to be known about the result.
+    pub cautions: Vec<Caution>,
+}
+
+/// Something that the image alone cannot settle.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Caution {
+    /// A compiler that is newer than all known here: its structures fit the newest layout without exception.
+    NewerVersion(Version),
+    /// What looks like an object's `gcov_info` does not fit and is left out.
+    LeftOut {
+        /// Where it is.
+        address: ImageAddr,
+        /// The file that it is written to.
+        filename: Vec<u8>,
+        /// What does not fit.
+        detail: String,
+    },
+}
+
+/// The static side of an image's `.gcda` files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GcovImage {
+    /// What messages call the image.
+    pub name: String,
+    /// The order of the bytes in a counter.
+    pub endianness: Endianness,
+    /// The width of a pointer, of which lists of most frequent values are made.
+    pub pointer_width: PointerWidth,
+    /// The object files, by the addresses of their structures.
+    pub objects: Vec<Object>,
+}
+
+/// What one object file has counters for, and the file they go to (`gcov_info`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Object {
+    /// The compiler's version.
+    pub version: Version,
+    /// By which a `.gcno` file of the same compilation is known.
+    pub stamp: u32,
+    /// The checksum of the object's functions, from GCC 12 on.
+    pub checksum: Option<u32>,
+    /// The name of the `.gcda` file as the image has it: not to be trusted, and not always UTF-8.
+    pub filename: Vec<u8>,
+    /// The functions, in the file's order; `None` for one that the linker took from another object, or dropped. In
+    /// the file that is a function without content.
+    pub functions: Vec<Option<Function>>,
+}
+
+/// A function (`gcov_fn_info`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Function {
+    /// Its number in the object.
+    pub ident: u32,
+    /// The checksum of its line and name.
+    pub lineno_checksum: u32,
+    /// The checksum of its flow graph.
+    pub cfg_checksum: u32,
+    /// Its counters, one for each kind that the object has, by index: also where the function has none of them.
+    pub counters: Vec<Counters>,
+}
+
+/// Counters of one kind of one function (`gcov_ctr_info`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counters {
+    /// The kind's index in the compiler's table, of which the tag in the file is made.
+    pub index: usize,
+    /// What they count.
+    pub kind: CounterKind,
+    /// How those of two runs combine.
+    pub merge: MergeFn,
+    /// How many there are, each of eight bytes.
+    pub num: u32,
+    /// Where they are; `None` if there are none.
+    pub place: Option<Place>,
+}
+
+/// Where counters are in what was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The index of the region.
+    pub region: usize,
+    /// In bytes from the region's start.
+    pub offset: usize,
+}
+
+impl Counters {
+    /// Their bytes in a reading of all regions; `None` if it is of other regions.
+    #[must_use]
+    pub fn bytes<'r>(&self, regions: &'r [Vec<u8>]) -> Option<&'r [u8]> {
+        let Some(Place { region, offset }) = self.place else { return Some(&[]) };
+        let len = usize::try_from(len_bytes(self.num)).ok()?;
+        regions.get(region)?.get(offset..offset.checked_add(len)?)
+    }
+}
+
+fn len_bytes(num: u32) -> u64 {
+    u64::from(num).saturating_mul(COUNTER_BYTES)
+}
+
+/// Finds the counters of an image that is loaded with `slide`, and what they count.
+///
+/// # Errors
+///
+/// The image is not instrumented by GCC, or its structures are damaged; the variants of [`GcovError`] say which.
+pub fn locate(image: &Image, slide: Slide) -> Result<Located, GcovError> {
+    let name = || image.name().to_owned();
+    if image.image_type() == ImageType::Relocatable {
+        return Err(GcovError::Relocatable { image: name() });
+    }
+    let memory = Memory::of(image);
+    let found = objects::find(&memory).map_err(|_| GcovError::Implausible { image: name() })?;
+    if found.fitting.is_empty() {
+        return Err(nothing(image, found.misfits));
+    }
+    let regions = Regions::of(image, arrays(&found.fitting))?;
+    let cautions = cautions(&found.fitting, found.misfits);
+    let objects = found.fitting.into_iter().map(|draft| object(draft, &regions)).collect();
+    let (endianness, pointer_width) = (image.endianness(), image.pointer_width());
+    Ok(Located {
+        image: GcovImage { name: name(), endianness, pointer_width, objects },
+        regions: regions.loaded(image, slide)?,
+        cautions,
+    })
+}
+
+/// Says which case of "no counters" it is.
+fn nothing(image: &Image, misfits: Vec<Misfit>) -> GcovError {
+    const CLANG_PREFIXES: [&str; 2] = ["__llvm_gcov_", "llvm_gcda_"];
+    let name = image.name().to_owned();
+    if let Some(Misfit { address, version, filename, detail }) = misfits.into_iter().next() {
+        let (address, filename) = (ImageAddr::new(address), filename.escape_ascii().to_string());
+        return GcovError::Object { image: name, address, version, filename, detail };
+    }
+    let is_clang = |symbol: &&str| CLANG_PREFIXES.iter().any(|prefix| symbol.starts_with(prefix));
+    match image.symbols().map(|symbol| symbol.name).find(|symbol| is_clang(symbol)) {
+        Some(symbol) => GcovError::Clang { image: name, evidence: format!("symbol {symbol}") },
+        None => GcovError::NotInstrumented { image: name },
+    }
+}
+
+fn cautions(drafts: &[Draft], misfits: Vec<Misfit>) -> Vec<Caution> {
+    let mut cautions = Vec::new();
+    for version in drafts.iter().map(|draft| draft.version).filter(|version| !version.is_known()) {
+        let caution = Caution::NewerVersion(version);
+        // A program has a handful of compilers.
+        if !cautions.contains(&caution) {
+            cautions.push(caution);
+        }
+    }
+    cautions.extend(misfits.into_iter().map(|Misfit { address, filename, detail, .. }| Caution::LeftOut {
+        address: ImageAddr::new(address),
+        filename,
+        detail,
+    }));
+    cautions
+}
+
+/// Where all the counters are.
+fn arrays(drafts: &[Draft]) -> Vec<Array> {
+    let slots = drafts.iter().flat_map(|draft| &draft.slots);
+    let functions = slots.filter_map(|slot| match slot {
+        Slot::Own(function) => Some(function),
+        Slot::Null | Slot::Lost { .. } => None,
+    });
+    let counters = functions.flat_map(|function| &function.counters).filter(|counters| counters.num > 0);
+    let array = |counters: &CountersDraft| Array {
+        start: counters.address,
+        len_bytes: len_bytes(counters.num),
+        rule: regions::rule(counters.kind),
+    };
+    counters.map(array).collect()
+}
+
+fn object(draft: Draft, regions: &Regions) -> Object {
+    let Draft { version, stamp, checksum, filename, slots } = draft;
+    let function = |slot| match slot {
+        Slot::Own(draft) => Some(function(draft, regions)),
+        Slot::Null | Slot::Lost { .. } => None,
+    };
+    let functions = slots.into_iter().map(function).collect();
+    Object { version, stamp, checksum, filename, functions }
+}
+
+fn function(draft: FunctionDraft, regions: &Regions) -> Function {
+    let FunctionDraft { ident, lineno_checksum, cfg_checksum, counters } = draft;
+    let counters = counters.into_iter().map(|counters| {
+        let CountersDraft { index, kind, merge, num, address } = counters;
+        let place = if num == 0 { None } else { regions.place(address) };
+        Counters { index, kind, merge, num, place }
+    });
+    Function { ident, lineno_checksum, cfg_checksum, counters: counters.collect() }
+}

@@ -86,6 +86,8 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "gcc-11", purpose: "gcov's counters as GCC 11 has them, and its gcov tools", proof: Program("gcov-tool-11"), needed_by: &[Test] },
     Package { name: "g++-11", purpose: "the same of C++ programs", proof: Program("g++-11"), needed_by: &[Test] },
     Package { name: "gcc-arm-none-eabi", purpose: "gcov's tools for files of a Cortex-M", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test] },
+    Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test] },
+    Package { name: "gcc-powerpc-linux-gnu", purpose: "compiles big-endian programs with GCC's own coverage", proof: Program("powerpc-linux-gnu-gcc"), needed_by: &[Test] },
     Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures, Conformance] },
     Package { name: "chromium", purpose: "the browser that opens the HTML site", proof: Program("chromium"), needed_by: &[Test] },
     Package { name: "git", purpose: "lists the committed files", proof: Program("git"), needed_by: &[Test] },

@@ -1,0 +1,81 @@
+//! What a loader makes memory of.
+
+use object::elf;
+
+use super::Image;
+
+/// A run of the loaded program: a section, or a segment where there are no section headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loaded<'a> {
+    image: &'a Image,
+    /// Its address, before any slide.
+    pub(crate) start: u64,
+    /// Its length in the target's memory, in bytes.
+    pub(crate) len_bytes: u64,
+    /// Whether the program may write it.
+    pub(crate) is_writable: bool,
+    /// Whether it is a section of code. A segment with code may have anything beside it.
+    pub(crate) is_code: bool,
+    offset: u64,
+    file_bytes: u64,
+}
+
+impl<'a> Loaded<'a> {
+    /// What the file has of it, from its start on, before any relocation; nothing if that cannot be read.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.image.file_range(self.offset, self.file_bytes).unwrap_or_default()
+    }
+
+    /// The first address behind it.
+    pub(crate) fn end(&self) -> u64 {
+        self.start.saturating_add(self.len_bytes)
+    }
+}
+
+impl Image {
+    /// What is loaded, by address. Of runs that overlap only the first is there.
+    pub(crate) fn loaded(&self) -> Vec<Loaded<'_>> {
+        let mut all = self.loaded_sections();
+        if all.is_empty() {
+            all = self.loaded_segments();
+        }
+        all.retain(|run| run.len_bytes > 0);
+        all.sort_by_key(|run| run.start);
+        all.dedup_by(|next, kept| next.start < kept.end());
+        all
+    }
+
+    fn loaded_sections(&self) -> Vec<Loaded<'_>> {
+        let sections = self.parts.sections.iter().filter(|section| {
+            // Each thread has its own `.tbss`, and none of them is where the header says.
+            let is_tbss = section.kind == elf::SHT_NOBITS && section.flags.contains(elf::SHF_TLS);
+            section.flags.contains(elf::SHF_ALLOC) && !is_tbss
+        });
+        sections
+            .map(|section| Loaded {
+                image: self,
+                start: section.address,
+                len_bytes: section.size,
+                is_writable: section.flags.contains(elf::SHF_WRITE),
+                is_code: section.flags.contains(elf::SHF_EXECINSTR),
+                offset: section.offset,
+                file_bytes: if section.kind == elf::SHT_NOBITS { 0 } else { section.size },
+            })
+            .collect()
+    }
+
+    fn loaded_segments(&self) -> Vec<Loaded<'_>> {
+        let segments = self.parts.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD);
+        segments
+            .map(|segment| Loaded {
+                image: self,
+                start: segment.address,
+                len_bytes: segment.memory_bytes.max(segment.file_bytes),
+                is_writable: segment.is_writable,
+                is_code: false,
+                offset: segment.offset,
+                file_bytes: segment.file_bytes,
+            })
+            .collect()
+    }
+}

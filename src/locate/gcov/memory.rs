@@ -1,0 +1,202 @@
+//! The bytes that a target begins with, by address: what the file has, with the loader's changes.
+//!
+//! What enters is an [`Image`]; what leaves is words and pointers at a [`Place`]. What always holds: nothing is read
+//! beyond the section, or segment, that a place is in.
+
+use crate::image::{Image, ImageAddr, Loaded, wrap};
+use crate::locate::llvm::uint;
+
+/// The section of pointers to gcov's structures (`-fprofile-info-section`), which a linker script may also use for the
+/// structures themselves.
+pub(super) const INFO_SECTION: &str = ".gcov_info";
+
+/// An address in one of two spaces: the target's memory, or a `.gcov_info` that is never loaded. The linker gives
+/// that one addresses from 0 on, which the target may have for something else.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Place {
+    is_aside: bool,
+    address: u64,
+}
+
+impl Place {
+    /// The address `address` of the target's memory.
+    pub(super) fn loaded(address: u64) -> Self {
+        Self { is_aside: false, address }
+    }
+
+    pub(super) fn address(self) -> u64 {
+        self.address
+    }
+
+    pub(super) fn after(self, len_bytes: u64) -> Option<Self> {
+        Some(Self { address: self.address.checked_add(len_bytes)?, ..self })
+    }
+}
+
+/// What a pointer is when the program starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pointer {
+    /// It points nowhere.
+    Null,
+    /// To this address of the image.
+    To(u64),
+    /// To something that the loader finds elsewhere.
+    Elsewhere,
+}
+
+impl Pointer {
+    pub(super) fn address(self) -> Option<u64> {
+        match self {
+            Self::To(address) => Some(address),
+            Self::Null | Self::Elsewhere => None,
+        }
+    }
+}
+
+/// What is loaded, and what is not loaded and has structures all the same.
+#[derive(Debug)]
+pub(super) struct Memory<'a> {
+    image: &'a Image,
+    runs: Vec<(Loaded<'a>, &'a [u8])>,
+    aside: Option<(u64, &'a [u8])>,
+}
+
+impl<'a> Memory<'a> {
+    pub(super) fn of(image: &'a Image) -> Self {
+        // Code is not looked at: it would be read for nothing.
+        let bytes = |run: &Loaded<'a>| if run.is_code { &[] } else { run.bytes() };
+        let runs = image.loaded().into_iter().map(|run| (run, bytes(&run))).collect();
+        let aside = image.section(INFO_SECTION).filter(|section| !section.is_loaded());
+        let aside = aside.map(|s| (s.address().get(), s.file_bytes().unwrap_or_default()));
+        Self { image, runs, aside }
+    }
+
+    pub(super) fn image(&self) -> &'a Image {
+        self.image
+    }
+
+    /// The width of a pointer in bytes.
+    pub(super) fn pointer_bytes(&self) -> u64 {
+        self.image.pointer_width().bytes() as u64
+    }
+
+    /// All places whose address is a multiple of 4, with the word there: before the loader's changes, which are
+    /// of no interest to words that are no pointers.
+    pub(super) fn words(&self) -> impl Iterator<Item = (Place, u32)> {
+        let loaded = self.runs.iter().map(|(run, bytes)| (false, run.start, *bytes));
+        let aside = self.aside.iter().map(|(start, bytes)| (true, *start, *bytes));
+        loaded.chain(aside).flat_map(move |(is_aside, start, bytes)| {
+            let skipped = start.wrapping_neg() % 4;
+            let aligned = bytes.get(usize::try_from(skipped).unwrap_or(0)..).unwrap_or_default();
+            let first = start.saturating_add(skipped);
+            let places = (first..).step_by(4).map(move |address| Place { is_aside, address });
+            places.zip(aligned.chunks_exact(4).map(move |word| self.number(word)))
+        })
+    }
+
+    fn number(&self, bytes: &[u8]) -> u32 {
+        u32::try_from(uint(bytes, self.image.endianness())).unwrap_or(0)
+    }
+
+    /// The places that may be meant by an address of a structure, the likelier one first.
+    pub(super) fn places(&self, address: u64) -> impl Iterator<Item = Place> {
+        let both = [true, false].map(|is_aside| Place { is_aside, address });
+        both.into_iter().filter(|place| !self.rest(*place).is_empty())
+    }
+
+    /// What the file has from a place to the end of what that is in.
+    pub(super) fn rest(&self, at: Place) -> &'a [u8] {
+        let (start, bytes) = match (at.is_aside, self.aside) {
+            (true, Some(aside)) => aside,
+            (true, None) => return &[],
+            (false, _) => match self.run(at.address) {
+                Some((run, bytes)) => (run.start, *bytes),
+                None => return &[],
+            },
+        };
+        let offset = at.address.checked_sub(start).and_then(|offset| usize::try_from(offset).ok());
+        offset.and_then(|offset| bytes.get(offset..)).unwrap_or_default()
+    }
+
+    fn run(&self, address: u64) -> Option<&(Loaded<'a>, &'a [u8])> {
+        let after = self.runs.partition_point(|(run, _)| run.start <= address);
+        self.runs.get(after.checked_sub(1)?).filter(|(run, _)| address < run.end())
+    }
+
+    /// Whether the program may write all of it.
+    pub(super) fn is_writable(&self, address: u64, len_bytes: u64) -> bool {
+        let end = address.checked_add(len_bytes);
+        let run = self.run(address).filter(|(run, _)| run.is_writable);
+        run.zip(end).is_some_and(|((run, _), end)| end <= run.end())
+    }
+
+    pub(super) fn u32(&self, at: Place) -> Option<u32> {
+        self.rest(at).get(..4).map(|bytes| self.number(bytes))
+    }
+
+    pub(super) fn pointer(&self, at: Place) -> Option<Pointer> {
+        let len = self.image.pointer_width().bytes();
+        let bytes = self.rest(at).get(..len)?;
+        let known = |value| if value == 0 { Pointer::Null } else { Pointer::To(value) };
+        Some(match self.relocated(at) {
+            Some(Some(value)) => known(wrap(value.get(), self.image.pointer_width())),
+            Some(None) => Pointer::Elsewhere,
+            None => known(uint(bytes, self.image.endianness())),
+        })
+    }
+
+    /// What the loader makes of the word there, if it changes it.
+    fn relocated(&self, at: Place) -> Option<Option<ImageAddr>> {
+        if at.is_aside {
+            return None;
+        }
+        self.image.relocated_words(ImageAddr::new(at.address), 1).next().map(|(_, value)| value)
+    }
+
+    /// The pointers in `.gcov_info`, where that is loaded.
+    pub(super) fn listed(&self) -> impl Iterator<Item = u64> {
+        let section = self.image.section(INFO_SECTION).filter(|section| section.is_loaded());
+        let range = section.map_or(0..0, |s| {
+            let start = s.address().get();
+            start..start.saturating_add(s.data_len_bytes().min(self.image.file_len_bytes()))
+        });
+        let step = usize::try_from(self.pointer_bytes()).unwrap_or(8);
+        range.step_by(step).filter_map(|address| self.pointer(Place::loaded(address))?.address())
+    }
+}
+
+/// Reads a structure field by field, each aligned by its width.
+#[derive(Clone, Debug)]
+pub(super) struct Fields<'m, 'a> {
+    memory: &'m Memory<'a>,
+    at: Place,
+    offset: u64,
+}
+
+impl<'m, 'a> Fields<'m, 'a> {
+    pub(super) fn new(memory: &'m Memory<'a>, at: Place) -> Self {
+        Self { memory, at, offset: 0 }
+    }
+
+    /// Goes to where a structure with a pointer in it begins, if it is not there already.
+    pub(super) fn align(&mut self) -> Option<()> {
+        self.offset = self.offset.checked_next_multiple_of(self.memory.pointer_bytes())?;
+        Some(())
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        let at = self.next(4)?;
+        self.memory.u32(at)
+    }
+
+    pub(super) fn pointer(&mut self) -> Option<Pointer> {
+        let at = self.next(self.memory.pointer_bytes())?;
+        self.memory.pointer(at)
+    }
+
+    fn next(&mut self, len_bytes: u64) -> Option<Place> {
+        let offset = self.offset.checked_next_multiple_of(len_bytes)?;
+        self.offset = offset.checked_add(len_bytes)?;
+        self.at.after(offset)
+    }
+}
