@@ -23,7 +23,7 @@ pub use addr::{AddrRange, TargetAddr};
 pub use error::{LinkError, Operation};
 pub use info::{Effect, Endianness, LinkInfo, PointerWidth};
 pub use memory::{ReadMemory, ReadReport, ReadRequest};
-pub use power::{RunControl, RunState, SamplePc, TargetEvent, TargetEvents, WriteMemory};
+pub use power::{PhysicalMemory, RunControl, RunState, SamplePc, TargetEvent, TargetEvents, WriteMemory};
 
 /// One way to reach one target.
 ///
@@ -50,6 +50,11 @@ pub trait Link: ReadMemory + Send {
 
     /// Writing target memory, where the link can.
     fn writer(&mut self) -> Option<&mut dyn WriteMemory> {
+        None
+    }
+
+    /// Reading at physical addresses, where the link can.
+    fn physical(&mut self) -> Option<&mut dyn PhysicalMemory> {
         None
     }
 

@@ -1,6 +1,6 @@
 //! Powers that a link may have beside reading.
 
-use crate::{LinkError, TargetAddr};
+use crate::{AddrRange, LinkError, ReadReport, ReadRequest, TargetAddr};
 
 /// Whether the target executes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +67,24 @@ pub trait WriteMemory {
     ///
     /// The range could not be written whole; part of it may have been.
     fn write(&mut self, addr: TargetAddr, bytes: &[u8]) -> Result<(), LinkError>;
+}
+
+/// The target's RAM by physical addresses, whatever its page tables say.
+pub trait PhysicalMemory {
+    /// Where there is memory that can be read: in order, without overlaps, neighbours joined. Memory that shows at
+    /// several addresses is named once, by the lowest.
+    ///
+    /// # Errors
+    ///
+    /// The server does not tell where it has memory, or did not answer.
+    fn ranges(&mut self) -> Result<Vec<AddrRange>, LinkError>;
+
+    /// As [`ReadMemory::read_many`](crate::ReadMemory::read_many), at physical addresses.
+    ///
+    /// # Errors
+    ///
+    /// Any range that could not be read whole; the buffers then hold nothing of use.
+    fn read_physical(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError>;
 }
 
 /// Program counters of a target that is not halted for it.

@@ -8,8 +8,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::{
-    Effect, Endianness, Link, LinkError, LinkInfo, Operation, PointerWidth, ReadMemory, ReadReport,
-    ReadRequest, TargetAddr, TargetEvent, TargetEvents,
+    AddrRange, Effect, Endianness, Link, LinkError, LinkInfo, Operation, PhysicalMemory, PointerWidth,
+    ReadMemory, ReadReport, ReadRequest, TargetAddr, TargetEvent, TargetEvents,
 };
 
 /// What goes wrong, or changes, at one read.
@@ -49,6 +49,7 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct ScriptedLink {
     memory: BTreeMap<u64, Vec<u8>>,
+    is_physical: bool,
     faults: BTreeMap<u64, Vec<Fault>>,
     events: VecDeque<TargetEvent>,
     reads_done: u64,
@@ -65,6 +66,7 @@ impl ScriptedLink {
     pub fn new(ranges: impl IntoIterator<Item = (TargetAddr, Vec<u8>)>) -> Self {
         Self {
             memory: ranges.into_iter().map(|(addr, bytes)| (addr.get(), bytes)).collect(),
+            is_physical: false,
             faults: BTreeMap::new(),
             events: VecDeque::new(),
             reads_done: 0,
@@ -97,6 +99,13 @@ impl ScriptedLink {
         self.pause_per_read = pause;
         self.info.attach_pause = pause;
         self.info.effect = Effect::Pauses;
+        self
+    }
+
+    /// Lets the memory be read by physical addresses too, which are the same ones.
+    #[must_use]
+    pub fn with_physical(mut self) -> Self {
+        self.is_physical = true;
         self
     }
 
@@ -229,6 +238,18 @@ impl ReadMemory for ScriptedLink {
     }
 }
 
+impl PhysicalMemory for ScriptedLink {
+    fn ranges(&mut self) -> Result<Vec<AddrRange>, LinkError> {
+        let range =
+            |(start, bytes): (&u64, &Vec<u8>)| AddrRange::new(TargetAddr::new(*start), bytes.len() as u64);
+        Ok(self.memory.iter().filter_map(range).collect())
+    }
+
+    fn read_physical(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        self.read_many(reads)
+    }
+}
+
 impl TargetEvents for ScriptedLink {
     fn poll(&mut self) -> Result<Option<TargetEvent>, LinkError> {
         Ok(self.events.pop_front())
@@ -249,6 +270,10 @@ impl Link for ScriptedLink {
             let _ = sender.send(());
         }
         Ok(self.pause_per_read)
+    }
+
+    fn physical(&mut self) -> Option<&mut dyn PhysicalMemory> {
+        self.is_physical.then_some(self as &mut dyn PhysicalMemory)
     }
 
     fn events(&mut self) -> Option<&mut dyn TargetEvents> {
@@ -287,6 +312,17 @@ mod tests {
         assert!(matches!(read(&mut link, 4), Err(LinkError::Protocol { .. })));
         assert!(read(&mut link, 4).is_ok());
         assert_eq!(link.reads_done(), 4);
+    }
+
+    #[test]
+    fn physical_memory_is_there_only_if_it_was_asked_for() {
+        assert!(Link::physical(&mut link()).is_none());
+        let mut link = link().with_physical();
+        let memory = Link::physical(&mut link).unwrap();
+        assert_eq!(memory.ranges().unwrap(), [AddrRange::new(BASE, 16).unwrap()]);
+        let mut buf = [0; 2];
+        memory.read_physical(&mut [ReadRequest { addr: BASE, buf: &mut buf }]).unwrap();
+        assert_eq!(buf, [1, 2]);
     }
 
     #[test]

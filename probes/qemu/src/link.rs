@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    Effect, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport, ReadRequest, RunState, TargetAddr,
-    TargetEvent, TargetEvents,
+    AddrRange, Effect, Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory, ReadReport,
+    ReadRequest, RunState, TargetAddr, TargetEvent, TargetEvents,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +12,16 @@ use crate::copy::{Copier, Part};
 use crate::failure::Failure;
 use crate::qmp::{self, Client, Command};
 use crate::translate::Translator;
-use crate::{Options, QmpEndpoint, architecture};
+use crate::{AddressSpace, Options, QmpEndpoint, architecture};
+
+/// What the addresses of one read mean.
+#[derive(Clone, Copy, Debug)]
+enum Meaning {
+    /// What the link was told, or found out.
+    Chosen,
+    /// Guest-physical addresses, whatever the link was told.
+    Physical,
+}
 
 /// A QEMU guest, read without stopping it.
 #[derive(Debug)]
@@ -79,17 +88,25 @@ impl QemuLink {
     }
 
     /// Reads once; translations that turn out to be of the past are made anew and the read is repeated.
-    fn read_all(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<(), (TargetAddr, u64, Failure)> {
-        match self.read_once(reads) {
+    fn read_all(
+        &mut self,
+        meaning: Meaning,
+        reads: &mut [ReadRequest<'_>],
+    ) -> Result<(), (TargetAddr, u64, Failure)> {
+        match self.read_once(meaning, reads) {
             Err((_, _, Failure::Stale { .. })) => {
                 self.translator.forget();
-                self.read_once(reads)
+                self.read_once(meaning, reads)
             }
             other => other,
         }
     }
 
-    fn read_once(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<(), (TargetAddr, u64, Failure)> {
+    fn read_once(
+        &mut self,
+        meaning: Meaning,
+        reads: &mut [ReadRequest<'_>],
+    ) -> Result<(), (TargetAddr, u64, Failure)> {
         let (first, total) = span(reads);
         let Some(client) = &mut self.client else { return Err((first, total, Failure::Closed)) };
         client.pump().map_err(|failure| (first, total, failure))?;
@@ -100,14 +117,27 @@ impl QemuLink {
         for read in reads {
             let len = read.buf.len() as u64;
             let mut stretches = Vec::with_capacity(1);
-            self.translator
-                .translate(client, read.addr.get(), len, &mut stretches)
-                .map_err(|failure| (read.addr, len, failure))?;
+            let addr = read.addr.get();
+            match meaning {
+                Meaning::Chosen => self.translator.translate(client, addr, len, &mut stretches),
+                Meaning::Physical => self.translator.translate_physical(client, addr, len, &mut stretches),
+            }
+            .map_err(|failure| (read.addr, len, failure))?;
             parts.push((stretches, read.buf));
         }
-        self.copier
-            .copy(client, self.translator.space(), &mut parts)
-            .map_err(|failure| (first, total, failure))
+        let space = match meaning {
+            Meaning::Chosen => self.translator.space(),
+            Meaning::Physical => AddressSpace::Physical,
+        };
+        self.copier.copy(client, space, &mut parts).map_err(|failure| (first, total, failure))
+    }
+
+    fn read_as(&mut self, meaning: Meaning, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        let started = Instant::now();
+        self.read_all(meaning, reads).map_err(|(addr, len_bytes, failure)| {
+            failure.during(Operation::Read { addr, len_bytes }, &self.endpoint)
+        })?;
+        Ok(ReadReport { elapsed: started.elapsed(), pause: Duration::ZERO })
     }
 
     fn closed(&self, operation: Operation) -> LinkError {
@@ -132,11 +162,29 @@ fn ask_word(client: &mut Client, command: &'static str, key: &str) -> Result<Opt
 
 impl ReadMemory for QemuLink {
     fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
-        let started = Instant::now();
-        self.read_all(reads).map_err(|(addr, len_bytes, failure)| {
-            failure.during(Operation::Read { addr, len_bytes }, &self.endpoint)
-        })?;
-        Ok(ReadReport { elapsed: started.elapsed(), pause: Duration::ZERO })
+        self.read_as(Meaning::Chosen, reads)
+    }
+}
+
+impl PhysicalMemory for QemuLink {
+    fn ranges(&mut self) -> Result<Vec<AddrRange>, LinkError> {
+        let operation = || Operation::Command("info mtree -f".to_owned());
+        let Some(client) = &mut self.client else { return Err(self.closed(operation())) };
+        let backings =
+            self.translator.ram(client).map_err(|failure| failure.during(operation(), &self.endpoint))?;
+        let mut ranges: Vec<AddrRange> = Vec::with_capacity(backings.len());
+        for backing in backings {
+            let (first, last) = (backing.first, backing.last);
+            let joined = ranges.pop_if(|earlier| earlier.end().get() == first);
+            let start = joined.map_or(first, |earlier| earlier.start().get());
+            // One that ends with the address space is left out: it cannot be said, and holds no program.
+            ranges.extend(AddrRange::new(TargetAddr::new(start), (last - start).saturating_add(1)));
+        }
+        Ok(ranges)
+    }
+
+    fn read_physical(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        self.read_as(Meaning::Physical, reads)
     }
 }
 
@@ -183,6 +231,10 @@ impl Link for QemuLink {
             Ok(()) | Err(Failure::Closed) => Ok(Duration::ZERO),
             Err(failure) => Err(failure.during(Operation::Detach, &self.endpoint)),
         }
+    }
+
+    fn physical(&mut self) -> Option<&mut dyn PhysicalMemory> {
+        Some(self)
     }
 
     fn events(&mut self) -> Option<&mut dyn TargetEvents> {

@@ -49,6 +49,15 @@ pub(crate) struct Backing {
     pub(crate) region_offset: Option<u64>,
 }
 
+impl Backing {
+    /// Whether all of `other` is memory that this has as well.
+    fn shows(&self, other: &Self) -> bool {
+        let before = other.hva.checked_sub(self.hva);
+        let end = before.and_then(|before| before.checked_add(other.last.checked_sub(other.first)?));
+        self.last.checked_sub(self.first).zip(end).is_some_and(|(len, end)| end <= len)
+    }
+}
+
 /// Part of a range that is contiguous in every address space.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Stretch {
@@ -131,6 +140,35 @@ impl Translator {
             found.extend(self.backing(monitor, range.first)?.ok());
         }
         Ok(found)
+    }
+
+    /// All memory that was proven, in order; what shows at several addresses once, by the lowest.
+    pub(crate) fn ram(&mut self, monitor: &mut impl Human) -> Result<Vec<Arc<Backing>>, Failure> {
+        let ranges: Vec<u64> =
+            self.layout(monitor)?.iter().filter(|range| range.may_be_ram).map(|range| range.first).collect();
+        let mut found: Vec<Arc<Backing>> = Vec::with_capacity(ranges.len());
+        for first in ranges {
+            let Ok(backing) = self.backing(monitor, first)? else { continue };
+            if !found.iter().any(|earlier| earlier.shows(&backing)) {
+                found.push(backing);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Appends the stretches of guest-physical memory to `stretches`, whatever addresses mean otherwise.
+    pub(crate) fn translate_physical(
+        &mut self,
+        monitor: &mut impl Human,
+        gpa: u64,
+        len_bytes: u64,
+        stretches: &mut Vec<Stretch>,
+    ) -> Result<(), Failure> {
+        let Some(beyond_first) = len_bytes.checked_sub(1) else { return Ok(()) };
+        let last = gpa
+            .checked_add(beyond_first)
+            .ok_or_else(|| Failure::Refused("it passes the end of memory".to_owned()))?;
+        self.physical(monitor, gpa, gpa, last, stretches)
     }
 
     /// Appends the stretches of a range to `stretches`.

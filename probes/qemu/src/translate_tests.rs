@@ -240,3 +240,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn memory_that_shows_twice_is_named_once() {
+    let low = (0, 4 * MIB - 1, 0x7f00_0000_0000, "ssram1");
+    let alias = (4 * MIB, 6 * MIB - 1, 0x7f00_0010_0000, "ssram1");
+    let longer = (8 * MIB, 13 * MIB - 1, 0x7f00_0000_0000, "ssram1");
+    let other = (16 * MIB, 17 * MIB - 1, 0x7f00_1000_0000, "ssram23");
+    let mut fake = Fake::with_ram(&[low, alias, longer, other]);
+    let mut translator = translator(AddressSpace::Auto);
+    let ram = translator.ram(&mut fake).expect("the monitor answers");
+    assert_eq!(ram.iter().map(|backing| backing.first).collect::<Vec<_>>(), [0, 8 * MIB, 16 * MIB]);
+}
+
+#[test]
+fn physical_addresses_are_translated_whatever_addresses_mean() {
+    let mut fake = Fake::with_ram(&[(0x1000, 0x2fff, 0x7f00_0000_0000, "ram")]);
+    fake.pages = BTreeMap::from([(0x1000, 0x2000), (0x2000, 0x1000)]);
+    let mut translator = translator(AddressSpace::Auto);
+    let mut stretches = Vec::new();
+    translator.translate_physical(&mut fake, 0x1ff0, 0x20, &mut stretches).expect("there is memory");
+    assert_eq!(
+        stretches.iter().map(|s| [s.addr, s.gpa, s.len_bytes, s.hva()]).collect::<Vec<_>>(),
+        [[0x1ff0, 0x1ff0, 0x20, 0x7f00_0000_0ff0]]
+    );
+    assert_eq!(translator.space(), AddressSpace::Auto);
+    assert!(!fake.asked.iter().any(|line| line.starts_with("gva2gpa")));
+    translator.translate_physical(&mut fake, 0x2ff0, 0x20, &mut stretches).expect_err("memory ends");
+    translator.translate_physical(&mut fake, u64::MAX, 2, &mut stretches).expect_err("addresses end");
+}

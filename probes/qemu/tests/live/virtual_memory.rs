@@ -1,6 +1,6 @@
 //! Virtual addresses where they differ from physical ones.
 
-use covtap_link::{LinkError, ReadMemory, TargetAddr};
+use covtap_link::{Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
 use covtap_qemu::{AddressSpace, MethodChoice, QemuLink};
 
 use crate::support::{
@@ -62,6 +62,35 @@ fn a_page_that_is_not_mapped_is_an_error_and_never_physical() {
         connect(&running.guest, MethodChoice::Auto, AddressSpace::Physical)
     };
     physical.read(TargetAddr::new(0xfffc_0000), &mut [0; 16]).expect("the ROM is there");
+}
+
+#[test]
+fn physical_memory_is_read_past_the_page_tables() {
+    let running = start_plain(X86);
+    let (start, len) = X86.pattern;
+    for method in METHODS {
+        let mut link = connect(&running.guest, method, AddressSpace::Auto);
+        let first = counter(&mut link, X86_HIGH);
+        wait_until_it_counts(&mut link, X86_HIGH, first);
+        let memory = link.physical().expect("QEMU knows physical addresses");
+        let ranges = memory.ranges().expect("QEMU tells its memory map");
+        let holds = |addr: u64, len: u64| {
+            let end = TargetAddr::new(addr + len);
+            ranges.iter().any(|range| range.contains(TargetAddr::new(addr)) && end <= range.end())
+        };
+        assert!(holds(start, len as u64) && holds(0xfffc_0000, 16), "{ranges:?}");
+        assert!(ranges.is_sorted_by(|a, b| a.end() < b.start()), "{ranges:?}");
+        // This guest does not map the ROM.
+        let (mut pattern, mut rom) = (vec![0; len], [0; 16]);
+        let mut reads = [
+            ReadRequest { addr: TargetAddr::new(start), buf: &mut pattern },
+            ReadRequest { addr: TargetAddr::new(0xfffc_0000), buf: &mut rom },
+        ];
+        memory.read_physical(&mut reads).expect("all of it is there");
+        assert!(pattern == running.pattern, "{method}");
+        // Its other reads are still of virtual addresses.
+        assert!(read(&mut link, X86_REVERSE, len) == reversed(&running.pattern), "{method}");
+    }
 }
 
 #[test]
