@@ -9,6 +9,7 @@ use super::programs::SamePlace;
 use super::report::ReportError;
 use super::tap::Unbelievable;
 use crate::collect::CollectError;
+use crate::collect::find_image::FindError;
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
 use crate::locate::llvm::{Caution, LocateError};
@@ -166,6 +167,7 @@ fn for_report(error: &ReportError) -> &'static str {
 fn for_collect(error: &CollectError) -> Option<&'static str> {
     match error {
         CollectError::Link(error) => for_link(error),
+        CollectError::Find(error) => for_find(error),
         CollectError::Reset { .. } => Some(
             "its counters start again from zero; start covtap again for the new run, with %t or %p in --output to keep both",
         ),
@@ -180,6 +182,19 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
         }
         CollectError::NeverAtRest { .. } => Some("start covtap again when the target has started up"),
         CollectError::TooLarge { .. } => Some("is the ELF damaged?"),
+    }
+}
+
+fn for_find(error: &FindError) -> Option<&'static str> {
+    match error {
+        FindError::Nameless { .. } => {
+            Some("link it with --build-id=sha1, and place the note in loaded memory")
+        }
+        FindError::Nowhere { .. } => Some("does the target run this very build, and has it been loaded yet?"),
+        FindError::OnlyCopies { .. } => Some(
+            "has it been loaded yet, and is it this very build? ELF@SLIDE with --find-image says how far its physical addresses are from those in the ELF",
+        ),
+        FindError::Ambiguous { .. } => Some("give one of the slides: ELF@SLIDE with --find-image"),
     }
 }
 

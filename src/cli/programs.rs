@@ -17,18 +17,19 @@ use crate::profile::llvm::LlvmProfile;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ElfArg {
     pub(super) path: PathBuf,
-    slide: Slide,
+    /// `None` where the user gave none.
+    pub(super) slide: Option<Slide>,
 }
 
 impl ElfArg {
     /// Reads `ELF` or `ELF@SLIDE`. What follows an @ is a slide only if it is a number: paths may hold an @.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let split = text.rsplit_once('@').and_then(|(path, slide)| Some((path, number(slide)?)));
-        let (path, slide) = split.unwrap_or((text, 0));
+        let split = text.rsplit_once('@').and_then(|(path, slide)| Some((path, Some(number(slide)?))));
+        let (path, slide) = split.unwrap_or((text, None));
         if path.is_empty() {
             return Err("no ELF before the @".to_owned());
         }
-        Ok(Self { path: path.into(), slide: Slide::new(slide) })
+        Ok(Self { path: path.into(), slide: slide.map(Slide::new) })
     }
 }
 
@@ -63,23 +64,25 @@ pub(super) struct SamePlace {
 }
 
 impl Programs {
-    /// Reads the ELFs and finds their counters.
+    /// Reads the ELFs and finds their counters. `place` says where one was loaded for which the user did not.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, is no ELF or has no counters; or two of them count in the same place.
-    pub(super) fn load(args: &[ElfArg]) -> Result<Self> {
+    /// A file cannot be read, is no ELF or has no counters; or two of them count in the same place; or what `place`
+    /// says.
+    pub(super) fn load(args: &[ElfArg], mut place: impl FnMut(&Image) -> Result<Slide>) -> Result<Self> {
         let mut all: Vec<Program> = Vec::with_capacity(args.len());
         for arg in args {
             let image = load(&arg.path)?;
-            let Located { regions, image: located, cautions } = llvm::locate(&image, arg.slide)?;
+            let slide = arg.slide.map_or_else(|| place(&image), Ok)?;
+            let Located { regions, image: located, cautions } = llvm::locate(&image, slide)?;
             for (other, earlier) in args.iter().zip(&all) {
                 if let Some(region) = overlap(&earlier.regions, &regions) {
                     let (first, second) = (other.path.clone(), arg.path.clone());
                     return Err(SamePlace { first, second, at: region.range.to_string() }.into());
                 }
             }
-            all.push(Program { image, slide: arg.slide, located, regions, cautions });
+            all.push(Program { image, slide, located, regions, cautions });
         }
         Ok(Self { all })
     }
@@ -141,18 +144,19 @@ fn overlap<'a>(theirs: &[CounterRegion], ours: &'a [CounterRegion]) -> Option<&'
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> (PathBuf, u64) {
+    fn parse(text: &str) -> (PathBuf, Option<u64>) {
         let arg = ElfArg::parse(text).expect("parses");
-        (arg.path, arg.slide.get())
+        (arg.path, arg.slide.map(Slide::get))
     }
 
     #[test]
     fn a_slide_is_a_number_after_the_last_at() {
-        assert_eq!(parse("a.elf"), ("a.elf".into(), 0));
-        assert_eq!(parse("a.elf@0x40000000"), ("a.elf".into(), 0x4000_0000));
-        assert_eq!(parse("a.elf@4096"), ("a.elf".into(), 4096));
-        assert_eq!(parse("user@host/a.elf"), ("user@host/a.elf".into(), 0));
-        assert_eq!(parse("user@host/a.elf@0x10"), ("user@host/a.elf".into(), 0x10));
+        assert_eq!(parse("a.elf"), ("a.elf".into(), None));
+        assert_eq!(parse("a.elf@0x40000000"), ("a.elf".into(), Some(0x4000_0000)));
+        assert_eq!(parse("a.elf@0"), ("a.elf".into(), Some(0)));
+        assert_eq!(parse("a.elf@4096"), ("a.elf".into(), Some(4096)));
+        assert_eq!(parse("user@host/a.elf"), ("user@host/a.elf".into(), None));
+        assert_eq!(parse("user@host/a.elf@0x10"), ("user@host/a.elf".into(), Some(0x10)));
         assert!(ElfArg::parse("@0x10").is_err());
     }
 }

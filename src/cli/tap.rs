@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use covtap_link::Link;
 
 use super::Verdict;
 use super::formats::{FormatArgs, Formats};
@@ -15,9 +16,11 @@ use super::output::{Form, Output};
 use super::programs::{ElfArg, Program, Programs};
 use super::status::{Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
-use crate::collect::{self, CollectError, MeteredLink, Reader, Schedule, Session, Snapshot};
+use crate::collect::find_image::{self, Found};
+use crate::collect::{self, CollectError, MeteredLink, PhysicalLink, Reader, Schedule, Session, Snapshot};
 use crate::coverage::{Counts, Coverage, Mapping};
-use crate::image::Image;
+use crate::image::identity::Agreement;
+use crate::image::{Image, Slide};
 use crate::locate::llvm::RawVersion;
 use crate::profile::llvm::{LlvmProfile, Stats};
 
@@ -77,11 +80,15 @@ impl TapArgs {
 ///
 /// Whatever kept covtap from attaching, reading or writing; profiles written before stay.
 pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
-    let programs = Programs::load(&args.elves)?;
-    let output = Output::prepare(&args.output, args.form(), &programs)?;
     // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
     let interrupts = interrupt::listen()?;
     let status = Status::new(args.quiet);
+    let mut physical = args.target.find_image.then(|| open_physical(args, &status)).transpose()?;
+    let programs = Programs::load(&args.elves, |image| match &mut physical {
+        Some(link) => find(link, image, &status),
+        None => Ok(Slide::ZERO),
+    })?;
+    let output = Output::prepare(&args.output, args.form(), &programs)?;
     for caution in programs.cautions() {
         status.note(hints::for_caution(caution));
     }
@@ -89,7 +96,11 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     // Reports are made on one processor: the others may be the guest's.
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().context("start a thread")?;
     let mappings = mappings(&formats, &programs, &status)?;
-    let link = attach(args, &programs, &status)?;
+    let link = match physical {
+        Some(link) => Box::new(link),
+        None => open(args, &status)?,
+    };
+    let link = attach(args, link, &programs, &status)?;
     let reader = Reader::new(link, programs.regions())?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
@@ -189,15 +200,36 @@ fn mappings(formats: &Formats<'_>, programs: &Programs, status: &Status) -> Resu
     programs.iter().map(mapping).collect()
 }
 
-/// Connects, and makes sure that the target runs the programs.
-fn attach(args: &TapArgs, programs: &Programs, status: &Status) -> Result<MeteredLink> {
+/// Connects.
+fn open(args: &TapArgs, status: &Status) -> Result<Box<dyn Link>> {
     let OpenLink { link, fallback } = args.target.open()?;
-    let mut link = MeteredLink::new(link);
     status.attached(&link.info());
     if let Some(reason) = fallback {
         status.note(&format!("memory is not read in the fastest way: {reason}"));
         status.note(hints::FOR_FALLBACK);
     }
+    Ok(link)
+}
+
+/// Connects, to read at physical addresses.
+fn open_physical(args: &TapArgs, status: &Status) -> Result<PhysicalLink> {
+    Ok(PhysicalLink::new(open(args, status)?)?)
+}
+
+/// Finds out where the target has `image`.
+fn find(link: &mut PhysicalLink, image: &Image, status: &Status) -> Result<Slide> {
+    let found = find_image::find(link, image)?;
+    let Found { slide, at, agreement } = found;
+    let (name, Agreement { equal, of }) = (image.name(), agreement);
+    status.note(&format!(
+        "{name} is loaded at {at}, slide {slide}: {equal} of {of} samples are as in the image"
+    ));
+    Ok(slide)
+}
+
+/// Makes sure that the target runs the programs.
+fn attach(args: &TapArgs, link: Box<dyn Link>, programs: &Programs, status: &Status) -> Result<MeteredLink> {
+    let mut link = MeteredLink::new(link);
     for program in programs.iter() {
         match collect::check_identity(&mut link, &program.image, program.slide) {
             Ok(_) => {}

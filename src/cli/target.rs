@@ -28,6 +28,10 @@ pub(super) struct TargetArgs {
     /// With --qemu: how memory is read: process, shared-file or monitor; auto takes the first that works
     #[arg(long, value_name = "METHOD", default_value = "auto", requires = "qemu")]
     qemu_method: qemu::MethodChoice,
+    /// With --qemu: search the guest's memory for the ELFs, and read it past all page tables; an ELF with a slide is not
+    /// searched for: its physical addresses are so far from its own
+    #[arg(long, requires = "qemu", conflicts_with = "qemu_address")]
+    pub(super) find_image: bool,
 }
 
 #[derive(Debug, Args)]

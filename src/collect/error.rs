@@ -4,6 +4,8 @@ use std::fmt;
 
 use covtap_link::{LinkError, TargetAddr};
 
+use super::find_image::FindError;
+
 /// How a reset of the target was noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ResetEvidence {
@@ -36,6 +38,9 @@ pub enum CollectError {
     /// The link failed.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The image was not found in the target's memory.
+    #[error(transparent)]
+    Find(#[from] FindError),
     /// The target started again while its counters were being collected.
     #[error("snapshot {number} of {endpoint}: the target was reset ({evidence})")]
     Reset {

@@ -12,8 +12,10 @@
 mod carry;
 mod counters;
 mod error;
+pub mod find_image;
 mod identity;
 mod metered;
+mod physical;
 mod places;
 mod reader;
 mod schedule;
@@ -23,6 +25,7 @@ pub use counters::{Counters, Delta};
 pub use error::{CollectError, ResetEvidence};
 pub use identity::check_identity;
 pub use metered::MeteredLink;
+pub use physical::PhysicalLink;
 pub use reader::{Reader, Snapshot};
 pub use schedule::Schedule;
 pub use session::{Ended, Session, Stop, Summary};

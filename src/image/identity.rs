@@ -49,6 +49,9 @@ pub struct Identity {
     pub build_id: Option<LoadedBuildId>,
     /// Bytes of code and constants, spread evenly.
     pub samples: Vec<(ImageAddr, Vec<u8>)>,
+    /// Bytes that are in the file and never loaded, at the addresses that they would have if the file lay in memory
+    /// as it is on disk, with most of the samples where they belong. So a loaded image is told from a copy of its file.
+    pub unloaded: Vec<(ImageAddr, Vec<u8>)>,
     endianness: Endianness,
 }
 
@@ -80,6 +83,21 @@ pub struct Agreement {
     pub equal: usize,
     /// Of so many that were read.
     pub of: usize,
+}
+
+impl Agreement {
+    /// Counts samples, for each whether it is equal.
+    pub(crate) fn of(samples: impl Iterator<Item = bool>) -> Self {
+        samples.fold(Self { equal: 0, of: 0 }, |sum, is_equal| Self {
+            equal: sum.equal.saturating_add(usize::from(is_equal)),
+            of: sum.of.saturating_add(1),
+        })
+    }
+
+    /// Whether enough are equal for the same image; not if there is none.
+    pub(crate) fn is_enough(self) -> bool {
+        self.of > 0 && self.equal.saturating_mul(4) >= self.of.saturating_mul(NEEDED_QUARTERS)
+    }
 }
 
 impl Verdict {
@@ -131,13 +149,10 @@ impl Identity {
             }
         }
         let read = self.samples.iter().zip(found).filter_map(|((_, bytes), found)| Some((bytes, found?)));
-        let (equal, of) = read.fold((0usize, 0usize), |(equal, of), (bytes, found)| {
-            (equal.saturating_add(usize::from(bytes == found)), of.saturating_add(1))
-        });
-        let agreement = Agreement { equal, of };
-        if of == 0 {
+        let agreement = Agreement::of(read.map(|(bytes, found)| bytes == found));
+        if agreement.of == 0 {
             Verdict::Unknown
-        } else if equal.saturating_mul(4) >= of.saturating_mul(NEEDED_QUARTERS) {
+        } else if agreement.is_enough() {
             Verdict::SameBytes(agreement)
         } else {
             Verdict::OtherBytes(agreement)
@@ -152,7 +167,34 @@ impl Image {
         let build_id = self.build_id_notes().into_iter().find_map(|note| {
             Some(LoadedBuildId { id: note.id, address: note.address?, note: note.note.to_vec() })
         });
-        Identity { build_id, samples: self.samples(), endianness: self.endianness() }
+        let samples = self.samples();
+        let unloaded = self.unloaded(&samples);
+        Identity { build_id, samples, unloaded, endianness: self.endianness() }
+    }
+
+    /// The beginnings of the ELF header and of sections that are not loaded, as [`Identity::unloaded`] has them.
+    fn unloaded(&self, samples: &[(ImageAddr, Vec<u8>)]) -> Vec<(ImageAddr, Vec<u8>)> {
+        const MAX_UNLOADED: usize = 8;
+        let loads = || self.parts.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD);
+        let holds = |start: u64, len: u64, at: u64| at.checked_sub(start).is_some_and(|offset| offset < len);
+        let Some(main) = loads().max_by_key(|segment| {
+            let is_in = |at: ImageAddr| holds(segment.address, segment.file_bytes, at.get());
+            samples.iter().filter(|(addr, _)| is_in(*addr)).count()
+        }) else {
+            return Vec::new();
+        };
+        let sections = self.sections().filter(|section| !section.is_loaded() && !section.is_nobits());
+        sections
+            .map(|section| section.header.offset)
+            .chain([0])
+            .filter(|offset| !loads().any(|segment| holds(segment.offset, segment.file_bytes, *offset)))
+            .filter_map(|offset| {
+                let bytes = self.file_range(offset, SAMPLE_BYTES)?;
+                let addr = main.address.wrapping_sub(main.offset).wrapping_add(offset);
+                (!is_plain(bytes)).then(|| (ImageAddr::new(addr), bytes.to_vec()))
+            })
+            .take(MAX_UNLOADED)
+            .collect()
     }
 
     /// Half of the samples from constants, which no program patches, and half from code, which differs most
@@ -179,12 +221,10 @@ impl Image {
         let addr = ImageAddr::new(at);
         let len = (end - at).min(SAMPLE_BYTES);
         let bytes = self.bytes_at(addr, len).filter(|bytes| bytes.len() >= MIN_SAMPLE_BYTES)?;
-        let first = bytes.first()?;
-        let is_plain = bytes.iter().all(|byte| byte == first);
         // A relocated word may begin up to 7 bytes before.
         let before = ImageAddr::new(at.saturating_sub(7));
         let is_relocated = self.relocated_words(before, SAMPLE_BYTES + 7).next().is_some();
-        (!is_plain && !is_relocated).then(|| (addr, bytes.to_vec()))
+        (!is_plain(bytes) && !is_relocated).then(|| (addr, bytes.to_vec()))
     }
 
     /// The loaded ranges that the program does not write.
@@ -207,6 +247,11 @@ impl Image {
             .filter_map(|s| ConstantRange::new(s.address, s.file_bytes, s.is_executable))
             .collect()
     }
+}
+
+/// Whether it is one byte over and over.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| bytes.first() == Some(byte))
 }
 
 /// Loaded bytes that the program does not write; never empty.
