@@ -11,6 +11,7 @@ use crate::{Outcome, child};
 
 mod disturbance;
 mod figures;
+mod find_image;
 mod gdb;
 mod report;
 mod snapshot;
@@ -30,6 +31,8 @@ enum What {
     Disturbance(disturbance::Args),
     /// Time and memory from a profile to an lcov trace: covtap, LLVM's tools
     Report(report::Args),
+    /// Time to find an image in 1 GiB of a guest's memory
+    FindImage(find_image::Args),
 }
 
 /// Measures, in a release build.
@@ -42,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         What::Snapshot(args) => snapshot::run(args),
         What::Disturbance(args) => disturbance::run(args),
         What::Report(args) => report::run(args),
+        What::FindImage(args) => find_image::run(args),
     }
 }
 
