@@ -104,6 +104,6 @@ fn counters_are_where_symbols_say() {
     found.sort_unstable();
     assert!(expected.len() > 20, "{expected:?}");
     assert_eq!(found, expected);
-    // The linker puts each comdat's into a run of its own; all others of an object follow each other.
+    // Symbols show that there is only padding between most of them.
     assert!(located.regions.len() < expected.len(), "{} of {}", located.regions.len(), expected.len());
 }
