@@ -140,7 +140,7 @@ mod tests {
             ("/cov/#tmp#x#m.gcda", 0, "cov/#tmp#x#m.gcda"),
             ("/cov/#tmp#x#m.gcda", 1, "#tmp#x#m.gcda"),
             ("C:\\work\\..\\x\\m.gcda", 0, "x/m.gcda"),
-            ("C:/work/m.gcda", 1, "m.gcda"),
+            ("C:/build/m.gcda", 1, "m.gcda"),
             ("back\\slash.gcda", 0, "back\\slash.gcda"),
             ("../m.gcda", 0, "refused: it leads out of it"),
             ("/a/../../m.gcda", 0, "refused: it leads out of it"),
