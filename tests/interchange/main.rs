@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod schemas;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -23,6 +25,7 @@ use covtap::write::{cobertura, codecov, lcov, missing, sonarqube};
 use covtap_testbed::{fixture, run, workspace_root};
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
+use schemas::{assert_valid, schema, xmllint};
 use tempfile::tempdir;
 
 /// A moment for the time stamp.
@@ -265,23 +268,6 @@ fn assert_codecov(text: &str, expected: &Figures) -> usize {
         }
     }
     in_part
-}
-
-fn xmllint(args: &[&str], text: &str) -> Result<String, String> {
-    let dir = tempdir().unwrap();
-    let document = dir.path().join("document.xml");
-    fs::write(&document, text).unwrap();
-    let args = ["--nonet", "--noout"].iter().chain(args).map(OsStr::new).chain([document.as_os_str()]);
-    run("xmllint", args).map_err(|error| format!("{error:#}"))
-}
-
-fn schema(name: &str) -> String {
-    workspace_root().join("tests/schemas").join(name).display().to_string()
-}
-
-fn assert_valid(cobertura: &str, sonarqube: &str) {
-    xmllint(&["--dtdvalid", &schema("cobertura-04.dtd")], cobertura).unwrap();
-    xmllint(&["--schema", &schema("sonarqube-generic-1.xsd")], sonarqube).unwrap();
 }
 
 /// Compares all three with the trace; gives lines, outcomes, and lines covered in part.
