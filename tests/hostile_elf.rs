@@ -8,11 +8,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::alloc::System;
 use std::fs;
 use std::io::Cursor;
 
 use cap::Cap;
+use common::hostile::put;
 use covtap::image::{Image, Slide};
 use covtap::inspect::Report;
 use covtap::locate::llvm::{self, RawVersion};
@@ -139,12 +142,6 @@ fn debug_bytes(file: &[u8]) -> Vec<usize> {
         start..start + section.file_bytes().unwrap().len()
     });
     ranges.into_iter().flatten().collect()
-}
-
-fn put(bytes: &mut [u8], at: usize, len: usize, value: u64) {
-    for (slot, byte) in bytes[at..].iter_mut().zip(value.to_le_bytes()).take(len) {
-        *slot = byte;
-    }
 }
 
 fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {

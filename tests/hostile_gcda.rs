@@ -9,10 +9,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::alloc::System;
-use std::sync::Mutex;
 
 use cap::Cap;
+use common::hostile::{MIB, alone, damage};
 use covtap::locate::gcov::Version;
 use covtap::profile::gcov::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, ReadGcdaError, read};
 use covtap::write::gcda::encode;
@@ -22,15 +24,6 @@ use proptest::prelude::*;
 /// All that this process may have at once: an allocation beyond it fails the test.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, 32 << 20);
-
-/// Held by each test, so that the limit is one test's alone.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> impl Drop {
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-const MIB: usize = 1 << 20;
 
 const VERSIONS: [&[u8; 4]; 6] = [b"408*", b"A93*", b"B02*", b"B13*", b"B22*", b"B53*"];
 
@@ -138,17 +131,12 @@ proptest! {
     #[test]
     fn damaged_files_are_read_or_refused_and_merge_or_not(
         which in any::<prop::sample::Index>(),
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>(), 0usize..9), 1..6),
-        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        damage in damage(),
     ) {
         let _alone = alone();
         thread_local!(static FILES: Vec<(GcdaFile, Vec<u8>)> = files().into_iter().map(|f| (f.clone(), encode(&f))).collect());
         let (whole, mut bytes) = FILES.with(|files| files[which.index(files.len())].clone());
-        for (at, value, len) in changes {
-            let at = at.index(bytes.len());
-            bytes[at..].iter_mut().zip(value.to_le_bytes()).take(len).for_each(|(to, from)| *to = from);
-        }
-        bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+        damage.apply(&mut bytes);
         if let Some(file) = read_any(&bytes) {
             prop_assert_eq!(read_any(&encode(&file)), Some(file.clone()));
             for (mut ours, theirs) in [(whole.clone(), &file), (file.clone(), &whole)] {

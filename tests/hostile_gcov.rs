@@ -9,11 +9,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::alloc::System;
 use std::fs;
 use std::sync::LazyLock;
 
 use cap::Cap;
+use common::hostile::put;
 use covtap::image::{Image, Slide};
 use covtap::locate::gcov::{self, GcovError};
 use covtap_testbed as testbed;
@@ -109,9 +112,7 @@ proptest! {
         let places = structures(&bytes);
         for (at, size, value) in changes {
             let at = places[at.index(places.len())] / 4 * 4;
-            for (slot, byte) in bytes[at..].iter_mut().zip(value.to_le_bytes()).take(1 << size) {
-                *slot = byte;
-            }
+            put(&mut bytes, at, 1 << size, value);
         }
         use_whole(bytes);
     }

@@ -15,9 +15,9 @@ mod common;
 use std::alloc::System;
 use std::fs;
 use std::io::Write;
-use std::sync::Mutex;
 
 use cap::Cap;
+use common::hostile::{MIB, alone, damage, put};
 use common::indexed::{Functions, Indexed, indexed};
 use covtap::coverage::Mapping;
 use covtap::image::{Image, Slide};
@@ -32,15 +32,6 @@ use proptest::prelude::*;
 /// that no reader may take more than thirty times its input.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, 32 << 20);
-
-/// Held by each test, so that the limit is one test's alone.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> impl Drop {
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-const MIB: usize = 1 << 20;
 
 const FUNCTIONS: [Functions<'static>; 3] = [
     ("b", &[(1, &[5, u64::MAX], &[]), (7, &[1], &[])]),
@@ -348,17 +339,12 @@ proptest! {
     #[test]
     fn damaged_profiles_are_read_or_refused(
         which in any::<prop::sample::Index>(),
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>(), 0usize..9), 1..6),
-        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        damage in damage(),
     ) {
         let _alone = alone();
         thread_local!(static PROFILES: Vec<Vec<u8>> = profiles());
         let mut bytes = PROFILES.with(|profiles| profiles[which.index(profiles.len())].clone());
-        for (at, value, len) in changes {
-            let at = at.index(bytes.len());
-            bytes[at..].iter_mut().zip(value.to_le_bytes()).take(len).for_each(|(to, from)| *to = from);
-        }
-        bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+        damage.apply(&mut bytes);
         if let Ok(profile) = read(&bytes) {
             let _ = proftext::encode(&profile);
         }
@@ -379,7 +365,7 @@ proptest! {
         let mut content = whole.section(section).unwrap().data().unwrap().to_vec();
         for (at, value, len) in changes {
             let at = at.index(content.len());
-            content[at..].iter_mut().zip(value.to_le_bytes()).take(len).for_each(|(to, from)| *to = from);
+            put(&mut content, at, len, value);
         }
         let mapping = mapping(with_section(name, section, &content)).unwrap();
         for problem in mapping.problems() {

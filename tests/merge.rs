@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{assert_done, assert_refused, run, stderr, without_values};
+use common::{assert_done, assert_refused, ir_profile, run, stderr, without_values};
 use covtap::image::{Image, Slide};
 use covtap::locate::llvm::{self, RawVersion};
 use covtap::write::profraw::encode_as;
@@ -92,28 +92,11 @@ fn text_profiles_of_every_kind() {
 #[test]
 fn values_are_left_out_and_said_to_be() {
     let dir = tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name);
-    let program = "#include <string.h>
-        static int twice(int x) { return x > 2 ? x * 2 : x; }
-        static int thrice(int x) { return 3 * x; }
-        int (*volatile call)(int) = twice; char from[64], to[64]; volatile unsigned long len = 40;
-        int main(int c, char **v) {
-          int sum = 0;
-          for (int i = 0; i < 5; i++) { sum += call(i + c); call = i & 1 ? twice : thrice; }
-          memcpy(to, from, len); return sum == 0;
-        }";
-    fs::write(path("program.c"), program).unwrap();
     for release in ["14", "19"] {
-        let (exe, profile) = (path("program"), path(&format!("{release}.profraw")));
-        let source = path("program.c");
-        let args = ["-O1", "-fprofile-generate", "-o"].map(OsStr::new);
-        let args = args.into_iter().chain([exe.as_os_str(), source.as_os_str()]);
-        testbed::run(&format!("clang-{release}"), args).unwrap();
-        let done = std::process::Command::new(&exe).env("LLVM_PROFILE_FILE", &profile).status().unwrap();
-        assert!(done.success());
+        let profile = ir_profile(release, dir.path(), &[]);
         let expected = llvm_text(&format!("llvm-profdata-{release}"), std::slice::from_ref(&profile));
         assert!(expected.starts_with("# IR level Instrumentation Flag\n:ir\n"), "{expected}");
-        let text = path(&format!("{release}.proftext"));
+        let text = dir.path().join(format!("{release}.proftext"));
         fs::write(&text, &expected).unwrap();
         for input in [profile, text] {
             let (merged, said) = merge(dir.path(), std::slice::from_ref(&input));

@@ -13,10 +13,9 @@ mod common;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::indexed::{Functions, indexed};
-use common::{assert_done, assert_refused, run, stderr, without_values};
+use common::{assert_done, assert_refused, ir_profile, run, stderr, without_values};
 use covtap_testbed::{self as testbed, fixture};
 use tempfile::tempdir;
 
@@ -114,29 +113,6 @@ fn what_llvm_indexed_from_text() {
             }
         }
     }
-}
-
-/// Runs a program built for optimisation with profiles, and gives its raw profile.
-fn ir_profile(release: &str, dir: &Path, flags: &[&str]) -> PathBuf {
-    let path = |name: &str| dir.join(name).display().to_string();
-    let program = "#include <string.h>
-        static int twice(int x) { return x > 2 ? x * 2 : x; }
-        static int thrice(int x) { return 3 * x; }
-        int (*volatile call)(int) = twice; char from[64], to[64]; volatile unsigned long len = 40;
-        int main(int c, char **v) {
-          int sum = 0;
-          for (int i = 0; i < 5; i++) { sum += call(i + c); call = i & 1 ? twice : thrice; }
-          memcpy(to, from, len); return sum == 0;
-        }";
-    fs::write(path("program.c"), program).unwrap();
-    let args = ["-O1", "-fprofile-generate", &path("program.c"), "-o", &path("program")];
-    testbed::run(&format!("clang-{release}"), args.iter().chain(flags)).unwrap();
-    let profile = dir.join(format!("{release}.profraw"));
-    assert!(
-        Command::new(path("program")).env("LLVM_PROFILE_FILE", &profile).status().unwrap().success(),
-        "{flags:?}"
-    );
-    profile
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod corpus;
+pub(crate) mod hostile;
 pub(crate) mod indexed;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,29 @@ pub(crate) fn without_values(text: &str) -> String {
         None => function,
     });
     functions.collect::<Vec<_>>().join("\n\n")
+}
+
+/// Runs a program built for optimisation with profiles, and gives its raw profile.
+pub(crate) fn ir_profile(release: &str, dir: &Path, flags: &[&str]) -> std::path::PathBuf {
+    let path = |name: &str| dir.join(name).display().to_string();
+    let program = "#include <string.h>
+        static int twice(int x) { return x > 2 ? x * 2 : x; }
+        static int thrice(int x) { return 3 * x; }
+        int (*volatile call)(int) = twice; char from[64], to[64]; volatile unsigned long len = 40;
+        int main(int c, char **v) {
+          int sum = 0;
+          for (int i = 0; i < 5; i++) { sum += call(i + c); call = i & 1 ? twice : thrice; }
+          memcpy(to, from, len); return sum == 0;
+        }";
+    std::fs::write(path("program.c"), program).unwrap();
+    let args = ["-O1", "-fprofile-generate", &path("program.c"), "-o", &path("program")];
+    testbed::run(&format!("clang-{release}"), args.iter().chain(flags)).unwrap();
+    let profile = dir.join(format!("{release}.profraw"));
+    assert!(
+        Command::new(path("program")).env("LLVM_PROFILE_FILE", &profile).status().unwrap().success(),
+        "{flags:?}"
+    );
+    profile
 }
 
 /// Reads LLVM's text form: name, hash, number of counters, counters, with comments between.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use covtap_testbed::workspace_root;
 
-/// The issue asks for so many.
+/// With fewer the corpus has lost some.
 const MIN_PROGRAMS: usize = 40;
 
 /// What a program is written in.
