@@ -29,7 +29,7 @@ impl FunctionCoverage {
 
     /// The macros and includes that one of its files uses. Those in them, and so on, come to an end: the mapping's
     /// expansions are trees.
-    pub fn expansions_of(&self, file: u32) -> impl Iterator<Item = &CountedRegion> {
+    pub fn expansions_of(&self, file: u32) -> impl DoubleEndedIterator<Item = &CountedRegion> {
         let is_expansion = |region: &&CountedRegion| matches!(region.kind, RegionKind::Expansion { .. });
         of_file(&self.regions, file).iter().filter(is_expansion)
     }
@@ -43,7 +43,7 @@ impl FunctionCoverage {
 
 /// The regions of one of a function's files. A mapping has them by file, so that functions of very many files do not
 /// take the square of that.
-fn of_file(regions: &[CountedRegion], file: u32) -> &[CountedRegion] {
+pub(super) fn of_file(regions: &[CountedRegion], file: u32) -> &[CountedRegion] {
     let start = regions.partition_point(|region| region.file < file);
     let end = regions.partition_point(|region| region.file <= file);
     regions.get(start..end).unwrap_or_default()

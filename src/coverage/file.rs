@@ -132,7 +132,8 @@ impl<'a> FileCoverage<'a> {
         statistics::of_file(self)
     }
 
-    fn main_file(&self, function: &FunctionCoverage) -> Option<u32> {
+    /// The index of the file of the function's body, if that is this one.
+    pub(super) fn main_file(&self, function: &FunctionCoverage) -> Option<u32> {
         function.main_file().filter(|main| function.file_name(*main) == Some(self.name))
     }
 

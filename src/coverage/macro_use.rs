@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::by_file::of_file;
 use super::file::FileCoverage;
 use super::function::{CountedRegion, FunctionCoverage};
 use super::lines::{self, LineRun};
@@ -69,10 +70,8 @@ impl<'a> FileCoverage<'a> {
     }
 
     fn text(&self) -> Text<'a> {
-        let bodies = self.functions.iter().filter_map(|function| {
-            let main = function.main_file()?;
-            (function.file_name(main) == Some(self.name)).then_some((*function, main))
-        });
+        let bodies =
+            self.functions.iter().filter_map(|function| Some((*function, self.main_file(function)?)));
         Text { parts: bodies.collect(), is_byte_coverage: self.is_byte_coverage }
     }
 }
@@ -146,9 +145,7 @@ impl<'a> Text<'a> {
         branches.dedup_by(|next, kept| merge(kept, next, self.is_byte_coverage));
         branches
     }
-}
 
-impl<'a> Text<'a> {
     fn decisions(&self) -> Vec<&'a McdcRecord> {
         let of_part = |(function, file): &(&'a FunctionCoverage, u32)| {
             let (function, file) = (*function, *file);
@@ -165,19 +162,8 @@ fn merge(kept: &mut OwnBranch, next: &OwnBranch, is_byte_coverage: bool) -> bool
     if (kept.start, kept.end) != (next.start, next.end) {
         return false;
     }
-    let sum = |kept: u64, next: u64| match is_byte_coverage {
-        true => u64::from(kept > 0 || next > 0),
-        false => kept.wrapping_add(next),
-    };
-    kept.count = sum(kept.count, next.count);
-    kept.false_count = sum(kept.false_count, next.false_count);
+    kept.count = segments::sum(kept.count, next.count, is_byte_coverage);
+    kept.false_count = segments::sum(kept.false_count, next.false_count, is_byte_coverage);
     kept.is_folded &= next.is_folded;
     true
-}
-
-/// The regions of one file of a function: a mapping has them file by file.
-fn of_file(regions: &[CountedRegion], file: u32) -> &[CountedRegion] {
-    let start = regions.partition_point(|region| region.file < file);
-    let rest = regions.get(start..).unwrap_or_default();
-    rest.get(..rest.partition_point(|region| region.file == file)).unwrap_or_default()
 }

@@ -56,13 +56,14 @@ fn merge(kept: &mut Piece<'_>, next: &Piece<'_>, is_byte_coverage: bool) -> bool
         return false;
     }
     if kept.region.kind.number() == next.region.kind.number() {
-        kept.count = if is_byte_coverage {
-            u64::from(kept.count > 0 || next.count > 0)
-        } else {
-            kept.count.wrapping_add(next.count)
-        };
+        kept.count = sum(kept.count, next.count, is_byte_coverage);
     }
     true
+}
+
+/// The count of what two functions count of the same source.
+pub(super) fn sum(a: u64, b: u64, is_byte_coverage: bool) -> u64 {
+    if is_byte_coverage { u64::from(a > 0 || b > 0) } else { a.wrapping_add(b) }
 }
 
 #[derive(Default)]
