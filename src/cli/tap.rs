@@ -93,8 +93,6 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         status.note(hints::for_caution(caution));
     }
     let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
-    // Reports are made on one processor: the others may be the guest's.
-    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().context("start a thread")?;
     let mappings = mappings(&formats, &programs, &status)?;
     let link = match physical {
         Some(link) => Box::new(link),
@@ -187,6 +185,8 @@ fn mappings(formats: &Formats<'_>, programs: &Programs, status: &Status) -> Resu
     if !formats.are_wanted() {
         return Ok(Vec::new());
     }
+    // Reports are made on one processor: the others may be the guest's.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().context("start a thread")?;
     let counts_bytes = |program: &&Program| program.located.is_byte_coverage();
     if let (Some(bytes), Some(wide)) =
         (programs.iter().find(counts_bytes), programs.iter().find(|program| !counts_bytes(program)))
