@@ -1,5 +1,6 @@
 //! What a user can do next about an error. Libraries say what happened; only here is said what helps.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
@@ -12,6 +13,7 @@ use crate::collect::CollectError;
 use crate::collect::find_image::FindError;
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
+use crate::locate::gcov;
 use crate::locate::llvm::{Caution, LocateError};
 use crate::write::profraw::ProfrawError;
 use crate::write::{WriteDirError, WriteFileError};
@@ -93,6 +95,24 @@ pub(super) fn for_caution(caution: &Caution) -> &'static str {
         }
         Caution::AssumedVersion => {
             "a profile is written in version 10 of LLVM 19 to 22; --raw-version gives another"
+        }
+    }
+}
+
+/// What a caution about gcov's counters means.
+#[must_use]
+pub(super) fn for_gcov_caution(caution: &gcov::Caution) -> Cow<'static, str> {
+    match caution {
+        gcov::Caution::NewerVersion(version) => format!(
+            "GCC {version} is newer than all that covtap knows; its structures fit those of the newest one"
+        )
+        .into(),
+        gcov::Caution::LeftOut { address, filename, detail } => {
+            let filename = filename.escape_ascii();
+            format!(
+                "left out: the counters for {filename}, whose gcov_info at {address} does not fit: {detail}"
+            )
+            .into()
         }
     }
 }

@@ -5,6 +5,7 @@
 //! is 0 for done, 1 for done and below a threshold, and 2 for an error.
 
 mod formats;
+mod gcda;
 mod hints;
 mod inspect;
 mod interrupt;

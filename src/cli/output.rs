@@ -1,4 +1,4 @@
-//! Where profiles go: the pattern of their names, made into files.
+//! Where LLVM's profiles go: the pattern of their names, made into files.
 
 use std::path::PathBuf;
 
@@ -55,8 +55,8 @@ impl Output {
     /// A program's profile cannot be written in this form, the pattern is wrong, a file would have to be merged into, the
     /// folder cannot be written to, or the programs' profiles do not go into one file and would have to.
     pub(super) fn prepare(pattern: &str, form: Form, programs: &Programs) -> Result<Self> {
-        for program in programs.iter() {
-            profraw::check(&program.located, form.style(program))?;
+        for (program, image) in programs.llvm() {
+            profraw::check(image, form.style(program))?;
         }
         let pattern = Pattern::parse(pattern)?;
         let values = Values {
@@ -71,8 +71,8 @@ impl Output {
         };
         let output = Self { pattern, form, values };
         let mut first: Vec<PathBuf> = Vec::new();
-        for program in programs.iter() {
-            let path = output.path(program, &output.values);
+        for (_, image) in programs.llvm() {
+            let path = output.path(image, &output.values);
             if output.pattern.merges() && (path.exists() || first.contains(&path)) {
                 bail!(ProfileExists { path });
             }
@@ -93,9 +93,10 @@ impl Output {
     pub(super) fn write(&self, programs: &Programs, snapshot: &Snapshot) -> Result<Vec<PathBuf>> {
         let values = Values { snapshot: snapshot.number, time: Timestamp::now(), ..self.values.clone() };
         let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-        for (program, regions) in programs.counters(snapshot) {
-            let bytes = profraw::encode(&program.located, regions, self.form.style(program))?;
-            let path = self.path(program, &values);
+        for counters in programs.counters(snapshot) {
+            let Some((image, regions)) = counters.llvm else { continue };
+            let bytes = profraw::encode(image, regions, self.form.style(counters.program))?;
+            let path = self.path(image, &values);
             match files.last_mut() {
                 Some((last, before)) if *last == path => before.extend(bytes),
                 _ => files.push((path, bytes)),
@@ -107,25 +108,25 @@ impl Output {
         Ok(files.into_iter().map(|(path, _)| path).collect())
     }
 
-    fn path(&self, program: &Program, values: &Values) -> PathBuf {
-        self.pattern.expand(&Values { signature: program.located.module_signature(), ..values.clone() })
+    fn path(&self, image: &LlvmImage, values: &Values) -> PathBuf {
+        self.pattern.expand(&Values { signature: image.module_signature(), ..values.clone() })
     }
 }
 
 /// Tools read the profiles of one file by the width, byte order and version of the first.
 fn check_one_kind(form: Form, programs: &Programs) -> Result<(), OtherKind> {
-    let kind = |program: &Program| {
-        let image = &program.located;
+    let kind = |image: &LlvmImage| {
         let version = match form {
             Form::Transcoded { version } => version,
             Form::Normalised | Form::RuntimeIdentical => image.version(),
         };
         (image.pointer_width(), image.endianness(), version, image.variant().without(Variant::CORRELATE))
     };
-    let Some(first) = programs.iter().next() else { return Ok(()) };
-    match programs.iter().find(|program| kind(program) != kind(first)) {
+    let mut images = programs.llvm().map(|(_, image)| image);
+    let Some(first) = images.next() else { return Ok(()) };
+    match images.find(|image| kind(image) != kind(first)) {
         None => Ok(()),
-        Some(other) => Err(OtherKind { first: describe(&first.located), second: describe(&other.located) }),
+        Some(other) => Err(OtherKind { first: describe(first), second: describe(other) }),
     }
 }
 

@@ -2,15 +2,20 @@
 //!
 //! What always holds: no two of them count in the same memory.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::hints;
 use super::tap::load;
-use crate::collect::Snapshot;
+use crate::collect::{Counters, Snapshot};
 use crate::image::{Image, Slide};
-use crate::locate::CounterRegion;
-use crate::locate::llvm::{self, Caution, LlvmImage, Located};
+use crate::locate::gcov::GcovImage;
+use crate::locate::llvm::LlvmImage;
+use crate::locate::{self, CounterRegion, Located};
+use crate::profile::Stats;
+use crate::profile::gcov::GcovProfile;
 use crate::profile::llvm::LlvmProfile;
 
 /// An ELF and how far it was moved when it was loaded, as the user gives it.
@@ -44,14 +49,33 @@ fn number(text: &str) -> Option<u64> {
 pub(super) struct Program {
     pub(super) image: Image,
     pub(super) slide: Slide,
-    pub(super) located: LlvmImage,
+    /// What LLVM counts in it, if it does.
+    pub(super) llvm: Option<LlvmImage>,
+    /// What GCC counts in it, if it does.
+    pub(super) gcov: Option<GcovImage>,
+    /// Those of LLVM before those of gcov.
     regions: Vec<CounterRegion>,
-    cautions: Vec<Caution>,
+    num_llvm_regions: usize,
+    cautions: Vec<Cow<'static, str>>,
 }
 
 /// The programs that the target runs, in the order in which they were given.
 pub(super) struct Programs {
     all: Vec<Program>,
+}
+
+/// The counters of one program in a snapshot, by who counts.
+pub(super) struct ProgramCounters<'a> {
+    pub(super) program: &'a Program,
+    pub(super) llvm: Option<(&'a LlvmImage, &'a [Vec<u8>])>,
+    pub(super) gcov: Option<(&'a GcovImage, &'a [Vec<u8>])>,
+}
+
+/// What the counters of all programs count.
+pub(super) struct Profiles {
+    pub(super) llvm: Vec<LlvmProfile>,
+    /// By program, of those that GCC has counters in.
+    pub(super) gcov: Vec<GcovProfile>,
 }
 
 /// Two programs cannot be told apart in memory.
@@ -61,6 +85,33 @@ pub(super) struct SamePlace {
     first: PathBuf,
     second: PathBuf,
     at: String,
+}
+
+impl Program {
+    fn locate(image: Image, slide: Slide) -> Result<Self> {
+        let Located { llvm, gcov, left_out } = locate::locate(&image, slide).map_err(plain)?;
+        let (mut regions, mut cautions) = (Vec::new(), Vec::new());
+        let llvm = llvm.map(|located| {
+            regions.extend(located.regions);
+            cautions.extend(located.cautions.iter().map(|caution| hints::for_caution(caution).into()));
+            located.image
+        });
+        let num_llvm_regions = regions.len();
+        let gcov = gcov.map(|located| {
+            regions.extend(located.regions);
+            cautions.extend(located.cautions.iter().map(hints::for_gcov_caution));
+            located.image
+        });
+        cautions.extend(left_out.map(|error| Cow::from(format!("left out: {error}"))));
+        Ok(Self { image, slide, llvm, gcov, regions, num_llvm_regions, cautions })
+    }
+
+    /// The profile of the program's gcov side before anything ran.
+    pub(super) fn nothing_counted(&self, image: &GcovImage) -> Result<GcovProfile> {
+        let regions = self.regions.get(self.num_llvm_regions..).unwrap_or_default();
+        let zeros = Counters::for_regions(regions).context("make room for the gcov counters")?;
+        Ok(GcovProfile::new(image, zeros.regions())?)
+    }
 }
 
 impl Programs {
@@ -75,14 +126,14 @@ impl Programs {
         for arg in args {
             let image = load(&arg.path)?;
             let slide = arg.slide.map_or_else(|| place(&image), Ok)?;
-            let Located { regions, image: located, cautions } = llvm::locate(&image, slide)?;
+            let program = Program::locate(image, slide)?;
             for (other, earlier) in args.iter().zip(&all) {
-                if let Some(region) = overlap(&earlier.regions, &regions) {
+                if let Some(region) = overlap(&earlier.regions, &program.regions) {
                     let (first, second) = (other.path.clone(), arg.path.clone());
                     return Err(SamePlace { first, second, at: region.range.to_string() }.into());
                 }
             }
-            all.push(Program { image, slide, located, regions, cautions });
+            all.push(program);
         }
         Ok(Self { all })
     }
@@ -91,17 +142,27 @@ impl Programs {
         self.all.iter()
     }
 
+    /// Those that LLVM counts in.
+    pub(super) fn llvm(&self) -> impl Iterator<Item = (&Program, &LlvmImage)> {
+        self.all.iter().filter_map(|program| Some((program, program.llvm.as_ref()?)))
+    }
+
+    /// Those that GCC counts in.
+    pub(super) fn gcov(&self) -> impl Iterator<Item = (&Program, &GcovImage)> {
+        self.all.iter().filter_map(|program| Some((program, program.gcov.as_ref()?)))
+    }
+
     /// What is read from the target: the regions of one program after those of the other.
     pub(super) fn regions(&self) -> Vec<CounterRegion> {
         self.all.iter().flat_map(|program| &program.regions).cloned().collect()
     }
 
     /// What is to be known about any of them, each once.
-    pub(super) fn cautions(&self) -> Vec<&Caution> {
+    pub(super) fn cautions(&self) -> Vec<&str> {
         let mut cautions = Vec::new();
         for caution in self.all.iter().flat_map(|program| &program.cautions) {
-            if !cautions.contains(&caution) {
-                cautions.push(caution);
+            if !cautions.contains(&&**caution) {
+                cautions.push(&**caution);
             }
         }
         cautions
@@ -111,12 +172,17 @@ impl Programs {
     pub(super) fn counters<'a>(
         &'a self,
         snapshot: &'a Snapshot,
-    ) -> impl Iterator<Item = (&'a Program, &'a [Vec<u8>])> {
+    ) -> impl Iterator<Item = ProgramCounters<'a>> {
         let mut rest = snapshot.counters.regions();
         self.all.iter().map(move |program| {
             let (own, others) = rest.split_at_checked(program.regions.len()).unwrap_or_default();
             rest = others;
-            (program, own)
+            let (llvm, gcov) = own.split_at_checked(program.num_llvm_regions).unwrap_or_default();
+            ProgramCounters {
+                program,
+                llvm: program.llvm.as_ref().map(|image| (image, llvm)),
+                gcov: program.gcov.as_ref().map(|image| (image, gcov)),
+            }
         })
     }
 
@@ -125,10 +191,38 @@ impl Programs {
     /// # Errors
     ///
     /// The snapshot does not fit the programs.
-    pub(super) fn profiles(&self, snapshot: &Snapshot) -> Result<Vec<LlvmProfile>> {
-        let profile =
-            |(program, regions): (&Program, &[Vec<u8>])| LlvmProfile::new(&program.located, regions);
-        Ok(self.counters(snapshot).map(profile).collect::<Result<_, _>>()?)
+    pub(super) fn profiles(&self, snapshot: &Snapshot) -> Result<Profiles> {
+        let mut profiles = Profiles { llvm: Vec::new(), gcov: Vec::new() };
+        for counters in self.counters(snapshot) {
+            if let Some((image, regions)) = counters.llvm {
+                profiles.llvm.push(LlvmProfile::new(image, regions)?);
+            }
+            if let Some((image, regions)) = counters.gcov {
+                profiles.gcov.push(GcovProfile::new(image, regions)?);
+            }
+        }
+        Ok(profiles)
+    }
+}
+
+impl Profiles {
+    /// How many counters are larger than any run makes them.
+    pub(super) fn num_unbelievable(&self) -> usize {
+        let llvm = self.llvm.iter().map(LlvmProfile::num_unbelievable);
+        llvm.chain(self.gcov.iter().map(GcovProfile::num_unbelievable)).sum()
+    }
+
+    /// How much was reached.
+    pub(super) fn stats(&self) -> Stats {
+        self.llvm.iter().map(LlvmProfile::stats).chain(self.gcov.iter().map(GcovProfile::stats)).sum()
+    }
+}
+
+/// The side's own error, for which there are hints.
+fn plain(error: locate::Error) -> anyhow::Error {
+    match error {
+        locate::Error::Llvm(error) => error.into(),
+        locate::Error::Gcov(error) => error.into(),
     }
 }
 

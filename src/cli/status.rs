@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::units;
 use crate::collect::{Ended, Snapshot, Stop, Summary};
-use crate::profile::llvm::Stats;
+use crate::profile::Stats;
 
 /// Shows the state after each snapshot: one line that changes on a terminal, a line each elsewhere.
 pub(super) struct Status {

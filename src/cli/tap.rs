@@ -1,7 +1,6 @@
 //! What `record` and `snapshot` share: from ELFs and a target to profiles on disk.
 
 use std::fs::File;
-use std::ops::Add;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,10 +9,11 @@ use covtap_link::Link;
 
 use super::Verdict;
 use super::formats::{FormatArgs, Formats};
+use super::gcda::{GcdaArgs, GcdaOutput};
 use super::hints;
 use super::interrupt;
 use super::output::{Form, Output};
-use super::programs::{ElfArg, Program, Programs};
+use super::programs::{ElfArg, Profiles, Program, Programs};
 use super::status::{Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
 use crate::collect::find_image::{self, Found};
@@ -21,8 +21,7 @@ use crate::collect::{self, CollectError, MeteredLink, PhysicalLink, Reader, Sche
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::identity::Agreement;
 use crate::image::{Image, Slide};
-use crate::locate::llvm::RawVersion;
-use crate::profile::llvm::{LlvmProfile, Stats};
+use crate::locate::llvm::{LlvmImage, RawVersion};
 
 /// Options of every verb that reads counters from a target.
 #[derive(Debug, Args)]
@@ -41,6 +40,8 @@ pub(super) struct TapArgs {
     /// 8 (14 to 17), 9 (18), 10 (19 to 22) or 11 (23)
     #[arg(long, value_name = "N", value_parser = parse_raw_version, conflicts_with = "runtime_identical")]
     raw_version: Option<RawVersion>,
+    #[command(flatten)]
+    gcda: GcdaArgs,
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
     force: bool,
@@ -89,8 +90,9 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         None => Ok(Slide::ZERO),
     })?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
+    let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
-        status.note(hints::for_caution(caution));
+        status.note(caution);
     }
     let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
     let mappings = mappings(&formats, &programs, &status)?;
@@ -104,6 +106,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let mut taker = Taker {
         programs: &programs,
         output,
+        gcda,
         formats,
         mappings,
         status: &status,
@@ -124,6 +127,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
 struct Taker<'a> {
     programs: &'a Programs,
     output: Output,
+    gcda: GcdaOutput,
     formats: Formats<'a>,
     mappings: Vec<Mapping>,
     status: &'a Status,
@@ -142,8 +146,9 @@ impl Taker<'_> {
             return Ok(());
         }
         self.last = self.output.write(self.programs, snapshot)?;
+        self.last.extend(self.gcda.write(&profiles)?.map(Path::to_owned));
         if !self.mappings.is_empty() {
-            let counts = Counts::from(&profiles[..]);
+            let counts = Counts::from(&profiles.llvm[..]);
             let mut coverage = Coverage::default();
             self.mappings.iter().for_each(|mapping| coverage.add(mapping, &counts));
             self.formats.write(coverage, &self.last, |line| self.status.note(line))?;
@@ -151,8 +156,7 @@ impl Taker<'_> {
         if let Some(line) = self.stillness.see(snapshot) {
             self.status.note(&line);
         }
-        let stats = profiles.iter().map(LlvmProfile::stats).fold(Stats::default(), Stats::add);
-        self.status.show(snapshot, &stats);
+        self.status.show(snapshot, &profiles.stats());
         Ok(())
     }
 
@@ -174,8 +178,8 @@ pub(super) struct Unbelievable {
 }
 
 impl Unbelievable {
-    fn of(number: u64, profiles: &[LlvmProfile]) -> Option<Self> {
-        let counters = profiles.iter().map(LlvmProfile::num_unbelievable).sum();
+    fn of(number: u64, profiles: &Profiles) -> Option<Self> {
+        let counters = profiles.num_unbelievable();
         (counters > 0).then_some(Self { number, counters })
     }
 }
@@ -187,17 +191,17 @@ fn mappings(formats: &Formats<'_>, programs: &Programs, status: &Status) -> Resu
     }
     // Reports are made on one processor: the others may be the guest's.
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().context("start a thread")?;
-    let counts_bytes = |program: &&Program| program.located.is_byte_coverage();
-    if let (Some(bytes), Some(wide)) =
-        (programs.iter().find(counts_bytes), programs.iter().find(|program| !counts_bytes(program)))
+    let counts_bytes = |(_, image): &(&Program, &LlvmImage)| image.is_byte_coverage();
+    if let (Some((bytes, _)), Some((wide, _))) =
+        (programs.llvm().find(counts_bytes), programs.llvm().find(|side| !counts_bytes(side)))
     {
         let (bytes, wide) = (bytes.image.name(), wide.image.name());
         bail!("add up the coverage of {bytes} and {wide}: one has byte counters, the other counts");
     }
-    let mapping = |program: &Program| {
-        formats.mapping(&program.image, program.located.names(), |line| status.note(line))
+    let mapping = |(program, image): (&Program, &LlvmImage)| {
+        formats.mapping(&program.image, image.names(), |line| status.note(line))
     };
-    programs.iter().map(mapping).collect()
+    programs.llvm().map(mapping).collect()
 }
 
 /// Connects.

@@ -9,11 +9,8 @@
 
 use std::ops::Range;
 
+use super::stats::{self, Stats};
 use crate::locate::llvm::{DataRecord, LlvmImage, NameRef, uint};
-
-/// The largest count that is believed: no run reaches it, and LLVM's reader of raw profiles refuses more.
-/// Source: `RawInstrProfReader::readRawCounts` in `llvm/lib/ProfileData/InstrProfReader.cpp`, llvmorg-19.1.7.
-pub(super) const MAX_COUNT: u64 = 1 << 56;
 
 /// A snapshot does not fit the image.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -57,42 +54,6 @@ pub struct Function<'a> {
     pub counts: &'a [u64],
     /// Its MC/DC bitmap; empty where it has none.
     pub bitmap: &'a [u8],
-}
-
-impl Function<'_> {
-    /// Whether it was entered: some counter of it is not 0.
-    ///
-    /// Not the first one alone: rustc does not always count the entry there, but may derive it from others.
-    #[must_use]
-    pub fn is_entered(&self) -> bool {
-        self.counts.iter().any(|count| *count > 0)
-    }
-}
-
-/// How much was reached, for a line of status.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Stats {
-    /// Counters that are not 0, or covered.
-    pub counters_hit: usize,
-    /// All counters.
-    pub counters: usize,
-    /// Functions of which some counter is not 0.
-    pub functions_entered: usize,
-    /// All functions.
-    pub functions: usize,
-}
-
-impl std::ops::Add for Stats {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            counters_hit: self.counters_hit.saturating_add(other.counters_hit),
-            counters: self.counters.saturating_add(other.counters),
-            functions_entered: self.functions_entered.saturating_add(other.functions_entered),
-            functions: self.functions.saturating_add(other.functions),
-        }
-    }
 }
 
 impl LlvmProfile {
@@ -153,18 +114,13 @@ impl LlvmProfile {
     /// How many counts are larger than any run makes them: the memory was not set to zero, or is not theirs.
     #[must_use]
     pub fn num_unbelievable(&self) -> usize {
-        self.counts.iter().filter(|count| **count > MAX_COUNT).count()
+        stats::num_unbelievable(&self.counts)
     }
 
     /// How much was reached.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats {
-            counters_hit: self.counts.iter().filter(|count| **count > 0).count(),
-            counters: self.counts.len(),
-            functions_entered: self.functions().filter(Function::is_entered).count(),
-            functions: self.functions.len(),
-        }
+        self.functions().map(|function| Stats::of_function(function.counts)).sum()
     }
 }
 

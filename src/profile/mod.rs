@@ -11,8 +11,10 @@ pub mod llvm;
 mod profraw;
 mod proftext;
 mod read;
+mod stats;
 mod stored;
 
 pub use read::{ReadProfileError, needs_image, read, read_of};
+pub use stats::Stats;
 pub(crate) use stored::shown;
 pub use stored::{Conflict, MergeError, StoredProfile};

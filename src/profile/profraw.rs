@@ -14,7 +14,7 @@ use covtap_link::{Endianness, PointerWidth};
 
 use super::correlate::{Counters, correlate};
 use super::cursor::{Cursor, Fault};
-use super::llvm::MAX_COUNT;
+use super::stats::MAX_COUNT;
 use super::stored::StoredProfile;
 use crate::image::wrap;
 use crate::locate::llvm::{

@@ -45,6 +45,12 @@ impl GcdaPlace {
         Self { root: root.to_owned(), strip: strip.map_or(0, |strip| atoi(strip.as_bytes())) }
     }
 
+    /// The directory that all paths are below.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The path of the file of that name.
     ///
     /// # Errors

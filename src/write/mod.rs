@@ -21,6 +21,8 @@ pub mod sources;
 pub mod summary;
 mod whole_dir;
 mod whole_file;
+mod whole_files;
 
 pub use whole_dir::WriteDirError;
 pub use whole_file::{WriteFileError, check_writable, write_whole, write_whole_with};
+pub use whole_files::{check_all_writable, write_all_whole};

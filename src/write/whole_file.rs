@@ -43,15 +43,28 @@ pub fn write_whole_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteFileError> {
-    let fail = |step| move |source| WriteFileError { path: path.to_owned(), step, source };
-    let file = temporary(path).map_err(fail("make a temporary file beside it"))?;
-    let mut out = BufWriter::new(file);
-    let file = fill(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
-    let file = file.map_err(fail("fill the temporary file"))?;
+    let fail = |step| failed(path, step);
+    let file = filled(path, fill)?;
     file.as_file().sync_all().map_err(fail("send the temporary file to the disk"))?;
     file.persist(path).map_err(|error| fail("rename the temporary file")(error.error))?;
     // The rename itself is on the disk once the folder is.
     File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(fail("send its folder to the disk"))
+}
+
+/// What a step that did not succeed comes to.
+pub(super) fn failed(path: &Path, step: &'static str) -> impl FnOnce(io::Error) -> WriteFileError {
+    move |source| WriteFileError { path: path.to_owned(), step, source }
+}
+
+/// A temporary file beside `path`, with what `fill` writes.
+pub(super) fn filled(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<tempfile::NamedTempFile, WriteFileError> {
+    let file = temporary(path).map_err(failed(path, "make a temporary file beside it"))?;
+    let mut out = BufWriter::new(file);
+    let file = fill(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
+    file.map_err(failed(path, "fill the temporary file"))
 }
 
 /// Checks early that `path` can be written, and clears away what a killed process left beside it.
@@ -60,12 +73,11 @@ pub fn write_whole_with(
 ///
 /// As [`write_whole`]; nothing at `path` has changed in any case.
 pub fn check_writable(path: &Path) -> Result<(), WriteFileError> {
-    let fail = |step| move |source| WriteFileError { path: path.to_owned(), step, source };
     if path.is_dir() {
-        return Err(fail("look at it")(io::Error::from(io::ErrorKind::IsADirectory)));
+        return Err(failed(path, "look at it")(io::Error::from(io::ErrorKind::IsADirectory)));
     }
     remove_leftovers(path);
-    temporary(path).map_err(fail("make a temporary file beside it"))?;
+    temporary(path).map_err(failed(path, "make a temporary file beside it"))?;
     Ok(())
 }
 
@@ -91,11 +103,17 @@ fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 /// Removes temporary files and directories for `path` whose process is gone. One that cannot be removed does no harm.
 pub(super) fn remove_leftovers(path: &Path) {
     let prefix = prefix(path);
-    for entry in fs::read_dir(folder(path)).into_iter().flatten().flatten() {
+    remove_leftovers_in(folder(path), |name| name.strip_prefix(&prefix));
+}
+
+/// Removes what processes left in a folder that are gone. `of_ours` gives what follows the start of the name that
+/// temporary files of ours have.
+pub(super) fn remove_leftovers_in(folder: &Path, of_ours: impl Fn(&str) -> Option<&str>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name
             .to_str()
-            .and_then(|name| name.strip_prefix(&prefix)?.split_once('-')?.0.parse::<i32>().ok())
+            .and_then(|name| of_ours(name)?.split_once('-')?.0.parse::<i32>().ok())
             .filter(|pid| *pid > 0);
         if owner.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
             let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));

@@ -23,7 +23,7 @@ pub enum LocateError {
         section: String,
     },
     /// It is instrumented for gcov.
-    #[error("find counters in {image}: it is instrumented for gcov ({evidence}), which is not read yet")]
+    #[error("find counters in {image}: it is instrumented for gcov ({evidence}), not for LLVM")]
     Gcov {
         /// The image's name.
         image: String,

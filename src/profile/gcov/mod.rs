@@ -7,6 +7,7 @@
 mod gcda;
 mod merge;
 mod read;
+mod target;
 #[cfg(test)]
 mod tests;
 mod topn;
@@ -14,6 +15,7 @@ mod topn;
 pub use gcda::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary};
 pub use merge::MergeGcdaError;
 pub use read::{ReadGcdaError, read};
+pub use target::{GcovProfile, TargetError};
 
 use crate::locate::gcov::{CounterKind, Layout};
 
