@@ -73,7 +73,7 @@ fn record_and_compare(machine: Machine, name: &str, way: Way) {
     check_pauses(&common::stderr(&output), way);
     check_growth(dir.path());
 
-    let tallies = tallies_at_rest(&guest);
+    let tallies = common::tallies_at_rest(&guest);
     let at_rest = dir.path().join("rest.profraw");
     let at_rest_arg = at_rest.display().to_string();
     let snapshot = common::run(["snapshot", &flag, &address, &elf_arg, "-o", &at_rest_arg]);
@@ -133,20 +133,6 @@ fn check_growth(dir: &Path) {
     }
     let (first, last) = (common::nonzero(&counts[0]), common::nonzero(&counts[counts.len() - 1]));
     assert!(first < last, "coverage did not grow: {first} counters, then {last}");
-}
-
-/// What the guest counted itself, once it rests: `tally parse 7500`.
-fn tallies_at_rest(guest: &Guest) -> BTreeMap<String, u64> {
-    let mut tallies = BTreeMap::new();
-    loop {
-        let line = guest.console().wait_for(PATIENCE, |_| true).expect("the workload comes to rest");
-        let words: Vec<_> = line.split(' ').collect();
-        match words.as_slice() {
-            ["tally", name, count] => tallies.insert((*name).to_owned(), count.parse().expect("a count")),
-            ["rest"] => return tallies,
-            _ => None,
-        };
-    }
 }
 
 /// llvm-cov's count of each function that the guest counts too is the guest's own.

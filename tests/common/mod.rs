@@ -28,7 +28,7 @@ pub(crate) type Counts = BTreeMap<String, Vec<u64>>;
 /// A covtap command, not yet started.
 pub(crate) fn covtap<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_covtap"));
-    command.args(args).env_remove("LLVM_PROFILE_FILE").stdin(Stdio::null());
+    command.args(args).env_remove("LLVM_PROFILE_FILE").env_remove("GCOV_PREFIX").stdin(Stdio::null());
     command
 }
 
@@ -139,6 +139,20 @@ pub(crate) fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
         Some((function["name"].as_str()?.to_owned(), function["count"].as_u64()?))
     };
     functions.iter().filter_map(pair).collect()
+}
+
+/// What the guest counted itself, once it rests: `tally parse 7500`.
+pub(crate) fn tallies_at_rest(guest: &Guest) -> BTreeMap<String, u64> {
+    let mut tallies = BTreeMap::new();
+    loop {
+        let line = guest.console().wait_for(PATIENCE, |_| true).expect("the workload comes to rest");
+        let words: Vec<_> = line.split(' ').collect();
+        match words.as_slice() {
+            ["tally", name, count] => tallies.insert((*name).to_owned(), count.parse().expect("a count")),
+            ["rest"] => return tallies,
+            _ => None,
+        };
+    }
 }
 
 /// A way to a guest.

@@ -1,0 +1,168 @@
+//! A Cortex-M guest that GCC instrumented and that has nothing of gcov in it, recorded while it runs: what gcov, gcovr
+//! and lcov make of the files, the guest's own tallies, and a native run of the same steps are the same.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{PATIENCE, Way};
+use covtap_testbed::{Guest, Machine, Monitor, tool, workspace_root};
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+/// The instrumented sources of the guest.
+const UNITS: [&str; 3] = ["command", "main", "valve"];
+
+/// Runs a program in a folder, and gives what it printed.
+fn run_in(dir: &Path, name: &str, args: &[&str]) -> String {
+    let output = Command::new(tool(name).unwrap()).args(args).current_dir(dir).output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} {args:?}: {err}");
+    out
+}
+
+/// The guest's ELF, in a folder with the objects and their notes.
+fn build(variant: &str) -> (TempDir, PathBuf) {
+    let dir = tempdir().unwrap();
+    let elf = dir.path().join("guest.elf");
+    let script = workspace_root().join("examples/guests/c-gcov-an385/build.sh");
+    let output = Command::new(script).arg(variant).arg(&elf).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (dir, elf)
+}
+
+/// How often each function and each line ran, by file.
+type Counts = BTreeMap<String, (BTreeMap<String, u64>, BTreeMap<u64, u64>)>;
+
+/// What gcov makes of the files in a folder that has the notes as well.
+fn gcov(dir: &Path, gcov: &str) -> Counts {
+    let mut counts = Counts::new();
+    for unit in UNITS {
+        let notes = format!("{unit}.gcno");
+        let json = run_in(dir, gcov, &["--json-format", "--branch-probabilities", "--stdout", &notes]);
+        let report: Value = serde_json::from_str(&json).unwrap();
+        for file in report["files"].as_array().unwrap() {
+            let name = Path::new(file["file"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
+            let (functions, lines) = counts.entry(name.to_owned()).or_default();
+            for function in file["functions"].as_array().unwrap() {
+                let name = function["name"].as_str().unwrap().to_owned();
+                functions.insert(name, function["execution_count"].as_u64().expect("no negative count"));
+            }
+            for line in file["lines"].as_array().unwrap() {
+                let count = line["count"].as_u64().expect("no negative count");
+                lines.insert(line["line_number"].as_u64().unwrap(), count);
+            }
+        }
+    }
+    counts
+}
+
+/// The counts of a run of the same steps on this host.
+fn native() -> Counts {
+    let dir = tempdir().unwrap();
+    let sources = workspace_root().join("examples/guests/c-an385");
+    let compile = |source: &Path, flags: &[&str]| {
+        let include = format!("-I{}", sources.display());
+        let common = ["-std=c17", "-Os", "-c", &include, source.to_str().unwrap()];
+        run_in(dir.path(), "gcc-12", &[&common, flags].concat());
+    };
+    compile(&workspace_root().join("tests/live_gcov/board.c"), &[]);
+    for unit in UNITS {
+        compile(&sources.join(format!("{unit}.c")), &["-ffreestanding", "--coverage"]);
+    }
+    run_in(dir.path(), "gcc-12", &["--coverage", "-o", "run", "board.o", "command.o", "main.o", "valve.o"]);
+    assert!(Command::new(dir.path().join("run")).current_dir(dir.path()).status().unwrap().success());
+    gcov(dir.path(), "gcov-12")
+}
+
+#[test]
+fn the_guest_through_qemu() {
+    record_and_compare(Way::Qemu);
+}
+
+#[test]
+fn the_guest_through_gdb() {
+    record_and_compare(Way::Gdb);
+}
+
+fn record_and_compare(way: Way) {
+    let (dir, elf) = build("covered");
+    let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
+    guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).expect("the workload starts");
+    let mut monitor = Monitor::connect(guest.control()).expect("a second monitor");
+    let [flag, address] = way.flags(&guest);
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (elf, live, rest) = (elf.display().to_string(), path("live"), path("rest"));
+
+    let session = ["record", &flag, &address, &elf, "--every", "1s", "--for", "10s", "--gcda-dir", &live];
+    let output = common::run(session);
+    common::assert_done(&output);
+    assert_eq!(monitor.status().expect("an answer"), "running");
+    if way == Way::Qemu {
+        assert!(monitor.events().is_empty(), "the guest was disturbed: {:?}", monitor.events());
+    }
+    let said = common::stderr(&output);
+    assert!(said.contains(&format!("the profile is {live}")), "{said}");
+    assert!(!dir.path().join("default.profraw").exists());
+
+    let tallies = common::tallies_at_rest(&guest);
+    let args = ["snapshot", &flag, &address, &elf, "--gcda-dir", &rest, "--gcda-strip", "1"];
+    common::assert_done(&common::run(args));
+    for unit in UNITS {
+        let notes = dir.path().join(format!("guest.elf.d/{unit}.gcno"));
+        fs::copy(notes, dir.path().join(format!("rest/{unit}.gcno"))).unwrap();
+    }
+    let counts = gcov(&dir.path().join("rest"), "arm-none-eabi-gcov");
+    compare_with_tallies(&counts, &tallies);
+    assert_eq!(counts, native());
+    others_read_them(&dir.path().join("rest"), &counts);
+}
+
+fn compare_with_tallies(counts: &Counts, tallies: &BTreeMap<String, u64>) {
+    assert!(tallies.len() >= 5, "the guest counted too little: {tallies:?}");
+    let functions: BTreeMap<_, _> = counts.values().flat_map(|(functions, _)| functions.clone()).collect();
+    for (name, tally) in tallies {
+        assert_eq!(functions[name], *tally, "{name}");
+    }
+}
+
+/// gcovr and lcov have the same counts of lines.
+fn others_read_them(dir: &Path, counts: &Counts) {
+    let root = workspace_root().to_str().unwrap();
+    let args = ["--gcov-executable", "arm-none-eabi-gcov", "--root", root, "--json", "gcovr.json", "."];
+    run_in(dir, "gcovr", &args);
+    let report: Value = serde_json::from_slice(&fs::read(dir.join("gcovr.json")).unwrap()).unwrap();
+    let mut found = BTreeMap::new();
+    for file in report["files"].as_array().unwrap() {
+        let name = file["file"].as_str().unwrap();
+        let lines = file["lines"].as_array().unwrap().iter().filter(|line| line["gcovr/noncode"] != true);
+        let line = |line: &Value| (line["line_number"].as_u64().unwrap(), line["count"].as_u64().unwrap());
+        found.insert(name.rsplit('/').next().unwrap().to_owned(), lines.map(line).collect());
+    }
+    let expected: BTreeMap<String, BTreeMap<u64, u64>> =
+        counts.iter().map(|(file, (_, lines))| (file.clone(), lines.clone())).collect();
+    assert_eq!(found, expected, "gcovr");
+
+    run_in(dir, "lcov", &["--gcov-tool", "arm-none-eabi-gcov", "-c", "-d", ".", "-b", root, "-o", "a.info"]);
+    let mut found: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
+    let mut file = String::new();
+    for line in fs::read_to_string(dir.join("a.info")).unwrap().lines() {
+        if let Some(path) = line.strip_prefix("SF:") {
+            file = path.rsplit('/').next().unwrap().to_owned();
+        } else if let Some((number, count)) = line.strip_prefix("DA:").and_then(|da| da.split_once(',')) {
+            found.entry(file.clone()).or_default().insert(number.parse().unwrap(), count.parse().unwrap());
+        }
+    }
+    assert_eq!(found, expected, "lcov");
+}
