@@ -13,16 +13,14 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use common::gcov_guest::{UNITS, build};
 use common::{PATIENCE, Way};
 use covtap_testbed::{Guest, Machine, Monitor, tool, workspace_root};
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
-
-/// The instrumented sources of the guest.
-const UNITS: [&str; 3] = ["command", "main", "valve"];
+use tempfile::tempdir;
 
 /// Runs a program in a folder, and gives what it printed.
 fn run_in(dir: &Path, name: &str, args: &[&str]) -> String {
@@ -30,16 +28,6 @@ fn run_in(dir: &Path, name: &str, args: &[&str]) -> String {
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name} {args:?}: {err}");
     out
-}
-
-/// The guest's ELF, in a folder with the objects and their notes.
-fn build(variant: &str) -> (TempDir, PathBuf) {
-    let dir = tempdir().unwrap();
-    let elf = dir.path().join("guest.elf");
-    let script = workspace_root().join("examples/guests/c-gcov-an385/build.sh");
-    let output = Command::new(script).arg(variant).arg(&elf).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    (dir, elf)
 }
 
 /// How often each function and each line ran, by file.

@@ -30,6 +30,9 @@ pub(super) struct GcdaArgs {
     /// Leave out so many of the leading directories of those names
     #[arg(long, value_name = "N", env = "GCOV_PREFIX_STRIP", hide_env_values = true)]
     gcda_strip: Option<OsString>,
+    /// Replace the .gcda files that are there; without this, counts are added to theirs, as at the end of another run
+    #[arg(long)]
+    gcda_replace: bool,
 }
 
 /// A file that is there already cannot be added to.
@@ -88,7 +91,7 @@ impl GcdaOutput {
                     }
                     None => {
                         let index = output.targets.len();
-                        let base = base(&path, &file, &note)?;
+                        let base = if args.gcda_replace { None } else { base(&path, &file, &note)? };
                         output.targets.push(Target { path: path.clone(), base, written: Vec::new() });
                         at_path.insert(path, (index, file));
                         index
@@ -98,6 +101,14 @@ impl GcdaOutput {
             }
         }
         check_all_writable(output.targets.iter().map(|target| &*target.path))?;
+        let added_to = output.targets.iter().filter(|target| target.base.is_some()).count();
+        if added_to > 0 {
+            note(&format!(
+                "counts are added to those of {added_to} .gcda files in {}; --gcda-replace does not, and a run that they \
+                 are of already counts twice without it",
+                output.dir.display()
+            ));
+        }
         Ok(output)
     }
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
 
+use super::gcda::{InTheWay, SameFile};
 use super::output::{OtherKind, ProfileExists};
 use super::programs::SamePlace;
 use super::report::ReportError;
@@ -15,6 +16,7 @@ use crate::coverage::MappingError;
 use crate::inspect::Finding;
 use crate::locate::gcov;
 use crate::locate::llvm::{Caution, LocateError};
+use crate::write::gcda_path::GcdaPathError;
 use crate::write::profraw::ProfrawError;
 use crate::write::{WriteDirError, WriteFileError};
 
@@ -48,6 +50,15 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if cause.is::<SamePlace>() {
             return Some("give each ELF once, with the slide of where it was loaded: ELF@SLIDE");
+        }
+        if cause.is::<InTheWay>() {
+            return Some("move it away, choose another --gcda-dir, or replace what is there with --gcda-replace");
+        }
+        if cause.is::<SameFile>() {
+            return Some("give each ELF a session and a --gcda-dir of its own");
+        }
+        if cause.is::<GcdaPathError>() {
+            return Some("--gcda-strip leaves out leading directories");
         }
         if cause.is::<Unbelievable>() {
             return Some(

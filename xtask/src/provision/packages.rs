@@ -85,6 +85,8 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "g++-12", purpose: "the same of C++ programs", proof: Program("g++-12"), needed_by: &[Test] },
     Package { name: "gcc-11", purpose: "gcov's counters as GCC 11 has them, and its gcov tools", proof: Program("gcov-tool-11"), needed_by: &[Test] },
     Package { name: "g++-11", purpose: "the same of C++ programs", proof: Program("g++-11"), needed_by: &[Test] },
+    Package { name: "lcov", purpose: "reads gcov's files, and takes traces", proof: Program("geninfo"), needed_by: &[Test] },
+    Package { name: "gcovr", purpose: "reads gcov's files", proof: Program("gcovr"), needed_by: &[Test] },
     Package { name: "gcc-arm-none-eabi", purpose: "gcov's tools for files of a Cortex-M", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test] },
     Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test] },
     Package { name: "gcc-powerpc-linux-gnu", purpose: "compiles big-endian programs with GCC's own coverage", proof: Program("powerpc-linux-gnu-gcc"), needed_by: &[Test] },
