@@ -1,17 +1,20 @@
-//! One source file's share of the functions that have code in it.
+//! One source file's share of the functions that have code in it, and what gcov's units have of it.
 //!
 //! Source: `getCoverageForFile` and `getInstantiationGroups` in
 //! `llvm/lib/ProfileData/Coverage/CoverageMapping.cpp`, llvmorg-19.1.7.
 
 use std::collections::BTreeMap;
 
+use super::branch::FileBranch;
+use super::file_function::{FileFunction, of_lines};
 use super::function::{CountedRegion, Expansion, FunctionCoverage};
+use super::gcov::{LineSum, SourceSum};
 use super::lines::{self, LineRun};
 use super::mapping::{FileName, LineCol};
 use super::mcdc::McdcRecord;
 use super::segments::{self, Segment};
 use super::statistics::{self, Statistics};
-use super::unstable;
+use super::{unstable, whole_lines};
 
 /// A source file and the functions that have code in it.
 #[derive(Clone, Debug)]
@@ -19,20 +22,8 @@ pub struct FileCoverage<'a> {
     pub(super) name: &'a FileName,
     pub(super) functions: Vec<&'a FunctionCoverage>,
     pub(super) is_byte_coverage: bool,
-}
-
-/// A branch as a file has it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FileBranch {
-    /// Where it is in this file: for one in a macro, where the outermost expansion begins, with the column that the
-    /// branch has in the macro.
-    pub start: LineCol,
-    /// How often it was true.
-    pub count: u64,
-    /// How often it was false.
-    pub false_count: u64,
-    /// The compiler knew the outcome, and counts neither.
-    pub is_folded: bool,
+    /// What gcov counted.
+    pub(super) sum: Option<&'a SourceSum>,
 }
 
 impl<'a> FileCoverage<'a> {
@@ -42,15 +33,40 @@ impl<'a> FileCoverage<'a> {
         self.name
     }
 
-    /// The functions whose body is in the file's text, in the order of the mapping.
-    pub fn functions(&self) -> impl Iterator<Item = &'a FunctionCoverage> {
+    /// The functions whose body is in the file's text: LLVM's in the order of the mapping, then gcov's in the order of
+    /// lines.
+    pub fn functions(&self) -> impl Iterator<Item = FileFunction<'a>> {
         // LLVM goes by the first file, even where that is an expansion's.
-        self.functions.iter().copied().filter(|function| function.files.first() == Some(self.name))
+        let of_llvm =
+            self.functions.iter().copied().filter(|function| function.files.first() == Some(self.name));
+        of_llvm.map(FileFunction::from).chain(self.of_gcov())
+    }
+
+    fn of_gcov(&self) -> impl Iterator<Item = FileFunction<'a>> + use<'a> {
+        self.sum.map_or(&[][..], SourceSum::functions).iter().map(FileFunction::from)
+    }
+
+    /// The lines that gcov counted.
+    pub(super) fn whole_lines(&self) -> &'a [LineSum] {
+        self.sum.map_or(&[], SourceSum::lines)
     }
 
     /// The functions by the place where they begin: those of one place are instantiations of one piece of source.
     #[must_use]
-    pub fn instantiation_groups(&self) -> BTreeMap<LineCol, Vec<&'a FunctionCoverage>> {
+    pub fn instantiation_groups(&self) -> BTreeMap<LineCol, Vec<FileFunction<'a>>> {
+        let mut groups: BTreeMap<LineCol, Vec<FileFunction<'_>>> = BTreeMap::new();
+        for (start, group) in self.llvm_groups() {
+            groups.insert(start, group.into_iter().map(FileFunction::from).collect());
+        }
+        for function in self.sum.map_or(&[][..], SourceSum::functions) {
+            let start = LineCol { line: function.start_line, col: function.start_column };
+            groups.entry(start).or_default().push(function.into());
+        }
+        groups
+    }
+
+    /// The same of LLVM's functions.
+    pub(super) fn llvm_groups(&self) -> BTreeMap<LineCol, Vec<&'a FunctionCoverage>> {
         let mut groups: BTreeMap<LineCol, Vec<&FunctionCoverage>> = BTreeMap::new();
         for function in &self.functions {
             let Some(main) = self.main_file(function) else { continue };
@@ -61,17 +77,32 @@ impl<'a> FileCoverage<'a> {
         groups
     }
 
-    /// The segments of all functions together.
+    /// The segments of all functions together; a line that gcov alone counted is one.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment> {
-        let regions = self.functions.iter().flat_map(|function| self.of_file(function, &function.regions));
-        segments::build(regions, self.is_byte_coverage)
+        let segments = self.llvm_segments();
+        match self.whole_lines() {
+            [] => segments,
+            lines => {
+                let runs = lines::runs(&segments);
+                whole_lines::segments(segments, &runs, lines)
+            }
+        }
     }
 
     /// Its lines that have code, with their counts.
     #[must_use]
     pub fn lines(&self) -> Vec<LineRun> {
-        lines::runs(&self.segments())
+        let runs = lines::runs(&self.llvm_segments());
+        match self.whole_lines() {
+            [] => runs,
+            lines => whole_lines::runs(runs, lines),
+        }
+    }
+
+    fn llvm_segments(&self) -> Vec<Segment> {
+        let regions = self.functions.iter().flat_map(|function| self.of_file(function, &function.regions));
+        segments::build(regions, self.is_byte_coverage)
     }
 
     /// The branches in the text of its functions, without those in macros: they belong to where the macro is used.
@@ -79,6 +110,12 @@ impl<'a> FileCoverage<'a> {
         let branches = self.functions.iter().flat_map(|function| self.of_file(function, &function.branches));
         // LLVM tells an expansion's text by its index being another than 0.
         branches.filter(|branch| branch.file == 0)
+    }
+
+    /// The same with those that gcov has on its lines.
+    #[must_use]
+    pub fn shown_branches(&self) -> Vec<FileBranch<'a>> {
+        self.counted_branches().map(FileBranch::from).chain(of_lines(self.whole_lines())).collect()
     }
 
     /// MC/DC of the decisions in its text.
@@ -97,33 +134,36 @@ impl<'a> FileCoverage<'a> {
     }
 
     /// Its branches in the order of lines and columns, those in macros where the macro is used; those of one place in
-    /// the order of llvm-cov's own sorting.
+    /// the order of llvm-cov's own sorting. The one that gcov has of a line stands before LLVM's.
     #[must_use]
-    pub fn branches(&self) -> Vec<FileBranch> {
-        let branch = |start, branch: &CountedRegion| FileBranch {
-            start,
-            count: branch.count,
-            false_count: branch.false_count,
-            is_folded: branch.is_folded,
-        };
-        let direct = self.counted_branches().map(|region| branch(region.start, region));
-        let expanded = self.functions.iter().flat_map(|function| {
-            let main = self.main_file(function);
-            main.into_iter().flat_map(|main| function.expanded_branches(main))
-        });
-        let expanded = expanded
-            .map(|(outer, region)| branch(LineCol { line: outer.line, col: region.start.col }, region));
-        let mut branches: Vec<FileBranch> = direct.chain(expanded).collect();
-        unstable::sort_by_key(&mut branches, |branch| branch.start);
+    pub fn branches(&self) -> Vec<FileBranch<'a>> {
+        let mut branches = self.llvm_branches(&self.functions);
+        if !self.whole_lines().is_empty() {
+            branches.extend(of_lines(self.whole_lines()));
+            branches.sort_by_key(|branch| branch.start);
+        }
         branches
     }
 
-    /// The lines and branches of one function's body; none if the body is in another file.
-    #[must_use]
-    pub fn body_of(&self, function: &FunctionCoverage) -> (Vec<LineRun>, Vec<FileBranch>) {
-        let Some(_) = self.main_file(function) else { return Default::default() };
-        let alone = FileCoverage { functions: vec![function], ..*self };
-        (function.lines(), alone.branches())
+    /// The branches of one function's body; none if the body is in another file.
+    pub(super) fn branches_of(&self, function: &'a FunctionCoverage) -> Vec<FileBranch<'a>> {
+        if self.main_file(function).is_some() { self.llvm_branches(&[function]) } else { Vec::new() }
+    }
+
+    fn llvm_branches(&self, functions: &[&'a FunctionCoverage]) -> Vec<FileBranch<'a>> {
+        let in_text = functions.iter().flat_map(|function| self.of_file(function, &function.branches));
+        let direct = in_text.filter(|branch| branch.file == 0).map(FileBranch::from);
+        let expanded = functions.iter().flat_map(|function| {
+            let main = self.main_file(function);
+            main.into_iter().flat_map(|main| function.expanded_branches(main))
+        });
+        let expanded = expanded.map(|(outer, region)| {
+            let start = LineCol { line: outer.line, col: region.start.col };
+            FileBranch { start, end: start, ..FileBranch::from(region) }
+        });
+        let mut branches: Vec<FileBranch<'_>> = direct.chain(expanded).collect();
+        unstable::sort_by_key(&mut branches, |branch| branch.start);
+        branches
     }
 
     /// How much of it ran.

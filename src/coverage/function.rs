@@ -82,6 +82,14 @@ impl FunctionCoverage {
         self.regions.first().map_or(0, |region| region.start.line)
     }
 
+    /// The last line of its body.
+    #[must_use]
+    pub fn last_line(&self) -> u32 {
+        let first = self.regions.first().map(|region| region.file);
+        let body = self.regions.iter().filter(|region| Some(region.file) == first);
+        body.map(|region| region.end.line).max().unwrap_or_default()
+    }
+
     /// The index of the file of its body: the first that is not an expansion's.
     #[must_use]
     pub fn main_file(&self) -> Option<u32> {

@@ -8,28 +8,15 @@
 
 use std::collections::BTreeMap;
 
+use super::branch::{FileBranch, Ways};
 use super::by_file::of_file;
 use super::file::FileCoverage;
-use super::function::{CountedRegion, FunctionCoverage};
+use super::file_function::of_lines;
+use super::function::FunctionCoverage;
 use super::lines::{self, LineRun};
 use super::mapping::{FileName, LineCol, RegionKind};
 use super::mcdc::McdcRecord;
 use super::segments::{self, Segment};
-
-/// A condition in the text of a file or a macro, with the counts of all functions that have it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OwnBranch {
-    /// Where it begins.
-    pub start: LineCol,
-    /// Where it ends: behind its last column.
-    pub end: LineCol,
-    /// How often it was true.
-    pub count: u64,
-    /// How often it was false.
-    pub false_count: u64,
-    /// The compiler knew the outcome, and counts neither.
-    pub is_folded: bool,
-}
 
 /// A macro or an include at the place where it is used.
 #[derive(Clone, Debug)]
@@ -57,10 +44,14 @@ impl<'a> FileCoverage<'a> {
         self.text().uses()
     }
 
-    /// The branches of its text, but not those in macros, by place.
+    /// The branches of its text, but not those in macros, by place; those of several functions at one place are one. The
+    /// one that gcov has of a line stands before LLVM's.
     #[must_use]
-    pub fn own_branches(&self) -> Vec<OwnBranch> {
-        self.text().branches()
+    pub fn own_branches(&self) -> Vec<FileBranch<'a>> {
+        let mut branches = self.text().branches();
+        branches.extend(of_lines(self.whole_lines()));
+        branches.sort_by_key(|branch| branch.start);
+        branches
     }
 
     /// MC/DC of the decisions of its text, but not of those in macros, by place; one for each function.
@@ -92,7 +83,7 @@ impl<'a> MacroUse<'a> {
 
     /// The branches of what it expands to, but not those of macros in it.
     #[must_use]
-    pub fn own_branches(&self) -> Vec<OwnBranch> {
+    pub fn own_branches(&self) -> Vec<FileBranch<'a>> {
         self.text.branches()
     }
 
@@ -130,17 +121,9 @@ impl<'a> Text<'a> {
         by_place.into_iter().map(of_place).collect()
     }
 
-    fn branches(&self) -> Vec<OwnBranch> {
+    fn branches(&self) -> Vec<FileBranch<'a>> {
         let branches = self.parts.iter().flat_map(|(function, file)| of_file(&function.branches, *file));
-        let mut branches: Vec<OwnBranch> = branches
-            .map(|&CountedRegion { start, end, count, false_count, is_folded, .. }| OwnBranch {
-                start,
-                end,
-                count,
-                false_count,
-                is_folded,
-            })
-            .collect();
+        let mut branches: Vec<FileBranch<'a>> = branches.map(FileBranch::from).collect();
         branches.sort_by_key(|branch| (branch.start, branch.end));
         branches.dedup_by(|next, kept| merge(kept, next, self.is_byte_coverage));
         branches
@@ -158,12 +141,17 @@ impl<'a> Text<'a> {
 }
 
 /// Adds up the counts of one condition, if it is one; what one function folds another may count.
-fn merge(kept: &mut OwnBranch, next: &OwnBranch, is_byte_coverage: bool) -> bool {
-    if (kept.start, kept.end) != (next.start, next.end) {
+fn merge(kept: &mut FileBranch<'_>, next: &FileBranch<'_>, is_byte_coverage: bool) -> bool {
+    let (
+        Ways::Condition { count, false_count },
+        Ways::Condition { count: more, false_count: false_more },
+        true,
+    ) = (&mut kept.ways, next.ways, (kept.start, kept.end) == (next.start, next.end))
+    else {
         return false;
-    }
-    kept.count = segments::sum(kept.count, next.count, is_byte_coverage);
-    kept.false_count = segments::sum(kept.false_count, next.false_count, is_byte_coverage);
+    };
+    *count = segments::sum(*count, more, is_byte_coverage);
+    *false_count = segments::sum(*false_count, false_more, is_byte_coverage);
     kept.is_folded &= next.is_folded;
     true
 }

@@ -1,18 +1,23 @@
-//! Counts on source: what ran, line by line and region by region, through LLVM's coverage mapping.
+//! Counts on source: what ran, line by line and region by region, through LLVM's coverage mapping or GCC's notes.
 //!
-//! What enters is a [`Mapping`] and the counts of an [`LlvmProfile`]; what leaves is a [`Coverage`]: functions with
-//! counted regions, and files with segments, lines, branches and statistics, by LLVM's rules.
+//! What enters is a [`Mapping`] and the counts of an [`LlvmProfile`], and units of gcov's; what leaves is a
+//! [`Coverage`]: functions with counted regions, and files with segments, lines, branches and statistics, by LLVM's
+//! rules and, what GCC compiled, by gcov's. A file may have both.
 //!
 //! What always holds: nothing here does I/O; a function is there once; a function that the profile does not know has
-//! counts of 0; one that it knows with another hash is left out and named in [`Coverage::mismatches`].
+//! counts of 0; one that it knows with another hash is left out and named in [`Coverage::mismatches`], and one whose
+//! counters are of another compile in [`Coverage::doubts`].
 //! Source: `CoverageMapping::loadFunctionRecord` in `llvm/lib/ProfileData/Coverage/CoverageMapping.cpp`,
 //! llvmorg-19.1.7.
 
+mod branch;
 mod by_file;
 mod counts;
+mod doubt;
 mod evaluate;
 mod evaluated;
 mod file;
+mod file_function;
 mod function;
 pub mod gcov;
 mod lines;
@@ -22,6 +27,7 @@ mod mcdc;
 mod segments;
 mod statistics;
 mod unstable;
+mod whole_lines;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -35,12 +41,16 @@ use crate::locate::llvm::LlvmImage;
 use crate::profile::llvm::LlvmProfile;
 
 use evaluated::Evaluated;
+use gcov::{SourceSum, UnitCoverage};
 
+pub use branch::{FileBranch, Outcome, OutcomeKind, Ways};
 pub use counts::Counts;
-pub use file::{FileBranch, FileCoverage};
+pub use doubt::{Doubt, DoubtReason};
+pub use file::FileCoverage;
+pub use file_function::FileFunction;
 pub use function::{CountedRegion, Expansion, FunctionCoverage};
 pub use lines::LineRun;
-pub use macro_use::{MacroUse, OwnBranch};
+pub use macro_use::MacroUse;
 pub use mapping::{
     Counter, Expression, FileName, LineCol, MappedFunction, Mapping, MappingError, Operator, Problem, Region,
     RegionKind,
@@ -76,14 +86,26 @@ pub struct Coverage {
     /// The functions by name and files: hashes and indices.
     index: HashTable<(u64, usize)>,
     hasher: RandomState,
-    by_file: HashMap<FileName, Vec<usize>>,
+    by_file: HashMap<FileName, InFile>,
     mismatches: Vec<Mismatch>,
     uncounted: Vec<Uncounted>,
     problems: Vec<Problem>,
+    doubts: Vec<Doubt>,
     num_found: usize,
     is_byte_coverage: bool,
+    has_mapping: bool,
+    has_units: bool,
     has_branches: bool,
     has_mcdc: bool,
+}
+
+/// What is known of a file.
+#[derive(Clone, Default, Debug)]
+struct InFile {
+    /// LLVM's functions that have code in it: indices.
+    functions: Vec<usize>,
+    /// What gcov's units have of it.
+    sum: Option<SourceSum>,
 }
 
 /// What tells a function from all others.
@@ -106,6 +128,7 @@ impl Coverage {
     /// Adds an image's functions, but for those of the same name and files as are there already.
     pub fn add(&mut self, mapping: &Mapping, profile: &Counts<'_>) {
         self.is_byte_coverage |= profile.is_byte_coverage;
+        self.has_mapping = true;
         self.problems.extend_from_slice(mapping.problems());
         self.functions.reserve_exact(mapping.functions().len());
         for some in mapping.batches() {
@@ -117,6 +140,18 @@ impl Coverage {
             let evaluated: Vec<_> = some.map(evaluate).collect();
             evaluated.into_iter().for_each(|(evaluated, hash)| self.take(evaluated, hash));
         }
+    }
+
+    /// Adds what gcov counted of a unit; `name` is what doubts call the unit. Its sources should have paths from the root
+    /// ([`Notes::path_of`](gcov::Notes::path_of)): those of one path are one file, also with LLVM's.
+    pub fn add_unit(&mut self, name: &str, unit: &UnitCoverage) {
+        self.has_units = true;
+        for source in unit.sources.iter().filter(|it| !(it.lines.is_empty() && it.functions.is_empty())) {
+            self.has_branches |= source.lines.iter().any(|line| !line.branches.is_empty());
+            let file = self.by_file.entry(FileName::clone(&source.name)).or_default();
+            file.sum.get_or_insert_default().add(source);
+        }
+        self.doubts.extend(Doubt::all(name, unit));
     }
 
     fn take(&mut self, evaluated: Evaluated, hash: u64) {
@@ -140,7 +175,7 @@ impl Coverage {
             Entry::Vacant(entry) => entry.insert((hash, index)),
         };
         for file in &function.files {
-            let of_file = self.by_file.entry(FileName::clone(file)).or_default();
+            let of_file = &mut self.by_file.entry(FileName::clone(file)).or_default().functions;
             // A macro of the same file is an expansion of it.
             if of_file.last() != Some(&index) {
                 of_file.push(index);
@@ -149,7 +184,7 @@ impl Coverage {
         self.functions.push(function);
     }
 
-    /// The functions, in the order of the mappings.
+    /// The functions that LLVM's mappings have, in their order.
     #[must_use]
     pub fn functions(&self) -> &[FunctionCoverage] {
         &self.functions
@@ -159,10 +194,11 @@ impl Coverage {
     pub fn files(&self) -> impl ExactSizeIterator<Item = FileCoverage<'_>> {
         let mut files: Vec<_> = self.by_file.iter().collect();
         files.sort_unstable_by_key(|(name, _)| *name);
-        files.into_iter().map(|(name, functions)| FileCoverage {
+        files.into_iter().map(|(name, file)| FileCoverage {
             name,
-            functions: functions.iter().filter_map(|index| self.functions.get(*index)).collect(),
+            functions: file.functions.iter().filter_map(|index| self.functions.get(*index)).collect(),
             is_byte_coverage: self.is_byte_coverage,
+            sum: file.sum.as_ref(),
         })
     }
 
@@ -187,13 +223,14 @@ impl Coverage {
     }
 
     /// Whether the build carries a metric: some function of it, whether it ran or not. What is not carried must not be
-    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC.
+    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC; gcov has no regions.
     #[must_use]
     pub fn carries(&self, metric: Metric) -> bool {
         match metric {
             Metric::Branches => self.has_branches,
             Metric::Mcdc => self.has_mcdc,
-            Metric::Functions | Metric::Instantiations | Metric::Lines | Metric::Regions => true,
+            Metric::Regions => self.has_mapping || !self.has_units,
+            Metric::Functions | Metric::Instantiations | Metric::Lines => true,
         }
     }
 
@@ -208,6 +245,12 @@ impl Coverage {
     #[must_use]
     pub fn uncounted(&self) -> &[Uncounted] {
         &self.uncounted
+    }
+
+    /// Functions of gcov's units whose counters are not used, or not to be relied on.
+    #[must_use]
+    pub fn doubts(&self) -> &[Doubt] {
+        &self.doubts
     }
 
     /// What of the mappings could not be read.

@@ -1,13 +1,16 @@
 //! How much ran: of functions, instantiations, lines, regions, branches and conditions.
 //!
 //! Sums over files are over groups of instantiations, of which the best covered counts, as Clang's documentation
-//! of source-based coverage defines it. Source: `CoverageSummaryInfo.cpp` and `CoverageReport.cpp` in
+//! of source-based coverage defines it; gcov's lines and branches are added up over instantiations first. Source: `CoverageSummaryInfo.cpp` and `CoverageReport.cpp` in
 //! `llvm/tools/llvm-cov`, llvmorg-19.1.7.
 
+use std::collections::HashMap;
 use std::ops::{Add, AddAssign};
 
 use super::file::FileCoverage;
+use super::file_function::of_lines as of_lines_with_branches;
 use super::function::{CountedRegion, FunctionCoverage};
+use super::gcov::{FunctionSum, LineSum, SourceSum};
 use super::lines::LineRun;
 use super::mapping::RegionKind;
 use super::mcdc::McdcCondition;
@@ -33,7 +36,7 @@ impl Tally {
         (self.total > 0).then(|| self.covered as f64 / self.total as f64 * 100.0)
     }
 
-    fn of(covered: impl Iterator<Item = bool>) -> Self {
+    pub(super) fn of(covered: impl Iterator<Item = bool>) -> Self {
         covered.fold(Self::default(), |tally, is_covered| tally + Self::one(is_covered))
     }
 
@@ -125,8 +128,58 @@ impl AddAssign for Statistics {
 }
 
 pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
+    let sum = of_llvm(file);
+    match file.sum {
+        None => sum,
+        Some(units) => {
+            let whole = of_whole_lines(units.lines());
+            let (functions, instantiations) = of_both(file, units, sum);
+            // A line that both count is one.
+            let lines = of_lines(&file.lines());
+            Statistics { functions, instantiations, lines, branches: sum.branches + whole.branches, ..sum }
+        }
+    }
+}
+
+/// How many functions and instantiations LLVM and gcov know together: one of the same name is the same.
+fn of_both(file: &FileCoverage<'_>, units: &SourceSum, llvm: Statistics) -> (Tally, Tally) {
+    let (mut functions, mut instantiations) = (llvm.functions, llvm.instantiations);
+    let mut known: HashMap<&[u8], bool> = HashMap::new();
+    for group in file.llvm_groups().into_values() {
+        let has_run = group.iter().any(|function| function.count > 0);
+        known.extend(group.into_iter().map(|function| (&*function.name, has_run)));
+    }
+    let place = |function: &FunctionSum| (function.start_line, function.start_column);
+    for group in units.functions().chunk_by(|a, b| place(a) == place(b)) {
+        let has_run = group.iter().any(|function| function.count > 0);
+        match group.iter().find(|function| known.contains_key(&*function.name)) {
+            None => {
+                functions = functions + Tally::one(has_run);
+                instantiations = instantiations + Tally::of(group.iter().map(|function| function.count > 0));
+            }
+            Some(function) => {
+                let ran_before = known.insert(&function.name, has_run).unwrap_or_default();
+                functions.covered = functions.covered.saturating_add(u64::from(has_run && !ran_before));
+            }
+        }
+    }
+    functions.covered = functions.covered.min(functions.total);
+    (functions, instantiations)
+}
+
+/// Lines and branches of lines that are counted as wholes.
+pub(super) fn of_whole_lines(lines: &[LineSum]) -> Statistics {
+    let branches = of_lines_with_branches(lines).map(|branch| branch.tally());
+    Statistics {
+        lines: Tally::of(lines.iter().map(|line| line.count > 0)),
+        branches: branches.fold(Tally::default(), Tally::add),
+        ..Statistics::default()
+    }
+}
+
+fn of_llvm(file: &FileCoverage<'_>) -> Statistics {
     let mut sum = Statistics::default();
-    for group in file.instantiation_groups().values() {
+    for group in file.llvm_groups().values() {
         let best = group.iter().map(|function| of_function(function));
         let best = best.reduce(|a, b| Statistics {
             lines: a.lines.max(b.lines),

@@ -5,7 +5,7 @@
 //! adds them up gets the same. Branches whose outcome the compiler knew are left out, as `llvm-cov export` leaves them
 //! out, and so are those on lines without code, where no format has a place for them.
 
-use crate::coverage::{Coverage, FileBranch, FileCoverage, FunctionCoverage, LineRun, Tally};
+use crate::coverage::{Coverage, FileBranch, FileCoverage, FileFunction, LineRun, Tally};
 
 use super::names::{Names, below, text};
 
@@ -16,7 +16,7 @@ pub(super) const MAX_COUNT: u64 = 0x7fff_ffff;
 pub(super) struct NamedFile<'a> {
     pub(super) file: FileCoverage<'a>,
     pub(super) name: String,
-    pub(super) lines: Lines,
+    pub(super) lines: Lines<'a>,
 }
 
 /// The files, those below `root` by their path from there.
@@ -35,9 +35,9 @@ pub(super) fn files<'a>(
 }
 
 /// Lines of a file that have code.
-pub(super) struct Lines {
+pub(super) struct Lines<'a> {
     runs: Vec<LineRun>,
-    branches: Vec<FileBranch>,
+    branches: Vec<FileBranch<'a>>,
 }
 
 /// A line that has code.
@@ -46,11 +46,11 @@ pub(super) struct Line<'a> {
     pub(super) number: u32,
     /// How often it ran, as often as readers can hold.
     pub(super) count: u64,
-    pub(super) branches: &'a [FileBranch],
+    pub(super) branches: &'a [FileBranch<'a>],
 }
 
-impl Lines {
-    fn new(mut runs: Vec<LineRun>, mut branches: Vec<FileBranch>) -> Self {
+impl<'a> Lines<'a> {
+    fn new(mut runs: Vec<LineRun>, mut branches: Vec<FileBranch<'a>>) -> Self {
         // A damaged mapping can have a line 0, which readers refuse.
         runs.retain(|run| *run.lines.start() > 0);
         let has_code = |line: u32| {
@@ -62,9 +62,8 @@ impl Lines {
     }
 
     /// The lines of a function's body.
-    pub(super) fn of_function(file: &FileCoverage<'_>, function: &FunctionCoverage) -> Self {
-        let (runs, branches) = file.body_of(function);
-        Self::new(runs, branches)
+    pub(super) fn of_function(file: &FileCoverage<'a>, function: FileFunction<'a>) -> Self {
+        Self::new(function.lines_in(file), function.branches_in(file))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Line<'_>> {
@@ -99,13 +98,8 @@ impl Line<'_> {
     }
 }
 
-/// How many of a branch's two outcomes there were.
-pub(super) fn outcomes(branch: &FileBranch) -> Tally {
-    Tally { covered: u64::from(branch.count > 0) + u64::from(branch.false_count > 0), total: 2 }
-}
-
-fn sum(branches: &[FileBranch]) -> Tally {
-    branches.iter().fold(Tally::default(), |sum, branch| sum + outcomes(branch))
+fn sum(branches: &[FileBranch<'_>]) -> Tally {
+    branches.iter().fold(Tally::default(), |sum, branch| sum + branch.tally())
 }
 
 #[cfg(test)]
@@ -113,8 +107,8 @@ mod tests {
     use super::*;
     use crate::coverage::LineCol;
 
-    fn branch(line: u32, count: u64, false_count: u64) -> FileBranch {
-        FileBranch { start: LineCol { line, col: 1 }, count, false_count, is_folded: false }
+    fn branch(line: u32, count: u64, false_count: u64) -> FileBranch<'static> {
+        FileBranch::condition(LineCol { line, col: 1 }, count, false_count)
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! - The format demands a branch rate of every element. Where there are no branches it is `1.0`, as Cobertura itself
 //!   and gcovr write it; that there are none is told by `branches-valid="0"` and by lines that all say
 //!   `branch="false"`. Complexity is not measured and is 0.
-//! - A condition is one branch with its two outcomes, in the order of columns.
+//! - A condition is one branch with its outcomes, in the order of columns. gcov knows one for a line, as gcovr writes it.
 //! - Hits are written up to 2^31-1, since Jenkins takes more than that for 0.
 //! - Signatures are empty, as demangled names have theirs where the language has it. No two methods of a file have one
 //!   name, which Jenkins would refuse: the second has the mangled one behind it.
@@ -34,7 +34,7 @@ use std::path::Path;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use crate::coverage::{Coverage, FunctionCoverage, Tally};
+use crate::coverage::{Coverage, FileFunction, Tally};
 
 use super::by_line::{self, Line, Lines, NamedFile};
 use super::demangle::demangle;
@@ -185,14 +185,14 @@ fn write_class<W: Write>(xml: &mut Writer<W>, file: &NamedFile<'_>) -> io::Resul
     Ok(())
 }
 
-fn write_method<W: Write>(
+fn write_method<'a, W: Write>(
     xml: &mut Writer<W>,
     names: &mut Names,
-    file: &NamedFile<'_>,
-    function: &FunctionCoverage,
+    file: &NamedFile<'a>,
+    function: FileFunction<'a>,
 ) -> io::Result<()> {
-    let demangled = names::text(demangle(&function.name).as_bytes());
-    let both = || format!("{demangled} [{}]", names::text(&function.name));
+    let demangled = names::text(demangle(function.name).as_bytes());
+    let both = || format!("{demangled} [{}]", names::text(function.name));
     let name = names.claim(demangled.clone(), both);
     let lines = Lines::of_function(&file.file, function);
     let measured = Measured { lines: lines.covered(), branches: lines.outcomes() };
@@ -205,7 +205,7 @@ fn write_method<W: Write>(
     Ok(())
 }
 
-fn write_lines<W: Write>(xml: &mut Writer<W>, lines: &Lines) -> io::Result<()> {
+fn write_lines<W: Write>(xml: &mut Writer<W>, lines: &Lines<'_>) -> io::Result<()> {
     let element = xml.create_element("lines");
     element.write_inner_content(|xml| lines.iter().try_for_each(|line| write_line(xml, line)))?;
     Ok(())
@@ -236,7 +236,7 @@ fn write_conditions<W: Write>(xml: &mut Writer<W>, line: Line<'_>) -> io::Result
         xml.create_element("condition")
             .with_attribute(("number", number.to_string().as_str()))
             .with_attribute(("type", "jump"))
-            .with_attribute(("coverage", percent(by_line::outcomes(branch)).as_str()))
+            .with_attribute(("coverage", percent(branch.tally()).as_str()))
             .write_empty()?;
     }
     Ok(())

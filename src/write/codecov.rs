@@ -53,7 +53,7 @@ impl Serialize for Files<'_> {
     }
 }
 
-struct ByNumber<'a>(&'a Lines);
+struct ByNumber<'a>(&'a Lines<'a>);
 
 impl Serialize for ByNumber<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -89,13 +89,10 @@ mod tests {
     #[test]
     fn only_what_is_missing_in_part_is_a_fraction() {
         let value = |count: u64, branches: &[(u64, u64)]| {
-            let branch = |(count, false_count): &(u64, u64)| FileBranch {
-                start: LineCol { line: 1, col: 1 },
-                count: *count,
-                false_count: *false_count,
-                is_folded: false,
+            let branch = |(count, false_count): &(u64, u64)| {
+                FileBranch::condition(LineCol { line: 1, col: 1 }, *count, *false_count)
             };
-            let branches: Vec<FileBranch> = branches.iter().map(branch).collect();
+            let branches: Vec<FileBranch<'_>> = branches.iter().map(branch).collect();
             Value::of(Line { number: 1, count, branches: &branches })
         };
         let partial = |text: &str| Value::Partial(text.to_owned());

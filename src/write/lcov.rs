@@ -1,4 +1,4 @@
-//! lcov's trace files, as `llvm-cov export --format=lcov` writes them.
+//! lcov's trace files, as `llvm-cov export --format=lcov` writes them; what gcov counted, as lcov's own geninfo.
 //!
 //! ```text
 //! SF:path            for each file
@@ -6,20 +6,23 @@
 //! FNDA:count,name    for each function
 //! FNF:n FNH:n        functions found, hit
 //! DA:line,count      for each line that has code
-//! BRDA:line,pair,branch,count    two for each branch; `-` if it was never reached
+//! BRDA:line,block,branch,count   two for each condition, one for each of gcov's arcs; `-` if it was never reached
 //! BRF:n BRH:n        outcomes of branches found, hit
 //! LF:n LH:n          lines found, hit
 //! end_of_record
 //! ```
 //!
-//! The totals are those of functions, not of the lines above them: a line that is in two functions is found twice.
-//! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7.
+//! The totals are those of functions, not of the lines above them: a line that is in two functions is found twice. Of
+//! gcov's they are those of lines; instantiations of a template are one function, as they are for lcov 2.
+//! A condition is a block of its own, and gcov's arcs on a line are one block, exceptional ones among them, as for lcov
+//! without `no_exception_branch`.
+//! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7; `bin/geninfo`, lcov 1.16 and 2.0.
 
 use std::io::{self, Write};
 
 use rayon::prelude::*;
 
-use crate::coverage::{Coverage, FileBranch, FileCoverage, Tally};
+use crate::coverage::{Coverage, FileBranch, FileCoverage, Tally, Ways};
 
 /// How many files' texts are in memory at a time: enough for processors to share them out.
 const BATCH: usize = 128;
@@ -55,12 +58,12 @@ fn text(file: &FileCoverage<'_>) -> Vec<u8> {
     for function in file.functions() {
         text.put("FN:", &[function.start_line().into()]);
         text.put(",", &[]);
-        text.name(&function.name);
+        text.name(function.name);
     }
     for function in file.functions() {
         text.put("FNDA:", &[function.count]);
         text.put(",", &[]);
-        text.name(&function.name);
+        text.name(function.name);
     }
     text.totals(["FNF:", "FNH:"], statistics.functions);
     for run in file.lines() {
@@ -69,9 +72,11 @@ fn text(file: &FileCoverage<'_>) -> Vec<u8> {
             text.put("\n", &[]);
         }
     }
-    let branches: Vec<FileBranch> = file.branches().into_iter().filter(|branch| !branch.is_folded).collect();
+    let branches = file.branches().into_iter().filter(|branch| !branch.is_folded);
+    let branches: Vec<FileBranch<'_>> = branches.collect();
     for on_line in branches.chunk_by(|a, b| a.start.line == b.start.line) {
-        (0..).zip(on_line).for_each(|(pair, branch)| text.branch(pair, branch));
+        let mut number = 0;
+        (0..).zip(on_line).for_each(|(block, branch)| text.branch(block, &mut number, branch));
     }
     text.totals(["BRF:", "BRH:"], statistics.branches);
     text.totals(["LF:", "LH:"], statistics.lines);
@@ -114,17 +119,24 @@ impl Text {
         self.put("\n", &[]);
     }
 
-    fn branch(&mut self, pair: u64, branch: &FileBranch) {
-        // LLVM keeps 32 bits of these counts.
-        let counts = [branch.count, branch.false_count].map(|count| count & u64::from(u32::MAX));
-        for (outcome, count) in (0..).zip(counts) {
-            let number = pair.saturating_mul(2).saturating_add(outcome);
-            self.put("BRDA:", &[branch.start.line.into(), pair, number]);
-            if counts == [0, 0] {
-                self.put(",-\n", &[]);
-            } else {
-                self.put(",", &[count]);
+    /// Puts the outcomes of a branch; `number` goes on over those of a line.
+    fn branch(&mut self, block: u64, number: &mut u64, branch: &FileBranch<'_>) {
+        // LLVM keeps 32 bits of its counts.
+        let (mask, is_reached) = match branch.ways {
+            Ways::Condition { .. } => {
+                let mask = u64::from(u32::MAX);
+                (mask, branch.outcomes().any(|outcome| outcome.count & mask != 0))
+            }
+            Ways::Arcs { .. } => (u64::MAX, branch.is_reached()),
+        };
+        for outcome in branch.outcomes() {
+            self.put("BRDA:", &[branch.start.line.into(), block, *number]);
+            *number = number.saturating_add(1);
+            if is_reached {
+                self.put(",", &[outcome.count & mask]);
                 self.put("\n", &[]);
+            } else {
+                self.put(",-\n", &[]);
             }
         }
     }

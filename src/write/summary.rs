@@ -27,7 +27,7 @@ pub enum Show {
 /// What a table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Regions; tables of functions always have them.
+    /// Regions; tables of functions always have them where the build carries them.
     pub regions: Show,
     /// Functions of the program, as against those of the source; not in tables of functions.
     pub instantiations: Show,
@@ -46,6 +46,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            regions: Show::WhereCarried,
             branches: Show::WhereCarried,
             mcdc: Show::WhereCarried,
             is_nothing_zero: false,
@@ -140,7 +141,7 @@ const OF_FUNCTIONS: [Columns; 4] = [
         metric: Metric::Regions,
         missed_colour: Some(Metric::Regions),
         percent_colour: Metric::Regions,
-        show: |_| Show::Always,
+        show: |_| Show::WhereCarried,
     },
     Columns {
         heads: ["Lines", "Miss", "Cover"],
@@ -213,7 +214,7 @@ pub fn write_functions(coverage: &Coverage, options: &Options, out: &mut impl Wr
         let rows: Vec<(Vec<u8>, Statistics)> = file
             .functions()
             .map(|function| {
-                (paths::function_name(&function.name, options.is_demangled), function.statistics())
+                (paths::function_name(function.name, options.is_demangled), function.statistics())
             })
             .collect();
         // It grows from table to table.

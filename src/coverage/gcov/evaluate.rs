@@ -13,6 +13,10 @@ use super::gcno::{Function, Notes};
 use super::lines::{Lines, SourceCount};
 use super::solve::{Graph, Incoherence, SolvedArc, index};
 use crate::coverage::FileName;
+use crate::profile::gcov::GcdaFile;
+
+/// The index of the counters of arcs, in every release.
+const ARCS: usize = 0;
 
 /// The counters of one function's arcs, from a data file or from memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +29,21 @@ pub struct FunctionCounters<'a> {
     pub cfg_checksum: u32,
     /// One for each arc off the tree.
     pub arcs: &'a [u64],
+}
+
+impl<'a> FunctionCounters<'a> {
+    /// Those of all functions in a data file.
+    pub fn of(file: &'a GcdaFile) -> impl Iterator<Item = Self> {
+        file.functions.iter().flatten().map(|function| {
+            let arcs = function.counters.iter().find(|counters| counters.index == ARCS);
+            Self {
+                ident: function.ident,
+                lineno_checksum: function.lineno_checksum,
+                cfg_checksum: function.cfg_checksum,
+                arcs: arcs.map_or(&[], |counters| &counters.values),
+            }
+        })
+    }
 }
 
 /// Counters that belong to another compile. The function is in no file of the coverage.
@@ -118,6 +137,15 @@ impl UnitCoverage {
         let incoherent = incoherent.collect();
         let sources = Lines::new(notes, &graphs).sources(notes, &graphs);
         Self { sources, mismatches: matched.mismatches, incoherent }
+    }
+
+    /// Gives sources other names; `None` keeps the one they have.
+    pub fn rename_files(&mut self, rename: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        for source in &mut self.sources {
+            if let Some(name) = rename(&source.name) {
+                source.name = name.into();
+            }
+        }
     }
 }
 

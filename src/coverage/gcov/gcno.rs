@@ -24,6 +24,7 @@ use covtap_link::Endianness;
 use super::notes_layout::NotesLayout;
 use crate::coverage::FileName;
 use crate::coverage::mapping::cursor::{Cursor, Fault};
+use crate::coverage::mapping::join;
 use crate::locate::gcov::Version;
 
 const MAGIC: [u8; 4] = *b"gcno";
@@ -188,19 +189,10 @@ impl Notes {
     /// It is no notes file, or of an unknown version, or its header is not whole. What is wrong behind the header is
     /// in [`damage`](Self::damage).
     pub fn parse(bytes: &[u8]) -> Result<Self, NotesError> {
-        let magic = bytes.get(..4).unwrap_or(bytes);
-        let endianness = match magic {
-            magic if magic == MAGIC => Endianness::Big,
-            magic if magic.iter().rev().eq(&MAGIC) => Endianness::Little,
-            found => return Err(NotesError::Magic { found: found.to_vec() }),
-        };
-        let in_header = |fault: Fault| NotesError::Header { offset: fault.offset, detail: fault.detail };
-        let mut cursor = Cursor::new(bytes.get(4..).unwrap_or_default(), 4);
-        let word = cursor.u32(endianness).map_err(in_header)?;
-        let version = Version::from_word(word).ok_or(NotesError::Version { word })?;
-        let (layout, shared) = NotesLayout::of(version).ok_or(NotesError::Version { word })?;
-        let unit = if shared.lengths_in_bytes { 1 } else { 4 };
-        let mut fields = Fields { cursor, endianness, unit };
+        let (mut fields, version) = Fields::begin(bytes)?;
+        let (layout, shared) =
+            NotesLayout::of(version).ok_or(NotesError::Version { word: version.word() })?;
+        fields.unit = if shared.lengths_in_bytes { 1 } else { 4 };
         let mut notes = fields.header(version, layout, shared.has_checksum).map_err(in_header)?;
         let mut reader =
             Reader { fields, layout, notes: &mut notes, by_name: HashMap::new(), room: bytes.len() / 4 };
@@ -209,6 +201,33 @@ impl Notes {
         }
         Ok(notes)
     }
+}
+
+impl Notes {
+    /// The stamp alone, for which the first 12 bytes of a file are enough.
+    ///
+    /// # Errors
+    ///
+    /// It is no notes file, or ends before.
+    pub fn stamp_of(bytes: &[u8]) -> Result<u32, NotesError> {
+        let (mut fields, _) = Fields::begin(bytes)?;
+        fields.u32().map_err(in_header)
+    }
+
+    /// A source's path from the root: names are relative to the folder that GCC ran in, which older releases do not
+    /// note. There is no `..` in it, as LLVM's mapping has none, though a symbolic link may lead elsewhere.
+    #[must_use]
+    pub fn path_of(&self, source: &[u8]) -> Vec<u8> {
+        match &self.cwd {
+            Some(cwd) if !source.starts_with(b"/") => join(cwd, source),
+            _ if source.starts_with(b"/") => join(b"/", source),
+            _ => source.to_vec(),
+        }
+    }
+}
+
+fn in_header(fault: Fault) -> NotesError {
+    NotesError::Header { offset: fault.offset, detail: fault.detail }
 }
 
 /// Words, lengths and strings in a file's order and unit.
@@ -221,6 +240,20 @@ struct Fields<'b> {
 }
 
 impl<'b> Fields<'b> {
+    /// Passes magic and version.
+    fn begin(bytes: &'b [u8]) -> Result<(Self, Version), NotesError> {
+        let magic = bytes.get(..4).unwrap_or(bytes);
+        let endianness = match magic {
+            magic if magic == MAGIC => Endianness::Big,
+            magic if magic.iter().rev().eq(&MAGIC) => Endianness::Little,
+            found => return Err(NotesError::Magic { found: found.to_vec() }),
+        };
+        let mut cursor = Cursor::new(bytes.get(4..).unwrap_or_default(), 4);
+        let word = cursor.u32(endianness).map_err(in_header)?;
+        let version = Version::from_word(word).ok_or(NotesError::Version { word })?;
+        Ok((Self { cursor, endianness, unit: 4 }, version))
+    }
+
     fn u32(&mut self) -> Result<u32, Fault> {
         self.cursor.u32(self.endianness)
     }

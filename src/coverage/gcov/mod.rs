@@ -12,11 +12,13 @@ mod gcno;
 mod lines;
 mod notes_layout;
 mod solve;
+mod sums;
 
 pub use evaluate::{FunctionCounters, Mismatch, MismatchReason, UnitCoverage};
 pub use gcno::{Arc, Condition, Damage, Function, Location, Notes, NotesError};
 pub use lines::{Branch, Call, FunctionCount, LineCount, SourceCount};
 pub use solve::Incoherence;
+pub use sums::{FunctionSum, LineSum, SourceSum};
 
 #[cfg(test)]
 mod tests;

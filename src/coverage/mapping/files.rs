@@ -204,7 +204,7 @@ pub(super) fn skip_padding(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
 }
 
 /// `name` in `folder`, without `.` and `..`, as `llvm::sys::path::append` and `remove_dots` make it on Unix.
-fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     let is_absolute = folder.starts_with(b"/");
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in folder.split(|byte| *byte == b'/').chain(name.split(|byte| *byte == b'/')) {

@@ -29,6 +29,7 @@ use crate::image::{Image, ImageError};
 use crate::locate::llvm::{NameRef, Names};
 
 pub use files::FileName;
+pub(super) use files::join;
 pub use region::{Counter, Expression, LineCol, Operator, Region, RegionKind};
 
 use cursor::{Cursor, Fault};

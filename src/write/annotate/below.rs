@@ -6,7 +6,7 @@ use super::line::{Line, margin, shown_count};
 use super::mcdc;
 use super::view::{Expansion, View, bars};
 use super::{Branches, MAX_NESTED, Printer};
-use crate::coverage::{CountedRegion, FunctionCoverage, McdcRecord, Tally};
+use crate::coverage::{FileBranch, FileFunction, McdcRecord, OutcomeKind, Tally};
 use crate::write::paint::{ON_RED, RED};
 use crate::write::paths;
 
@@ -14,8 +14,8 @@ use crate::write::paths;
 pub(super) struct Below<'v, 'a> {
     view: &'v View<'a>,
     expansions: &'v [Expansion<'a>],
-    instantiations: &'v [(u32, &'a FunctionCoverage)],
-    branches: &'v [(u32, Vec<&'a CountedRegion>)],
+    instantiations: &'v [(u32, FileFunction<'a>)],
+    branches: &'v [(u32, Vec<FileBranch<'a>>)],
     mcdc: &'v [(u32, Vec<&'a McdcRecord>)],
 }
 
@@ -50,7 +50,7 @@ impl<'v, 'a> Below<'v, 'a> {
         }
         while let Some((_, function)) = next(&mut self.instantiations, |(at, _)| *at == line.number) {
             divider(printer, depth, out)?;
-            self.instantiation(function, printer, depth, out)?;
+            self.instantiation(*function, printer, depth, out)?;
             is_any = true;
         }
         while let Some((_, branches)) = next(&mut self.branches, |(at, _)| *at == line.number) {
@@ -85,12 +85,12 @@ impl<'v, 'a> Below<'v, 'a> {
 
     fn instantiation(
         &self,
-        function: &'a FunctionCoverage,
+        function: FileFunction<'a>,
         printer: &mut Printer<'_>,
         depth: usize,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let name = paths::function_name(&function.name, printer.options.is_demangled);
+        let name = paths::function_name(function.name, printer.options.is_demangled);
         let inner = depth.saturating_add(1);
         bars(inner, out)?;
         out.write_all(b" ")?;
@@ -135,26 +135,43 @@ fn print_expansion(
 }
 
 fn print_branch(
-    branch: &CountedRegion,
+    branch: &FileBranch<'_>,
     printer: &Printer<'_>,
     depth: usize,
     out: &mut impl Write,
 ) -> io::Result<()> {
     bars(depth.saturating_add(1), out)?;
-    write!(out, "  Branch ({}:{}): [", branch.start.line, branch.start.col)?;
+    // gcov knows no columns.
+    let col = Some(branch.start.col).filter(|col| *col > 0).map(|col| format!(":{col}"));
+    write!(out, "  Branch ({}{}): [", branch.start.line, col.unwrap_or_default())?;
     if branch.is_folded {
         return writeln!(out, "Folded - Ignored]");
     }
-    let total = branch.count.wrapping_add(branch.false_count);
-    for (outcome, count, end) in [("True", branch.count, ", "), ("False", branch.false_count, "]\n")] {
-        printer.paint.text(Some(ON_RED).filter(|_| count == 0), outcome, out)?;
+    let total = branch.outcomes().fold(0u64, |sum, outcome| sum.wrapping_add(outcome.count));
+    for (number, outcome) in branch.outcomes().enumerate() {
+        if number > 0 {
+            out.write_all(b", ")?;
+        }
+        let count = outcome.count;
+        printer.paint.text(Some(ON_RED).filter(|_| count == 0), name(number, outcome.kind), out)?;
         match printer.options.branches {
             Some(Branches::Percents) => {
                 let percent = Tally { covered: count, total }.percent().unwrap_or_default();
-                write!(out, ": {percent:.2}%{end}")?;
+                write!(out, ": {percent:.2}%")?;
             }
-            _ => write!(out, ": {}{end}", shown_count(count))?,
+            _ => write!(out, ": {}", shown_count(count))?,
         }
     }
-    Ok(())
+    writeln!(out, "]")
+}
+
+/// What an outcome is called: gcov's have numbers.
+fn name(number: usize, kind: OutcomeKind) -> String {
+    match kind {
+        OutcomeKind::True => "True".to_owned(),
+        OutcomeKind::False => "False".to_owned(),
+        OutcomeKind::Jump => format!("branch {number}"),
+        OutcomeKind::Fallthrough => format!("branch {number} (fallthrough)"),
+        OutcomeKind::Throw => format!("branch {number} (throw)"),
+    }
 }

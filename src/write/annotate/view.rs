@@ -11,7 +11,8 @@ use super::below::Below;
 use super::line::{Line, margin};
 use super::source::Text;
 use crate::coverage::{
-    CountedRegion, FileCoverage, FunctionCoverage, LineRun, McdcRecord, RegionKind, Segment,
+    CountedRegion, FileBranch, FileCoverage, FileFunction, FunctionCoverage, LineRun, McdcRecord, RegionKind,
+    Segment,
 };
 
 /// A macro or an include in a function.
@@ -49,9 +50,9 @@ pub(super) struct View<'a> {
     /// In the order of their places, as the others.
     pub(super) expansions: Vec<Expansion<'a>>,
     /// Each with the line that it is shown below.
-    pub(super) instantiations: Vec<(u32, &'a FunctionCoverage)>,
+    pub(super) instantiations: Vec<(u32, FileFunction<'a>)>,
     /// Those that follow each other on a line are together.
-    pub(super) branches: Vec<(u32, Vec<&'a CountedRegion>)>,
+    pub(super) branches: Vec<(u32, Vec<FileBranch<'a>>)>,
     /// The same of decisions, by the lines that they end on.
     pub(super) mcdc: Vec<(u32, Vec<&'a McdcRecord>)>,
 }
@@ -65,9 +66,9 @@ impl<'a> View<'a> {
             return None;
         }
         let groups = file.instantiation_groups().into_values().filter(|group| group.len() > 1);
-        let mut instantiations: Vec<(u32, &FunctionCoverage)> = Vec::new();
+        let mut instantiations: Vec<(u32, FileFunction<'_>)> = Vec::new();
         if printer.options.instantiations {
-            instantiations.extend(groups.flatten().map(|function| (last_line(function), function)));
+            instantiations.extend(groups.flatten().map(|function| (function.last_line(), function)));
             instantiations.sort_by_key(|(line, _)| *line);
         }
         Some(Self {
@@ -80,24 +81,27 @@ impl<'a> View<'a> {
                 printer,
             ),
             instantiations,
-            branches: branches(file.counted_branches(), printer),
+            branches: branches(|| file.shown_branches(), printer),
             mcdc: decisions(file.mcdc_records(), printer),
         })
     }
 
     /// An instantiation, whose text is that of the view that it is in.
-    pub(super) fn of_function(&self, function: &'a FunctionCoverage, printer: &mut Printer<'_>) -> Self {
+    pub(super) fn of_function(&self, function: FileFunction<'a>, printer: &mut Printer<'_>) -> Self {
         // Without a body it is not in a group.
-        let body = function.main_file().unwrap_or_default();
-        let records = function.mcdc_records.iter().filter(|record| record.file == body);
+        let llvm = function.llvm().map(|llvm| (llvm, llvm.main_file().unwrap_or_default()));
+        let records = llvm
+            .into_iter()
+            .flat_map(|(llvm, body)| llvm.mcdc_records.iter().filter(move |record| record.file == body));
+        let used = llvm.into_iter().flat_map(|(llvm, body)| Expansion::all(llvm, body));
         Self {
             text: Rc::clone(&self.text),
             is_whole_file: false,
             segments: function.segments(),
             lines: function.lines(),
-            expansions: expansions(Expansion::all(function, body), printer),
+            expansions: expansions(used, printer),
             instantiations: Vec::new(),
-            branches: branches(function.branches_of(body), printer),
+            branches: branches(|| function.own_branches(), printer),
             mcdc: decisions(records, printer),
         }
     }
@@ -112,7 +116,7 @@ impl<'a> View<'a> {
             lines: function.lines_of(file),
             expansions: expansions(Expansion::all(function, file), printer),
             instantiations: Vec::new(),
-            branches: branches(function.branches_of(file), printer),
+            branches: branches(|| function.branches_of(file).iter().map(FileBranch::from).collect(), printer),
             // LLVM shows those with the file.
             mcdc: Vec::new(),
         })
@@ -179,10 +183,10 @@ fn expansions<'a>(all: impl Iterator<Item = Expansion<'a>>, printer: &mut Printe
 
 /// The branches that are shown, by their lines.
 fn branches<'a>(
-    all: impl IntoIterator<Item = &'a CountedRegion>,
+    all: impl FnOnce() -> Vec<FileBranch<'a>>,
     printer: &Printer<'_>,
-) -> Vec<(u32, Vec<&'a CountedRegion>)> {
-    if printer.options.branches.is_some() { by_line(all, |branch| branch.start.line) } else { Vec::new() }
+) -> Vec<(u32, Vec<FileBranch<'a>>)> {
+    if printer.options.branches.is_some() { by_line(all(), |branch| branch.start.line) } else { Vec::new() }
 }
 
 /// The decisions that are shown, by their lines.
@@ -194,21 +198,14 @@ fn decisions<'a>(
 }
 
 /// Groups of those that follow each other on a line, by their lines.
-fn by_line<'a, T>(all: impl IntoIterator<Item = &'a T>, line: impl Fn(&T) -> u32) -> Vec<(u32, Vec<&'a T>)> {
-    let mut groups: Vec<(u32, Vec<&T>)> = Vec::new();
+fn by_line<T>(all: impl IntoIterator<Item = T>, line: impl Fn(&T) -> u32) -> Vec<(u32, Vec<T>)> {
+    let mut groups: Vec<(u32, Vec<T>)> = Vec::new();
     for item in all {
-        match groups.last_mut().filter(|(of_group, _)| *of_group == line(item)) {
+        match groups.last_mut().filter(|(of_group, _)| *of_group == line(&item)) {
             Some((_, group)) => group.push(item),
-            None => groups.push((line(item), vec![item])),
+            None => groups.push((line(&item), vec![item])),
         }
     }
     groups.sort_by_key(|(line, _)| *line);
     groups
-}
-
-/// The last line of a function.
-fn last_line(function: &FunctionCoverage) -> u32 {
-    let first = function.regions.first().map(|region| region.file);
-    let body = function.regions.iter().filter(|region| Some(region.file) == first);
-    body.map(|region| region.end.line).max().unwrap_or_default()
 }

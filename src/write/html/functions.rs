@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::function_name;
 use super::number::{counted, grouped, percent, short};
-use crate::coverage::{FileCoverage, FunctionCoverage, LineRun, Tally};
+use crate::coverage::{FileCoverage, FileFunction, LineRun, Tally};
 
 /// As many instantiations of one function are shown.
 const MAX_INSTANTIATIONS: usize = 200;
@@ -13,7 +13,7 @@ const MAX_STRETCHES: usize = 12;
 
 /// The list of a file's functions.
 pub(super) fn list(file: &FileCoverage<'_>) -> Markup {
-    let mut functions: Vec<&FunctionCoverage> = file.functions().collect();
+    let mut functions: Vec<FileFunction<'_>> = file.functions().collect();
     functions.sort_by_key(|function| function.start_line());
     let not_run = functions.iter().filter(|function| function.count == 0).count();
     html! {
@@ -32,7 +32,7 @@ pub(super) fn list(file: &FileCoverage<'_>) -> Markup {
                             th scope="col" { "Name" }
                         }
                     }
-                    tbody { @for function in &functions { (row(function, true)) } }
+                    tbody { @for function in &functions { (row(*function, true)) } }
                 }
             }
         }
@@ -40,9 +40,9 @@ pub(super) fn list(file: &FileCoverage<'_>) -> Markup {
 }
 
 /// The instantiations of what begins at one place, those that did not run first.
-pub(super) fn instantiations(group: &[&FunctionCoverage]) -> Markup {
-    let mut group: Vec<(bool, String, &FunctionCoverage)> =
-        group.iter().map(|function| (function.count > 0, function_name(&function.name), *function)).collect();
+pub(super) fn instantiations(group: &[FileFunction<'_>]) -> Markup {
+    let mut group: Vec<(bool, String, FileFunction<'_>)> =
+        group.iter().map(|function| (function.count > 0, function_name(function.name), *function)).collect();
     group.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
     let more = group.len().saturating_sub(MAX_INSTANTIATIONS);
     html! {
@@ -56,13 +56,13 @@ pub(super) fn instantiations(group: &[&FunctionCoverage]) -> Markup {
                     th scope="col" { "Lines not run" }
                 }
             }
-            tbody { @for (_, _, function) in group.iter().take(MAX_INSTANTIATIONS) { (row(function, false)) } }
+            tbody { @for (_, _, function) in group.iter().take(MAX_INSTANTIATIONS) { (row(*function, false)) } }
         }
         @if more > 0 { p { "and " (more) " more" } }
     }
 }
 
-fn row(function: &FunctionCoverage, is_list: bool) -> Markup {
+fn row(function: FileFunction<'_>, is_list: bool) -> Markup {
     let runs = function.lines();
     let Tally { covered, total } = tally(&runs);
     let line = function.start_line();
@@ -71,7 +71,7 @@ fn row(function: &FunctionCoverage, is_list: bool) -> Markup {
             @if is_list { td.num { a href={ "#L" (line) } { (line) } } }
             td.num title=(grouped(function.count)) { @if function.count == 0 { "✕ " } (short(function.count)) }
             td.num title={ (grouped(covered)) " of " (grouped(total)) } { (percent(covered, total)) }
-            td.name { (function_name(&function.name)) }
+            td.name { (function_name(function.name)) }
             @if !is_list { td { (not_run(&runs)) } }
         }
     }

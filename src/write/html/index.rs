@@ -8,7 +8,7 @@ use super::number::counted;
 use super::text::visible;
 use super::tree::{Node, Row, Tree};
 use super::{Options, Page, function_name};
-use crate::coverage::{Coverage, Statistics, Uncounted};
+use crate::coverage::{Coverage, Doubt, Statistics, Uncounted};
 
 /// As many of the things that were left out are named.
 const MAX_NAMED: usize = 200;
@@ -105,14 +105,17 @@ fn left_out(coverage: &Coverage) -> Markup {
         format!("{}: {what}{detail}", function_name(name))
     });
     let problems = coverage.problems().iter().map(ToString::to_string);
-    let mut all = mismatches.chain(uncounted).chain(problems);
+    let doubts = coverage.doubts().iter().map(|Doubt { unit, name, reason }| {
+        format!("{} of {unit} {reason}", function_name(name))
+    });
+    let mut all = mismatches.chain(uncounted).chain(problems).chain(doubts);
     let named: Vec<String> = all.by_ref().take(MAX_NAMED).collect();
     let more = all.count();
     html! {
         @if !named.is_empty() {
             details.warn {
                 summary {
-                    "⚠ Left out of all figures: "
+                    "⚠ " (if coverage.doubts().is_empty() { "Left out of all figures" } else { "Left out, or doubtful" }) ": "
                     (counted(named.len().saturating_add(more), "item", "items"))
                 }
                 ul {

@@ -13,7 +13,9 @@ use super::number::{counted, grouped, short};
 use super::paint::{self, Painter};
 use super::source::Sources;
 use super::text::visible;
-use crate::coverage::{FileCoverage, FunctionCoverage, LineRun, MacroUse, McdcRecord, OwnBranch};
+use crate::coverage::{
+    FileBranch, FileCoverage, FileFunction, LineRun, MacroUse, McdcRecord, Outcome, OutcomeKind, Ways,
+};
 
 /// As many lines of macros are on one page.
 const MAX_MACRO_LINES: u32 = 20_000;
@@ -24,10 +26,10 @@ const MAX_DEPTH: usize = 8;
 
 /// What the lines of a file have, by line.
 pub(super) struct Notes<'a> {
-    branches: BTreeMap<u32, Vec<OwnBranch>>,
+    branches: BTreeMap<u32, Vec<FileBranch<'a>>>,
     decisions: BTreeMap<u32, Vec<&'a McdcRecord>>,
     expansions: BTreeMap<u32, Vec<MacroUse<'a>>>,
-    groups: BTreeMap<u32, Vec<Vec<&'a FunctionCoverage>>>,
+    groups: BTreeMap<u32, Vec<Vec<FileFunction<'a>>>>,
     macro_lines_left: u32,
 }
 
@@ -83,7 +85,7 @@ impl<'a> Notes<'a> {
             return None;
         }
         let uses = all_uses(&expansions);
-        let in_macros: Vec<OwnBranch> = uses.iter().flat_map(MacroUse::own_branches).collect();
+        let in_macros: Vec<FileBranch<'_>> = uses.iter().flat_map(MacroUse::own_branches).collect();
         let mut all_decisions = decisions.clone();
         all_decisions.extend(uses.iter().flat_map(MacroUse::own_decisions));
         let [missed, total] = outcomes(branches.iter().chain(&in_macros));
@@ -190,19 +192,19 @@ fn all_uses<'a>(uses: &[MacroUse<'a>]) -> Vec<MacroUse<'a>> {
 }
 
 /// How many outcomes never came about, of how many.
-fn outcomes<'b>(branches: impl Iterator<Item = &'b OwnBranch>) -> [usize; 2] {
-    branches.filter(|branch| !branch.is_folded).fold([0, 0], |[missed, total], branch| {
-        let missed_here = [branch.count, branch.false_count].iter().filter(|count| **count == 0).count();
-        [missed.saturating_add(missed_here), total.saturating_add(2)]
+fn outcomes<'b>(branches: impl Iterator<Item = &'b FileBranch<'b>>) -> [usize; 2] {
+    let outcomes = branches.filter(|branch| !branch.is_folded).flat_map(FileBranch::outcomes);
+    outcomes.fold([0, 0], |[missed, total], outcome| {
+        [missed.saturating_add(usize::from(outcome.count == 0)), total.saturating_add(1)]
     })
 }
 
-fn branch_badge(own: &[OwnBranch], missed: usize, total: usize) -> Markup {
+fn branch_badge(own: &[FileBranch<'_>], missed: usize, total: usize) -> Markup {
     html! {
         @match (own, total) {
             ([], 0) => {},
             (_, 0) => span { "constant" },
-            ([OwnBranch { count, false_count, is_folded: false, .. }], 2) => {
+            ([FileBranch { ways: Ways::Condition { count, false_count }, is_folded: false, .. }], 2) => {
                 (outcome("T", *count))
                 (outcome("F", *false_count))
             },
@@ -225,7 +227,7 @@ fn outcome(name: &str, count: u64) -> Markup {
     }
 }
 
-fn group_badge(group: &[&FunctionCoverage]) -> Markup {
+fn group_badge(group: &[FileFunction<'_>]) -> Markup {
     let not_run = group.iter().filter(|function| function.count == 0).count();
     html! {
         span.miss[not_run > 0] {
@@ -236,10 +238,13 @@ fn group_badge(group: &[&FunctionCoverage]) -> Markup {
     }
 }
 
-/// Branches with their conditions, which are in the lines that `text` gives.
-fn table<'t>(branches: &[OwnBranch], text: impl Fn(u32) -> &'t [u8]) -> Markup {
+/// Branches: those of gcov, and conditions, which are in the lines that `text` gives.
+fn table<'t>(branches: &[FileBranch<'_>], text: impl Fn(u32) -> &'t [u8]) -> Markup {
+    let is_condition = |branch: &&FileBranch<'_>| matches!(branch.ways, Ways::Condition { .. });
+    let (conditions, others): (Vec<_>, Vec<_>) = branches.iter().partition(is_condition);
     html! {
-        @if !branches.is_empty() {
+        @for branch in others { (arcs(branch)) }
+        @if !conditions.is_empty() {
             table.branches {
                 thead {
                     tr {
@@ -250,24 +255,61 @@ fn table<'t>(branches: &[OwnBranch], text: impl Fn(u32) -> &'t [u8]) -> Markup {
                     }
                 }
                 tbody {
-                    @for branch in branches {
+                    @for branch in conditions {
                         tr {
                             td.num { (branch.start.line) ":" (branch.start.col) }
                             td { code { (visible(paint::excerpt(text(branch.start.line), branch.start, branch.end))) } }
                             @if branch.is_folded {
                                 td.num colspan="2" { "known to the compiler" }
                             } @else {
-                                @for count in [branch.count, branch.false_count] {
-                                    td.num.miss[count == 0] title=(grouped(count)) {
-                                        @if count == 0 { "✕ " }
-                                        (short(count))
-                                    }
-                                }
+                                @for outcome in branch.outcomes() { (taken(outcome.count)) }
                             }
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// The arcs of a line, as gcov numbers them.
+fn arcs(branch: &FileBranch<'_>) -> Markup {
+    html! {
+        table.branches {
+            thead {
+                tr {
+                    th.num scope="col" { "Branch" }
+                    th scope="col" { "Goes" }
+                    th.num scope="col" { "Taken" }
+                }
+            }
+            tbody {
+                @for (number, outcome) in branch.outcomes().enumerate() {
+                    tr {
+                        td.num { (number) }
+                        td { (goes(outcome)) }
+                        (taken(outcome.count))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn goes(outcome: Outcome) -> Markup {
+    let way = match outcome.kind {
+        OutcomeKind::Fallthrough => "on",
+        OutcomeKind::Throw => "to a handler of exceptions",
+        OutcomeKind::Jump | OutcomeKind::True | OutcomeKind::False => "elsewhere",
+    };
+    html! { (way) @if !outcome.is_reached { ", never reached" } }
+}
+
+fn taken(count: u64) -> Markup {
+    html! {
+        td.num.miss[count == 0] title=(grouped(count)) {
+            @if count == 0 { "✕ " }
+            (short(count))
         }
     }
 }
