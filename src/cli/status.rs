@@ -190,6 +190,7 @@ mod tests {
             report: ReadReport { elapsed: Duration::from_nanos(10_100), pause: Duration::ZERO },
             rereads: 0,
             moved: false,
+            checked: None,
         }
     }
 

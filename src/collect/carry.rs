@@ -16,13 +16,16 @@ const COUNTER_BYTES: usize = 8;
 /// Whether the upper half of some counter is another one in `after` than in `before`, both readings of `regions`.
 pub(super) fn between(regions: &[CounterRegion], before: &Counters, after: &Counters) -> bool {
     let pairs = before.regions().iter().zip(after.regions());
-    regions.iter().zip(pairs).any(|(region, (old, new))| {
-        let has_halves = region.merge == MergeRule::Add && region.element_bytes == COUNTER_BYTES;
-        has_halves && old != new && in_region(region.endianness, old, new)
-    })
+    regions.iter().zip(pairs).any(|(region, (old, new))| in_part(region, old, new))
 }
 
-fn in_region(endianness: Endianness, old: &[u8], new: &[u8]) -> bool {
+/// The same of some elements of one region.
+pub(super) fn in_part(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
+    let has_halves = region.merge == MergeRule::Add && region.element_bytes == COUNTER_BYTES;
+    has_halves && old != new && in_counters(region.endianness, old, new)
+}
+
+fn in_counters(endianness: Endianness, old: &[u8], new: &[u8]) -> bool {
     let upper = |counter: &[u8]| -> Option<[u8; 4]> {
         match endianness {
             Endianness::Little => counter.last_chunk().copied(),

@@ -68,7 +68,7 @@ impl Delta {
             // Most of a snapshot is as it was: look at elements only where the bytes differ.
             if old != new {
                 let backwards = delta.backwards;
-                delta.add_region(region, old, new);
+                delta.add_part(region, old, new);
                 if *is_moved {
                     delta.backwards = backwards;
                 }
@@ -77,7 +77,8 @@ impl Delta {
         delta
     }
 
-    fn add_region(&mut self, region: &CounterRegion, old: &[u8], new: &[u8]) {
+    /// Adds how two readings of the same elements of a region differ.
+    pub(super) fn add_part(&mut self, region: &CounterRegion, old: &[u8], new: &[u8]) {
         let width = region.element_bytes.max(1);
         for (old, new) in old.chunks_exact(width).zip(new.chunks_exact(width)) {
             if old != new {

@@ -5,11 +5,13 @@
 //!
 //! What always holds:
 //! - a snapshot that leaves here is whole, and no counter in it is behind the one before, unless it was moved;
+//! - counters that belong together are of one moment, where somebody [can tell](Coherence);
 //! - counters that the target has moved are followed, and read where it counts now;
 //! - a reader thread takes the snapshots and never waits for whoever writes them;
 //! - a target that was reset ends the session, and what was read while it happened is thrown away.
 
 mod carry;
+mod coherence;
 mod counters;
 mod error;
 pub mod find_image;
@@ -21,6 +23,7 @@ mod reader;
 mod schedule;
 mod session;
 
+pub use coherence::{Checked, Coherence, Group, Incoherent, Part};
 pub use counters::{Counters, Delta};
 pub use error::{CollectError, ResetEvidence};
 pub use identity::check_identity;

@@ -8,7 +8,7 @@
 
 use covtap_link::{AddrRange, ReadReport, ReadRequest};
 
-use super::{CollectError, Counters, MeteredLink};
+use super::{CollectError, Counters, MeteredLink, Part};
 use crate::locate::{BiasWord, CounterRegion};
 
 /// How often a reading is repeated because the counters moved meanwhile. A word is torn or changes once, if ever.
@@ -98,6 +98,20 @@ impl Places {
             .collect();
         reads.extend(self.word_requests(words));
         Ok(link.read_many(&mut reads)?)
+    }
+
+    /// Reads parts of regions that do not move; what is given for any other is left as it is.
+    pub(super) fn read_parts<'b>(
+        &self,
+        link: &mut MeteredLink,
+        parts: impl Iterator<Item = (Part, &'b mut Vec<u8>)>,
+    ) -> Result<ReadReport, CollectError> {
+        let request = |(part, buf): (Part, &'b mut Vec<u8>)| {
+            let region = self.regions.get(part.region).filter(|region| region.bias.is_none())?;
+            let addr = region.range.start().checked_add(part.offset as u64)?;
+            (!buf.is_empty()).then_some(ReadRequest { addr, buf })
+        };
+        Ok(link.read_many(&mut parts.filter_map(request).collect::<Vec<_>>())?)
     }
 
     /// After a reading that failed: what the words say now. They may have changed, and so been the reason.

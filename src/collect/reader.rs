@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use covtap_link::{ReadReport, TargetEvent};
 
-use super::carry;
 use super::places::Places;
-use super::{CollectError, Counters, Delta, MeteredLink, ResetEvidence};
+use super::{
+    Checked, Coherence, CollectError, Counters, Delta, MeteredLink, ResetEvidence, carry, coherence,
+};
 use crate::locate::CounterRegion;
 
 /// How often a reading that went backwards is repeated before the target counts as reset. One torn carry
@@ -36,6 +37,17 @@ pub struct Snapshot {
     /// Whether the target counts elsewhere than at the snapshot before. What it counted there is in this one as far
     /// as the target copied it, as LLVM's runtime does.
     pub moved: bool,
+    /// What was found of counters that belong together; `None` if [nobody can tell](Reader::with_checks).
+    pub checked: Option<Checked>,
+}
+
+/// A reading in which no counter is torn.
+struct Sure {
+    delta: Delta,
+    report: ReadReport,
+    rereads: u32,
+    /// By region.
+    moved: Vec<bool>,
 }
 
 /// Reads the regions of one target, again and again.
@@ -43,6 +55,7 @@ pub struct Reader {
     link: MeteredLink,
     endpoint: String,
     places: Places,
+    checks: Option<Box<dyn Coherence>>,
     previous: Arc<Counters>,
     /// Buffers handed out in earlier snapshots; one that came back is used again.
     pool: Vec<Arc<Counters>>,
@@ -62,7 +75,8 @@ impl Reader {
         let endpoint = link.info().endpoint;
         let places = Places::new(regions);
         let previous = Arc::new(zeros);
-        let mut reader = Self { link, endpoint, places, previous, pool: Vec::new(), taken: 0, ended: false };
+        let mut reader =
+            Self { link, endpoint, places, checks: None, previous, pool: Vec::new(), taken: 0, ended: false };
         let (mut unsure, mut rereads) = (None, 0);
         loop {
             reader.places.read(&mut reader.link, &mut first)?;
@@ -76,6 +90,14 @@ impl Reader {
         }
         reader.previous = Arc::new(first);
         Ok(reader)
+    }
+
+    /// Lets every snapshot be checked for counters that cannot be of one moment; those are read again.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Box<dyn Coherence>) -> Self {
+        coherence::clear(&*checks, Arc::make_mut(&mut self.previous));
+        self.checks = Some(checks);
+        self
     }
 
     /// How many snapshots were taken.
@@ -100,15 +122,28 @@ impl Reader {
             return Ok(None);
         }
         let mut counters = self.buffer()?;
-        let room = Arc::make_mut(&mut counters);
+        let taken = self.read_surely(Arc::make_mut(&mut counters)).and_then(|mut sure| {
+            let checked = self.settle(Arc::make_mut(&mut counters), &mut sure)?;
+            Ok((sure, checked))
+        });
+        let (Sure { delta, report, rereads, moved }, checked) = match taken {
+            Ok(taken) => taken,
+            Err(reset @ CollectError::Reset { .. }) => return Err(reset),
+            Err(error) => return self.unless_ended(error),
+        };
+        self.taken += 1;
+        self.pool.push(std::mem::replace(&mut self.previous, Arc::clone(&counters)));
+        let (number, moved) = (self.taken, moved.contains(&true));
+        Ok(Some(Snapshot { number, at, counters, delta, report, rereads, moved, checked }))
+    }
+
+    /// Reads all regions until no counter may be torn.
+    fn read_surely(&mut self, room: &mut Counters) -> Result<Sure, CollectError> {
         let mut report = ReadReport::default();
         let (mut rereads, mut again, mut unsure) = (0, 0, None);
         let biases = self.places.biases().to_vec();
-        let (delta, moved) = loop {
-            let once = match self.places.read(&mut self.link, room) {
-                Ok(once) => once,
-                Err(error) => return self.unless_ended(error),
-            };
+        loop {
+            let once = self.places.read(&mut self.link, room)?;
             report.elapsed += once.report.elapsed;
             report.pause += once.report.pause;
             again += once.rereads;
@@ -116,7 +151,7 @@ impl Reader {
             let delta = Delta::following(self.places.regions(), &self.previous, room, &moved);
             self.look_for_events()?;
             if delta.backwards == 0 && self.is_sure(room, &mut unsure) {
-                break (delta, moved.contains(&true));
+                return Ok(Sure { delta, report, rereads: rereads + again, moved });
             }
             if rereads == MAX_REREADS {
                 return Err(match delta.backwards {
@@ -125,18 +160,19 @@ impl Reader {
                 });
             }
             rereads += 1;
-        };
-        self.taken += 1;
-        self.pool.push(std::mem::replace(&mut self.previous, Arc::clone(&counters)));
-        Ok(Some(Snapshot {
-            number: self.taken,
-            at,
-            counters,
-            delta,
-            report,
-            rereads: rereads + again,
-            moved,
-        }))
+        }
+    }
+
+    /// Reads again what is not coherent, if somebody can tell.
+    fn settle(&mut self, room: &mut Counters, sure: &mut Sure) -> Result<Option<Checked>, CollectError> {
+        let Some(checks) = &self.checks else { return Ok(None) };
+        let target = (&mut self.link, &self.places);
+        let checked = coherence::settle(&**checks, target, &self.previous, room, &mut sure.report)?;
+        if checked.read_again > 0 {
+            self.look_for_events()?;
+            sure.delta = Delta::following(self.places.regions(), &self.previous, room, &sure.moved);
+        }
+        Ok(Some(checked))
     }
 
     /// Whether no counter of a reading may be torn upwards: none carried since the snapshot before, or the reading

@@ -180,7 +180,9 @@ impl Matched {
         let function = at.and_then(|at| notes.functions.get(at));
         let reason = match function {
             None => Some(MismatchReason::Ident(counters.ident)),
-            Some(function) => mismatch(function, &counters),
+            Some(function) => {
+                mismatch(function, (counters.lineno_checksum, counters.cfg_checksum), counters.arcs.len())
+            }
         };
         if let Some(reason) = reason {
             let name = function.map(|function| Arc::clone(&function.name));
@@ -204,11 +206,16 @@ impl Matched {
     }
 }
 
-fn mismatch(function: &Function, counters: &FunctionCounters<'_>) -> Option<MismatchReason> {
+/// What tells a function of the notes from one with those checksums and so many counters.
+pub(super) fn mismatch(
+    function: &Function,
+    (lineno_checksum, cfg_checksum): (u32, u32),
+    found: usize,
+) -> Option<MismatchReason> {
     let differ = |notes, counters| (notes != counters).then_some((notes, counters));
-    let lineno = differ(function.lineno_checksum, counters.lineno_checksum);
-    let cfg = differ(function.cfg_checksum, counters.cfg_checksum);
-    let (expected, found) = (function.num_counters(), counters.arcs.len());
+    let lineno = differ(function.lineno_checksum, lineno_checksum);
+    let cfg = differ(function.cfg_checksum, cfg_checksum);
+    let expected = function.num_counters();
     lineno
         .map(|(notes, counters)| MismatchReason::LinenoChecksum { notes, counters })
         .or(cfg.map(|(notes, counters)| MismatchReason::CfgChecksum { notes, counters }))

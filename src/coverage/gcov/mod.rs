@@ -6,6 +6,8 @@
 //! What always holds: nothing here does I/O; no count is negative; counters of another compile are never used, and the
 //! function is named in [`UnitCoverage::mismatches`]; work and memory are bounded by the size of the notes.
 
+mod check;
+mod conservation;
 mod cycles;
 mod evaluate;
 mod gcno;
@@ -14,11 +16,14 @@ mod notes_layout;
 mod solve;
 mod sums;
 
+pub use check::{FlowCheck, Unchecked, UncheckedReason};
 pub use evaluate::{FunctionCounters, Mismatch, MismatchReason, UnitCoverage};
 pub use gcno::{Arc, Condition, Damage, Function, Location, Notes, NotesError};
 pub use lines::{Branch, Call, FunctionCount, LineCount, SourceCount};
 pub use solve::Incoherence;
 pub use sums::{FunctionSum, LineSum, SourceSum};
 
+#[cfg(test)]
+mod check_tests;
 #[cfg(test)]
 mod tests;

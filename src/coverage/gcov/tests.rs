@@ -160,7 +160,7 @@ fn damage_leaves_the_functions_before_it() {
 }
 
 /// A function of so many blocks on one line, with these arcs.
-fn tangle(num_blocks: u32, arcs: &[(u32, u32, u32)]) -> Notes {
+pub(super) fn tangle(num_blocks: u32, arcs: &[(u32, u32, u32)]) -> Notes {
     let mut writer = Writer::new(b"B22*", false, true);
     writer.words(&[0, 0, 1]);
     writer.record(0x0100_0000, |data| {
