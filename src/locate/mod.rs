@@ -3,6 +3,7 @@
 //! What enters is an [image](crate::image); what leaves is a list of [`CounterRegion`]s and, for each format
 //! that was found, what the counters mean.
 
+pub mod frozen;
 pub mod gcov;
 pub mod llvm;
 mod region;

@@ -93,8 +93,10 @@ pub(super) struct Probe<'a> {
 /// What a unit says of itself.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct UnitRoot<'a> {
-    /// The compiler, as `.comment` has it.
+    /// The compiler: clang as `.comment` has it, GCC with the options it was given.
     pub(super) producer: Option<&'a [u8]>,
+    /// The source file.
+    pub(super) name: Option<&'a [u8]>,
     /// The file that holds the rest of the unit, where debug information is split.
     pub(super) dwo_name: Option<&'a [u8]>,
 }
@@ -108,17 +110,19 @@ pub(super) struct DwarfFault {
 
 /// Takes what is found.
 pub(super) trait Sink<'a> {
+    /// Whether only what units say of themselves is asked for.
+    const ONLY_ROOTS: bool = false;
     /// A unit begins.
     fn unit(&mut self, root: &UnitRoot<'a>);
     /// A variable of that unit has annotations.
-    fn probe(&mut self, probe: &Probe<'a>);
+    fn probe(&mut self, _probe: &Probe<'a>) {}
 }
 
-/// Passes all entries of all units; gives the first damage.
-pub(super) fn walk<'a>(
+/// Passes all entries of all units, or the first of each if no more are asked for; gives the first damage.
+pub(super) fn walk<'a, S: Sink<'a>>(
     sections: &'a DebugSections<'_>,
     endianness: Endianness,
-    sink: &mut impl Sink<'a>,
+    sink: &mut S,
 ) -> Option<DwarfFault> {
     let endian = match endianness {
         Endianness::Little => RunTimeEndian::Little,
@@ -187,12 +191,12 @@ struct Bases {
 }
 
 impl<'a> Walk<'a, '_> {
-    fn unit(
+    fn unit<S: Sink<'a>>(
         &self,
         info: &DebugInfo<Slice<'a>>,
         offset: usize,
         abbreviations: &Abbreviations,
-        sink: &mut impl Sink<'a>,
+        sink: &mut S,
     ) -> Result<(), DwarfFault> {
         let fault = |offset, detail| DwarfFault { offset, detail };
         let damaged = |at: usize| move |error: gimli::Error| fault(at, error.to_string());
@@ -208,6 +212,9 @@ impl<'a> Walk<'a, '_> {
             attributes_left =
                 left.ok_or_else(|| fault(at, "more attributes than the unit's bytes warrant".into()))?;
             reader.entry(&mut entries, abbreviation, (at, depth), sink).map_err(damaged(at))?;
+            if S::ONLY_ROOTS {
+                break;
+            }
         }
         reader.finish(sink);
         Ok(())
@@ -265,20 +272,21 @@ impl<'w, 'a, 's> UnitReader<'w, 'a, 's> {
         entries: &mut EntriesRaw<'_, Slice<'a>>,
         abbreviation: &Abbreviation,
     ) -> gimli::Result<UnitRoot<'a>> {
-        let (mut producer, mut dwo_name) = (None, None);
+        let (mut producer, mut name, mut dwo_name) = (None, None, None);
         for spec in abbreviation.attributes() {
             let attribute = entries.read_attribute(*spec)?;
             match (attribute.name(), attribute.value()) {
                 (_, AttributeValue::DebugStrOffsetsBase(base)) => self.bases.strings = base,
                 (_, AttributeValue::DebugAddrBase(base)) => self.bases.addresses = base,
                 (dw::DW_AT_producer, value) => producer = Some(value),
+                (dw::DW_AT_name, value) => name = Some(value),
                 (dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name, value) => dwo_name = Some(value),
                 _ => {}
             }
         }
         // The bases may stand behind what needs them.
         let text = |value: Option<_>| value.and_then(|value| self.text(value));
-        Ok(UnitRoot { producer: text(producer), dwo_name: text(dwo_name) })
+        Ok(UnitRoot { producer: text(producer), name: text(name), dwo_name: text(dwo_name) })
     }
 
     fn location(

@@ -11,6 +11,7 @@
 //! Source: `DwarfInstrProfCorrelator` in `llvm/lib/ProfileData/InstrProfCorrelator.cpp`, llvmorg-19.1.7.
 
 mod dwarf;
+mod units;
 
 use std::collections::HashSet;
 
@@ -24,6 +25,8 @@ use super::{
     len, sections, signature, version,
 };
 use crate::image::{Image, ImageAddr};
+
+pub(crate) use units::each_unit;
 
 use dwarf::{DebugSections, DwarfFault, Probe, Sink, UnitRoot};
 
