@@ -191,6 +191,7 @@ mod tests {
             rereads: 0,
             moved: false,
             checked: None,
+            lists: Vec::new(),
         }
     }
 

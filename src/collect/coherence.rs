@@ -51,11 +51,12 @@ impl Part {
         bytes.unwrap_or_default()
     }
 
-    fn of_mut<'r>(&self, regions: &'r mut [Vec<u8>]) -> &'r mut [u8] {
+    /// Replaces them by as many others.
+    pub(super) fn put(&self, regions: &mut [Vec<u8>], bytes: &[u8]) {
         let end = self.offset.checked_add(self.len_bytes);
-        let bytes =
-            regions.get_mut(self.region).zip(end).and_then(|(bytes, end)| bytes.get_mut(self.offset..end));
-        bytes.unwrap_or_default()
+        let room =
+            regions.get_mut(self.region).zip(end).and_then(|(room, end)| room.get_mut(self.offset..end));
+        room.into_iter().flatten().zip(bytes).for_each(|(old, new)| *old = *new);
     }
 }
 
@@ -112,7 +113,10 @@ struct Suspect {
 pub(super) fn clear(checks: &dyn Coherence, reading: &mut Counters) {
     for (index, group) in checks.groups().iter().enumerate() {
         if checks.fault(index, reading.regions()).is_some() {
-            group.parts.iter().for_each(|part| part.of_mut(reading.regions_mut()).fill(0));
+            for part in &group.parts {
+                let zeros = vec![0; part.of(reading.regions()).len()];
+                part.put(reading.regions_mut(), &zeros);
+            }
         }
     }
 }
@@ -205,7 +209,7 @@ fn look(
     let mut detail = suspect.detail;
     if !is_torn {
         for (part, bytes) in parts.iter().zip(&again) {
-            part.of_mut(reading.regions_mut()).copy_from_slice(bytes);
+            part.put(reading.regions_mut(), bytes);
         }
         detail = checks.fault(suspect.group, reading.regions())?;
     }
@@ -226,7 +230,7 @@ fn give_up(
     reading: &mut Counters,
 ) -> Incoherent {
     for part in parts(checks, &suspect) {
-        part.of_mut(reading.regions_mut()).copy_from_slice(part.of(previous.regions()));
+        part.put(reading.regions_mut(), part.of(previous.regions()));
     }
     let name = checks.groups().get(suspect.group).map(|group| Arc::clone(&group.name));
     Incoherent { group: suspect.group, name: name.unwrap_or_default(), detail: suspect.detail }

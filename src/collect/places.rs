@@ -6,7 +6,7 @@
 //! after it. A reading asks for counters and words at once, so that a target whose counters stay where they are is
 //! read, and where that pauses it paused, once.
 
-use covtap_link::{AddrRange, ReadReport, ReadRequest};
+use covtap_link::{AddrRange, ReadReport, ReadRequest, TargetAddr};
 
 use super::{CollectError, Counters, MeteredLink, Part};
 use crate::locate::{BiasWord, CounterRegion};
@@ -100,6 +100,12 @@ impl Places {
         Ok(link.read_many(&mut reads)?)
     }
 
+    /// Where a part is, of a region that does not move.
+    pub(super) fn address(&self, part: &Part) -> Option<TargetAddr> {
+        let region = self.regions.get(part.region).filter(|region| region.bias.is_none())?;
+        region.range.start().checked_add(part.offset as u64)
+    }
+
     /// Reads parts of regions that do not move; what is given for any other is left as it is.
     pub(super) fn read_parts<'b>(
         &self,
@@ -107,8 +113,7 @@ impl Places {
         parts: impl Iterator<Item = (Part, &'b mut Vec<u8>)>,
     ) -> Result<ReadReport, CollectError> {
         let request = |(part, buf): (Part, &'b mut Vec<u8>)| {
-            let region = self.regions.get(part.region).filter(|region| region.bias.is_none())?;
-            let addr = region.range.start().checked_add(part.offset as u64)?;
+            let addr = self.address(&part)?;
             (!buf.is_empty()).then_some(ReadRequest { addr, buf })
         };
         Ok(link.read_many(&mut parts.filter_map(request).collect::<Vec<_>>())?)
@@ -189,7 +194,7 @@ mod tests {
     use super::*;
     use crate::locate::MergeRule;
     use covtap_link::scripted::{Fault, ScriptedLink};
-    use covtap_link::{Endianness, PointerWidth, TargetAddr};
+    use covtap_link::{Endianness, PointerWidth};
 
     /// Counters of two words as they are linked, where they are moved to, and the word that says so.
     const LINKED: TargetAddr = TargetAddr::new(0x2000_0000);

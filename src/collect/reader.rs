@@ -7,9 +7,10 @@ use covtap_link::{ReadReport, TargetEvent};
 
 use super::places::Places;
 use super::{
-    Checked, Coherence, CollectError, Counters, Delta, MeteredLink, ResetEvidence, carry, coherence,
+    Checked, Coherence, CollectError, Counters, Delta, FollowedList, MeteredLink, ResetEvidence, carry,
+    coherence, lists,
 };
-use crate::locate::CounterRegion;
+use crate::locate::{CounterRegion, ListHead};
 
 /// How often a reading that went backwards is repeated before the target counts as reset. One torn carry
 /// settles with the next reading.
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub moved: bool,
     /// What was found of counters that belong together; `None` if [nobody can tell](Reader::with_checks).
     pub checked: Option<Checked>,
+    /// The lists that were to be [followed](Reader::with_lists), in the same order.
+    pub lists: Vec<FollowedList>,
 }
 
 /// A reading in which no counter is torn.
@@ -56,6 +59,7 @@ pub struct Reader {
     endpoint: String,
     places: Places,
     checks: Option<Box<dyn Coherence>>,
+    lists: Vec<ListHead>,
     previous: Arc<Counters>,
     /// Buffers handed out in earlier snapshots; one that came back is used again.
     pool: Vec<Arc<Counters>>,
@@ -75,8 +79,17 @@ impl Reader {
         let endpoint = link.info().endpoint;
         let places = Places::new(regions);
         let previous = Arc::new(zeros);
-        let mut reader =
-            Self { link, endpoint, places, checks: None, previous, pool: Vec::new(), taken: 0, ended: false };
+        let mut reader = Self {
+            link,
+            endpoint,
+            places,
+            checks: None,
+            lists: Vec::new(),
+            previous,
+            pool: Vec::new(),
+            taken: 0,
+            ended: false,
+        };
         let (mut unsure, mut rereads) = (None, 0);
         loop {
             reader.places.read(&mut reader.link, &mut first)?;
@@ -97,6 +110,14 @@ impl Reader {
     pub fn with_checks(mut self, checks: Box<dyn Coherence>) -> Self {
         coherence::clear(&*checks, Arc::make_mut(&mut self.previous));
         self.checks = Some(checks);
+        self
+    }
+
+    /// Lets every snapshot have the values of lists that begin in its regions. Their nodes are at the target's own
+    /// addresses: a link that reads others, physical ones say, must not be given any.
+    #[must_use]
+    pub fn with_lists(mut self, lists: Vec<ListHead>) -> Self {
+        self.lists = lists;
         self
     }
 
@@ -124,9 +145,10 @@ impl Reader {
         let mut counters = self.buffer()?;
         let taken = self.read_surely(Arc::make_mut(&mut counters)).and_then(|mut sure| {
             let checked = self.settle(Arc::make_mut(&mut counters), &mut sure)?;
-            Ok((sure, checked))
+            let lists = self.follow(Arc::make_mut(&mut counters), &mut sure)?;
+            Ok((sure, checked, lists))
         });
-        let (Sure { delta, report, rereads, moved }, checked) = match taken {
+        let (Sure { delta, report, rereads, moved }, checked, lists) = match taken {
             Ok(taken) => taken,
             Err(reset @ CollectError::Reset { .. }) => return Err(reset),
             Err(error) => return self.unless_ended(error),
@@ -134,7 +156,7 @@ impl Reader {
         self.taken += 1;
         self.pool.push(std::mem::replace(&mut self.previous, Arc::clone(&counters)));
         let (number, moved) = (self.taken, moved.contains(&true));
-        Ok(Some(Snapshot { number, at, counters, delta, report, rereads, moved, checked }))
+        Ok(Some(Snapshot { number, at, counters, delta, report, rereads, moved, checked, lists }))
     }
 
     /// Reads all regions until no counter may be torn.
@@ -173,6 +195,18 @@ impl Reader {
             sure.delta = Delta::following(self.places.regions(), &self.previous, room, &sure.moved);
         }
         Ok(Some(checked))
+    }
+
+    /// Follows the lists that begin in the regions.
+    fn follow(&mut self, room: &mut Counters, sure: &mut Sure) -> Result<Vec<FollowedList>, CollectError> {
+        if self.lists.is_empty() {
+            return Ok(Vec::new());
+        }
+        let target = (&mut self.link, &self.places);
+        let followed = lists::follow(&self.lists, target, room, &mut sure.report)?;
+        self.look_for_events()?;
+        sure.delta = Delta::following(self.places.regions(), &self.previous, room, &sure.moved);
+        Ok(followed)
     }
 
     /// Whether no counter of a reading may be torn upwards: none carried since the snapshot before, or the reading

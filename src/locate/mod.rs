@@ -5,6 +5,7 @@
 
 pub mod frozen;
 pub mod gcov;
+mod list;
 pub mod llvm;
 mod region;
 
@@ -13,6 +14,7 @@ use crate::image::{Image, Slide};
 use gcov::GcovError;
 use llvm::LocateError;
 
+pub use list::ListHead;
 pub use region::{BiasWord, CounterRegion, MergeRule};
 
 /// What was found in an image: one side at least.

@@ -6,6 +6,7 @@
 #   plain    not instrumented
 #   covered  arc counters, no gcov library, no constructors
 #   spin     covered, and steps follow each other as fast as they can
+#   storm    a function of many branches that never returns, and another that it calls as fast as it can
 #
 # OUT gets the image, and OUT.d the objects and their .gcno files.
 set -eu
@@ -15,12 +16,14 @@ case $2 in /*) out=$2 ;; *) out=$PWD/$2 ;; esac
 cd "$(dirname "$0")"
 
 board_flags=
+workload='c-an385/command c-an385/valve c-an385/main'
 # Counters must be in memory while a loop runs: GCC's loop optimiser would keep them in registers.
 workload_flags='--coverage -fprofile-info-section -fno-tree-loop-im -fprofile-dir=/covtap'
 case $variant in
 plain) workload_flags= ;;
 covered) ;;
 spin) board_flags=-DFLAT_OUT ;;
+storm) board_flags=-DFLAT_OUT workload=c-gcov-an385/storm ;;
 *) echo "no such variant: $variant" >&2; exit 2 ;;
 esac
 
@@ -30,22 +33,25 @@ cpu='-mcpu=cortex-m3 -mthumb -mfloat-abi=soft'
 
 compile() {
     source=$1
+    object=${1##*/}.o
     shift
     # shellcheck disable=SC2086 # flags are words
     arm-none-eabi-gcc $cpu -std=c17 -Os -ffreestanding -ffunction-sections -fdata-sections -Wall -Wextra -Werror \
-        "-ffile-prefix-map=$root=." "-fprofile-prefix-path=$out.d" "$@" -c "$root/examples/guests/c-an385/$source.c" -o "$source.o"
+        "-ffile-prefix-map=$root=." "-fprofile-prefix-path=$out.d" "$@" -c "$root/examples/guests/$source.c" -o "$object"
+    objects="$objects $object"
 }
 
 mkdir -p "$out.d"
 cd "$out.d"
 scripts=$root/examples/guests
+objects=
 # shellcheck disable=SC2086
-compile board $board_flags
-for source in command valve main; do
+compile c-an385/board $board_flags
+for source in $workload; do
     # shellcheck disable=SC2086
     compile $source $workload_flags
 done
 # __gcov_merge_add is never called: it only says, by not being null, that there are arc counters.
 # shellcheck disable=SC2086
 arm-none-eabi-gcc $cpu -nostdlib -Wl,--gc-sections,--build-id=sha1,--nmagic,--defsym=__gcov_merge_add=1 \
-    -T "$scripts/c-gcov-an385/gcov.x" -T "$scripts/c-an385/an385.x" board.o command.o valve.o main.o -o "$out"
+    -T "$scripts/c-gcov-an385/gcov.x" -T "$scripts/c-an385/an385.x" $objects -o "$out"

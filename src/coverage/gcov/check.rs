@@ -1,6 +1,6 @@
 //! Whether what was read of an image's counters can be of one moment, by its notes.
 //!
-//! What enters is a [`GcovImage`] and the [`Notes`] of its objects; what leaves is a [`FlowCheck`], which tells of each
+//! What enters is [`GcovImage`]s and the [`Notes`] of their objects; what leaves is a [`FlowCheck`], which tells of each
 //! reading which functions' counters do not fit their flow graphs, and a list of what it cannot tell anything of.
 //!
 //! What always holds: counters that it does not complain of give no negative count, neither here nor in gcov. What it
@@ -22,13 +22,12 @@ use crate::locate::llvm::uint;
 
 const COUNTER_BYTES: usize = 8;
 
-/// Checks readings of an image's counters.
-#[derive(Clone, Debug)]
+/// Checks readings of the counters of images.
+#[derive(Clone, Default, Debug)]
 pub struct FlowCheck {
-    endianness: Endianness,
     groups: Vec<Group>,
     /// Of each group.
-    flows: Vec<Conservation>,
+    flows: Vec<(Endianness, Conservation)>,
 }
 
 /// What is not checked.
@@ -71,19 +70,21 @@ pub enum UncheckedReason {
 }
 
 impl FlowCheck {
-    /// Prepares the check of an image; `notes` has those of each object, in the same order.
-    pub fn new<'n>(
+    /// Adds the functions of an image whose regions begin at `first_region` of those that are read. `notes` has those of
+    /// each object, in the same order; what leaves is what cannot be checked.
+    pub fn add<'n>(
+        &mut self,
         image: &GcovImage,
+        first_region: usize,
         notes: impl IntoIterator<Item = Option<&'n Notes>>,
-    ) -> (Self, Vec<Unchecked>) {
-        let mut check = Self { endianness: image.endianness, groups: Vec::new(), flows: Vec::new() };
+    ) -> Vec<Unchecked> {
         let mut unchecked = Vec::new();
         let notes = notes.into_iter().chain(std::iter::repeat(None));
         for ((index, object), notes) in image.objects.iter().enumerate().zip(notes) {
-            let reasons = check.add(object, notes);
+            let reasons = self.add_object((image.endianness, first_region), object, notes);
             unchecked.extend(reasons.into_iter().map(|reason| Unchecked { object: index, reason }));
         }
-        (check, unchecked)
+        unchecked
     }
 
     /// How many functions are checked.
@@ -92,18 +93,24 @@ impl FlowCheck {
         self.groups.len()
     }
 
-    fn add(&mut self, object: &Object, notes: Option<&Notes>) -> Vec<UncheckedReason> {
+    fn add_object(
+        &mut self,
+        place: (Endianness, usize),
+        object: &Object,
+        notes: Option<&Notes>,
+    ) -> Vec<UncheckedReason> {
         let Some(notes) = notes else { return vec![UncheckedReason::NoNotes] };
         if notes.stamp != object.stamp {
             return vec![UncheckedReason::Stamp { notes: notes.stamp, image: object.stamp }];
         }
         let by_ident: HashMap<u32, &Function> = notes.functions.iter().map(|it| (it.ident, it)).collect();
         let functions = object.functions.iter().flatten();
-        functions.filter_map(|function| self.add_function(function, &by_ident).err()).collect()
+        functions.filter_map(|function| self.add_function(place, function, &by_ident).err()).collect()
     }
 
     fn add_function(
         &mut self,
+        (endianness, first_region): (Endianness, usize),
         function: &located::Function,
         notes: &HashMap<u32, &Function>,
     ) -> Result<(), UncheckedReason> {
@@ -120,9 +127,10 @@ impl FlowCheck {
         let name = || Arc::clone(&noted.name);
         let flow = Conservation::of(noted).ok_or_else(|| UncheckedReason::Unsolvable { name: name() })?;
         let len_bytes = num.saturating_mul(COUNTER_BYTES);
-        let part = Part { region: place.region, offset: place.offset, len_bytes };
+        let part =
+            Part { region: first_region.saturating_add(place.region), offset: place.offset, len_bytes };
         self.groups.push(Group { name: name(), parts: vec![part] });
-        self.flows.push(flow);
+        self.flows.push((endianness, flow));
         Ok(())
     }
 }
@@ -133,9 +141,9 @@ impl Coherence for FlowCheck {
     }
 
     fn fault(&self, group: usize, regions: &[Vec<u8>]) -> Option<String> {
-        let (group, flow) = self.groups.get(group).zip(self.flows.get(group))?;
+        let (group, (endianness, flow)) = self.groups.get(group).zip(self.flows.get(group))?;
         let counters = group.parts.iter().flat_map(|part| part.of(regions).chunks_exact(COUNTER_BYTES));
-        let fault = flow.fault(counters.map(|counter| uint(counter, self.endianness)))?;
+        let fault = flow.fault(counters.map(|counter| uint(counter, *endianness)))?;
         Some(fault.to_string())
     }
 }

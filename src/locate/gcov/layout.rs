@@ -150,6 +150,14 @@ impl Layout {
     pub fn is_object_summary(&self) -> bool {
         self.summary_tag == OBJECT_SUMMARY
     }
+
+    /// Whether the counters of that index are heads of lists: in memory {total, n, address of the first node}, in files
+    /// {total, n, n x (value, count)}.
+    #[must_use]
+    pub fn is_topn_list(&self, index: usize) -> bool {
+        let kind = self.counters.get(index).map(|(kind, _)| *kind);
+        self.has_topn_lists && matches!(kind, Some(CounterKind::TopN | CounterKind::IndirectCall))
+    }
 }
 
 /// The newest release that the table was made from.

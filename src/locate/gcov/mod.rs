@@ -8,6 +8,7 @@
 
 mod error;
 pub mod layout;
+mod lists;
 mod memory;
 mod objects;
 mod regions;

@@ -17,7 +17,7 @@ pub use merge::MergeGcdaError;
 pub use read::{ReadGcdaError, read};
 pub use target::{GcovProfile, TargetError};
 
-use crate::locate::gcov::{CounterKind, Layout};
+use crate::locate::gcov::Layout;
 
 /// `gcda` in a word: what a file begins with.
 pub(crate) const MAGIC: u32 = 0x6763_6461;
@@ -30,6 +30,5 @@ pub(crate) const TAG_COUNTER_SHIFT: u32 = 17;
 
 /// Whether the counters of that index are lists of values, {total, n, n x (value, count)}, in files of that layout.
 pub(crate) fn is_topn_list(layout: &Layout, index: usize) -> bool {
-    let kind = layout.counters.get(index).map(|(kind, _)| *kind);
-    layout.has_topn_lists && matches!(kind, Some(CounterKind::TopN | CounterKind::IndirectCall))
+    layout.is_topn_list(index)
 }

@@ -1,8 +1,8 @@
 //! What a target has counted, as a file: what libgcov would write if the program ended now.
 //!
-//! What enters is the static side of an image and a snapshot of its counter regions; what leaves is a [`GcdaFile`] for
-//! each object. What always holds: a count is the target's own; a list of most frequent values, of which a snapshot has
-//! only where it begins, is empty and [`has_lists`](GcovProfile::has_lists) says so.
+//! What enters is the static side of an image, a snapshot of its counter regions and the lists of most frequent values
+//! that begin there; what leaves is a [`GcdaFile`] for each object. What always holds: a count is the target's own; a list
+//! that could not be followed is empty and [`has_lists`](GcovProfile::has_lists) says so.
 
 use super::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, is_topn_list};
 use crate::locate::gcov::{CounterKind, Function, GcovImage, Layout, Object};
@@ -13,6 +13,13 @@ use crate::profile::stats::{self, Stats};
 const COUNTER_BYTES: usize = 8;
 /// What memory has of one expression's list: total, number of values, the first one's address.
 const LIST_WORDS: usize = 3;
+
+/// The values of a list and their counts; `None` if they are not known.
+type FollowedPairs<'l> = Option<&'l [(u64, u64)]>;
+/// Lists, in the order of the heads.
+type Lists<'a, 'l> = &'a mut dyn Iterator<Item = FollowedPairs<'l>>;
+/// What was read: the regions, and the lists that begin there.
+type Counted<'a, 'l> = (&'a [Vec<u8>], Lists<'a, 'l>);
 
 /// An object's file cannot be made.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -31,7 +38,7 @@ pub struct TargetError {
 pub struct GcovProfile {
     /// The files, in the order of the image's objects.
     pub files: Vec<GcdaFile>,
-    /// Whether lists of most frequent values have values that are not in the files.
+    /// Whether lists of most frequent values are not known, and have values that are not in the files.
     pub has_lists: bool,
 }
 
@@ -42,9 +49,25 @@ impl GcovProfile {
     ///
     /// The snapshot is of other regions.
     pub fn new(image: &GcovImage, regions: &[Vec<u8>]) -> Result<Self, TargetError> {
+        Self::with_lists(image, regions, [])
+    }
+
+    /// The same with the values, and their counts, of the lists that begin in the regions: of [`GcovImage::lists`], in
+    /// that order. One that is missing or `None` is written with its total and no values, as libgcov writes one that it
+    /// had no memory for: nobody takes a value for more frequent than it was.
+    ///
+    /// # Errors
+    ///
+    /// The snapshot is of other regions.
+    pub fn with_lists<'l>(
+        image: &GcovImage,
+        regions: &[Vec<u8>],
+        lists: impl IntoIterator<Item = FollowedPairs<'l>>,
+    ) -> Result<Self, TargetError> {
         let mut profile = Self { files: Vec::with_capacity(image.objects.len()), has_lists: false };
+        let mut lists = lists.into_iter();
         for object in &image.objects {
-            let file = profile.file(image, object, regions).map_err(|detail| TargetError {
+            let file = profile.file(image, object, (regions, &mut lists)).map_err(|detail| TargetError {
                 image: image.name.clone(),
                 filename: object.filename.escape_ascii().to_string(),
                 detail,
@@ -58,13 +81,18 @@ impl GcovProfile {
         Ok(profile)
     }
 
-    fn file(&mut self, image: &GcovImage, object: &Object, regions: &[Vec<u8>]) -> Result<GcdaFile, String> {
+    fn file(
+        &mut self,
+        image: &GcovImage,
+        object: &Object,
+        (regions, lists): Counted<'_, '_>,
+    ) -> Result<GcdaFile, String> {
         let file = GcdaFile::new(object.version, image.endianness, object.stamp);
         let mut file = file.ok_or_else(|| format!("files of GCC {} are not known", object.version))?;
         file.checksum = object.checksum;
         for function in &object.functions {
             let counted = function.as_ref().map(|function| {
-                let counted = self.function(image, file.layout(), function, regions);
+                let counted = self.function(image, file.layout(), function, (regions, &mut *lists));
                 counted
                     .ok_or_else(|| format!("the snapshot lacks those of function {:#010x}", function.ident))
             });
@@ -79,25 +107,31 @@ impl GcovProfile {
         image: &GcovImage,
         layout: &Layout,
         function: &Function,
-        regions: &[Vec<u8>],
+        (regions, lists): Counted<'_, '_>,
     ) -> Option<GcdaFunction> {
         let Function { ident, lineno_checksum, cfg_checksum, ref counters } = *function;
         let counted = counters.iter().map(|counters| {
             let bytes = counters.bytes(regions)?.chunks_exact(COUNTER_BYTES);
             let values: Vec<u64> = bytes.map(|bytes| uint(bytes, image.endianness)).collect();
             let index = counters.index;
-            let values = if is_topn_list(layout, index) { self.lists(&values) } else { values };
+            let values = if is_topn_list(layout, index) { self.lists(&values, lists) } else { values };
             Some(GcdaCounters { index, values })
         });
         let counters = counted.collect::<Option<_>>()?;
         Some(GcdaFunction { ident, lineno_checksum, cfg_checksum, counters })
     }
 
-    /// Lists as a file has them, without their values.
-    fn lists(&mut self, memory: &[u64]) -> Vec<u64> {
-        let (lists, _) = memory.as_chunks::<LIST_WORDS>();
-        self.has_lists |= lists.iter().any(|[_, num, _]| *num > 0);
-        lists.iter().flat_map(|[total, _, _]| [*total, 0]).collect()
+    /// Lists as a file has them.
+    fn lists(&mut self, memory: &[u64], lists: Lists<'_, '_>) -> Vec<u64> {
+        let mut values = Vec::new();
+        for [total, num, _] in memory.as_chunks::<LIST_WORDS>().0 {
+            let pairs = lists.next().flatten();
+            self.has_lists |= pairs.is_none() && *num > 0;
+            let pairs = pairs.unwrap_or_default();
+            values.extend([*total, pairs.len() as u64]);
+            values.extend(pairs.iter().flat_map(|(value, count)| [*value, *count]));
+        }
+        values
     }
 
     /// The counters of arcs of each function that has content.
@@ -174,6 +208,13 @@ mod tests {
         let values: Vec<_> = function.counters.iter().map(|c| (c.index, &c.values[..])).collect();
         assert_eq!(values, [(0, &[7, 0x5_0000_0001][..]), (3, &[12, 0])]);
         assert!(profile.has_lists);
+        let pairs: &[(u64, u64)] = &[(40, 9), (41, 3)];
+        let profile = GcovProfile::with_lists(&image(*b"B22*"), &regions, [Some(pairs)]).unwrap();
+        let function = profile.files[0].functions[1].as_ref().unwrap();
+        assert_eq!(
+            (&function.counters[1].values[..], profile.has_lists),
+            (&[12, 2, 40, 9, 41, 3][..], false)
+        );
         let stats = Stats { counters_hit: 2, counters: 2, functions_entered: 1, functions: 1 };
         assert_eq!((profile.stats(), profile.num_unbelievable()), (stats, 0));
     }

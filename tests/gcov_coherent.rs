@@ -1,0 +1,210 @@
+//! Snapshots of a guest that counts without a rest, whose flow graphs tell what cannot be of one moment.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::PATIENCE;
+use covtap::collect::{Coherence, MeteredLink, Reader, Snapshot};
+use covtap::coverage::gcov::{FlowCheck, FunctionCounters, Notes, UnitCoverage};
+use covtap::image::{Image, Slide};
+use covtap::locate::gcov::{self, Located};
+use covtap::profile::gcov::{GcdaFile, GcovProfile};
+use covtap::write::gcda::encode;
+use covtap_link::{Link, LinkError, LinkInfo, ReadMemory, ReadReport, ReadRequest, TargetEvents};
+use covtap_qemu::{Options, QemuLink, QmpEndpoint};
+use covtap_testbed::{Guest, Machine, tool, workspace_root};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A guest of two functions that never rest, one of which never returns.
+struct Storm {
+    guest: Guest,
+    located: Located,
+    notes: Notes,
+    gcno: PathBuf,
+    _dir: TempDir,
+}
+
+impl Storm {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let elf = dir.path().join("storm.elf");
+        let script = workspace_root().join("examples/guests/c-gcov-an385/build.sh");
+        let built = Command::new(script).arg("storm").arg(&elf).output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let image = Image::parse("storm.elf", fs::read(&elf).unwrap()).unwrap();
+        let located = gcov::locate(&image, Slide::ZERO).unwrap();
+        let gcno = dir.path().join("storm.elf.d/storm.gcno");
+        let notes = Notes::parse(&fs::read(&gcno).unwrap()).unwrap();
+        let guest = Guest::builder(Machine::An385, &elf).start().unwrap();
+        guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).unwrap();
+        Self { guest, located, notes, gcno, _dir: dir }
+    }
+
+    fn link(&self) -> QemuLink {
+        let endpoint: QmpEndpoint = self.guest.qmp().display().to_string().parse().unwrap();
+        QemuLink::connect(&endpoint, &Options::default()).unwrap()
+    }
+
+    fn check(&self) -> FlowCheck {
+        let mut check = FlowCheck::default();
+        assert_eq!(check.add(&self.located.image, 0, [Some(&self.notes)]), []);
+        assert_eq!(check.num_functions(), self.notes.functions.len());
+        check
+    }
+
+    fn reader(&self, link: impl Link + 'static) -> Reader {
+        Reader::new(MeteredLink::new(Box::new(link)), self.located.regions.clone()).unwrap()
+    }
+
+    /// The file of a snapshot.
+    fn file(&self, snapshot: &Snapshot) -> GcdaFile {
+        let mut profile = GcovProfile::new(&self.located.image, snapshot.counters.regions()).unwrap();
+        profile.files.remove(0)
+    }
+
+    /// The functions whose counts cannot be right, by the solver that makes reports.
+    fn incoherent(&self, file: &GcdaFile) -> Vec<String> {
+        let functions = file.functions.iter().flatten().map(|function| FunctionCounters {
+            ident: function.ident,
+            lineno_checksum: function.lineno_checksum,
+            cfg_checksum: function.cfg_checksum,
+            arcs: &function.counters[0].values,
+        });
+        let unit = UnitCoverage::new(&self.notes, functions);
+        assert_eq!(unit.mismatches, []);
+        let certain = unit.incoherent.iter().filter(|(_, why)| why.is_certain());
+        certain.map(|(name, why)| format!("{}: {why}", name.escape_ascii())).collect()
+    }
+
+    /// All numbers that gcov prints of a file.
+    fn numbers_of_gcov(&self, file: &GcdaFile) -> Vec<i64> {
+        fs::write(self.gcno.with_extension("gcda"), encode(file)).unwrap();
+        let mut gcov = Command::new(tool("arm-none-eabi-gcov").unwrap());
+        gcov.args(["--json-format", "--branch-probabilities", "--stdout"]).arg(&self.gcno);
+        let output = gcov.current_dir(self.gcno.parent().unwrap()).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let mut numbers = Vec::new();
+        collect(&serde_json::from_slice(&output.stdout).unwrap(), &mut numbers);
+        numbers
+    }
+}
+
+fn collect(value: &Value, numbers: &mut Vec<i64>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| collect(value, numbers)),
+        Value::Object(fields) => fields.values().for_each(|value| collect(value, numbers)),
+        Value::Number(number) => numbers.push(number.as_i64().expect("gcov's numbers have a sign")),
+        _ => {}
+    }
+}
+
+/// Reads word by word, as a slow link does while the target runs.
+struct Piecemeal(QemuLink);
+
+impl ReadMemory for Piecemeal {
+    fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        for read in reads {
+            for (offset, buf) in (0..).step_by(8).zip(read.buf.chunks_mut(8)) {
+                self.0.read(read.addr.checked_add(offset).unwrap(), buf)?;
+            }
+        }
+        Ok(ReadReport::default())
+    }
+}
+
+impl Link for Piecemeal {
+    fn info(&self) -> LinkInfo {
+        self.0.info()
+    }
+
+    fn detach(&mut self) -> Result<Duration, LinkError> {
+        self.0.detach()
+    }
+
+    fn events(&mut self) -> Option<&mut dyn TargetEvents> {
+        self.0.events()
+    }
+}
+
+fn take(reader: &mut Reader) -> Snapshot {
+    reader.take(Duration::ZERO).unwrap().expect("the guest goes on")
+}
+
+/// Takes snapshots, none of which may have a function that is not of one moment; and how many were read again.
+fn all_are_coherent(storm: &Storm, reader: Reader, num: u64) -> usize {
+    let mut reader = reader.with_checks(Box::new(storm.check()));
+    let (mut read_again, mut last) = (0, None);
+    for _ in 0..num {
+        let snapshot = take(&mut reader);
+        let checked = snapshot.checked.clone().expect("there are notes");
+        let file = storm.file(&snapshot);
+        assert_eq!(storm.incoherent(&file), Vec::<String>::new(), "{checked:?}");
+        read_again += usize::from(checked.read_again > 0);
+        last = Some(file);
+    }
+    reader.detach().unwrap();
+    let numbers = storm.numbers_of_gcov(&last.unwrap());
+    assert!(numbers.len() > 100 && numbers.iter().all(|number| *number >= 0), "{numbers:?}");
+    read_again
+}
+
+#[test]
+fn no_count_is_negative_while_the_guest_runs() {
+    let storm = Storm::start();
+    all_are_coherent(&storm, storm.reader(storm.link()), 300);
+}
+
+/// Without checks such readings are what the checks are for.
+#[test]
+fn nor_where_every_counter_is_read_at_another_moment() {
+    let storm = Storm::start();
+    let mut reader = storm.reader(Piecemeal(storm.link()));
+    let unchecked = (0..50).filter(|_| {
+        let file = storm.file(&take(&mut reader));
+        !storm.incoherent(&file).is_empty() && storm.numbers_of_gcov(&file).iter().any(|number| *number < 0)
+    });
+    assert!(unchecked.count() > 0);
+    // QEMU's monitor talks to one at a time.
+    drop(reader);
+    let read_again = all_are_coherent(&storm, storm.reader(Piecemeal(storm.link())), 50);
+    assert!(read_again > 0);
+}
+
+/// gcov's notes say which counters belong to a function: names are those of the source.
+#[test]
+fn notes_of_another_compile_check_nothing() {
+    let storm = Storm::start();
+    let names: Vec<_> =
+        storm.check().groups().iter().map(|group| group.name.escape_ascii().to_string()).collect();
+    for name in ["main", "step", "turn", "next_random"] {
+        assert!(names.iter().any(|known| known == name), "{names:?}");
+    }
+    let mut other = storm.notes.clone();
+    other.stamp ^= 1;
+    let mut check = FlowCheck::default();
+    let unchecked = check.add(&storm.located.image, 0, [Some(&other)]);
+    assert_eq!((unchecked.len(), check.num_functions()), (1, 0));
+    assert!(
+        unchecked[0].reason.to_string().starts_with("the notes are of another compile: their stamp is 0x")
+    );
+    let unchecked = check.add(&storm.located.image, 0, []);
+    assert_eq!(unchecked[0].reason.to_string(), "there are no notes");
+    other.stamp ^= 1;
+    other.functions[0].cfg_checksum ^= 1;
+    let unchecked = check.add(&storm.located.image, 0, [Some(&other)]);
+    assert_eq!((unchecked.len(), check.num_functions()), (1, storm.notes.functions.len() - 1));
+    assert!(unchecked[0].reason.to_string().contains("cfg_checksum"), "{unchecked:?}");
+}
