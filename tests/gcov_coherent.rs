@@ -11,7 +11,7 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use covtap::image::{Image, Slide};
 use covtap::locate::gcov::{self, Located};
 use covtap::profile::gcov::{GcdaFile, GcovProfile};
 use covtap::write::gcda::encode;
-use covtap_link::{Link, LinkError, LinkInfo, ReadMemory, ReadReport, ReadRequest, TargetEvents};
+use covtap_link::{Link, WordByWord};
 use covtap_qemu::{Options, QemuLink, QmpEndpoint};
 use covtap_testbed::{Guest, Machine, tool, workspace_root};
 use serde_json::Value;
@@ -111,34 +111,6 @@ fn collect(value: &Value, numbers: &mut Vec<i64>) {
     }
 }
 
-/// Reads word by word, as a slow link does while the target runs.
-struct Piecemeal(QemuLink);
-
-impl ReadMemory for Piecemeal {
-    fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
-        for read in reads {
-            for (offset, buf) in (0..).step_by(8).zip(read.buf.chunks_mut(8)) {
-                self.0.read(read.addr.checked_add(offset).unwrap(), buf)?;
-            }
-        }
-        Ok(ReadReport::default())
-    }
-}
-
-impl Link for Piecemeal {
-    fn info(&self) -> LinkInfo {
-        self.0.info()
-    }
-
-    fn detach(&mut self) -> Result<Duration, LinkError> {
-        self.0.detach()
-    }
-
-    fn events(&mut self) -> Option<&mut dyn TargetEvents> {
-        self.0.events()
-    }
-}
-
 fn take(reader: &mut Reader) -> Snapshot {
     reader.take(Duration::ZERO).unwrap().expect("the guest goes on")
 }
@@ -171,7 +143,7 @@ fn no_count_is_negative_while_the_guest_runs() {
 #[test]
 fn nor_where_every_counter_is_read_at_another_moment() {
     let storm = Storm::start();
-    let mut reader = storm.reader(Piecemeal(storm.link()));
+    let mut reader = storm.reader(WordByWord(Box::new(storm.link())));
     let unchecked = (0..50).filter(|_| {
         let file = storm.file(&take(&mut reader));
         !storm.incoherent(&file).is_empty() && storm.numbers_of_gcov(&file).iter().any(|number| *number < 0)
@@ -179,7 +151,7 @@ fn nor_where_every_counter_is_read_at_another_moment() {
     assert!(unchecked.count() > 0);
     // QEMU's monitor talks to one at a time.
     drop(reader);
-    let read_again = all_are_coherent(&storm, storm.reader(Piecemeal(storm.link())), 50);
+    let read_again = all_are_coherent(&storm, storm.reader(WordByWord(Box::new(storm.link()))), 50);
     assert!(read_again > 0);
 }
 

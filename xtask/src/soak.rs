@@ -1,5 +1,7 @@
 //! `cargo xtask soak`: what a user may do to covtap, very often.
 
+mod gcov;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,6 +28,8 @@ pub(crate) struct Args {
 enum What {
     /// End covtap by SIGKILL at random moments of a recording; no profile may break, no tapped guest stand still
     Kill(KillArgs),
+    /// Read a guest that counts without a rest; no count may be negative, here or in gcov
+    Gcov(gcov::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -48,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     provision::ensure(Need::Soak)?;
     match &args.what {
         What::Kill(args) => kill(args),
+        What::Gcov(args) => gcov::run(args),
     }
 }
 

@@ -18,12 +18,14 @@ mod info;
 mod memory;
 mod power;
 pub mod scripted;
+mod word_by_word;
 
 pub use addr::{AddrRange, TargetAddr};
 pub use error::{LinkError, Operation};
 pub use info::{Effect, Endianness, LinkInfo, PointerWidth};
 pub use memory::{ReadMemory, ReadReport, ReadRequest};
 pub use power::{PhysicalMemory, RunControl, RunState, SamplePc, TargetEvent, TargetEvents, WriteMemory};
+pub use word_by_word::WordByWord;
 
 /// One way to reach one target.
 ///

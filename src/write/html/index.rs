@@ -105,9 +105,10 @@ fn left_out(coverage: &Coverage) -> Markup {
         format!("{}: {what}{detail}", function_name(name))
     });
     let problems = coverage.problems().iter().map(ToString::to_string);
-    let doubts = coverage.doubts().iter().map(|Doubt { unit, name, reason }| {
-        format!("{} of {unit} {reason}", function_name(name))
-    });
+    let doubts = coverage
+        .doubts()
+        .iter()
+        .map(|Doubt { unit, name, reason }| format!("{} of {unit} {reason}", function_name(name)));
     let mut all = mismatches.chain(uncounted).chain(problems).chain(doubts);
     let named: Vec<String> = all.by_ref().take(MAX_NAMED).collect();
     let more = all.count();

@@ -64,7 +64,7 @@ use Proof::{File, FoundBy, Program, Qemu};
 #[rustfmt::skip] // One line for each package.
 pub(super) const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures] },
-    Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Fixtures] },
+    Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Soak, Fixtures] },
     Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures] },
     Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance] },
     Package { name: "llvm-14", purpose: "llvm-profdata and llvm-cov 14, the oldest judged by", proof: Program("llvm-profdata-14"), needed_by: &[Test, Fixtures, Conformance] },
@@ -87,7 +87,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "g++-11", purpose: "the same of C++ programs", proof: Program("g++-11"), needed_by: &[Test] },
     Package { name: "lcov", purpose: "reads gcov's files, and takes traces", proof: Program("geninfo"), needed_by: &[Test] },
     Package { name: "gcovr", purpose: "reads gcov's files", proof: Program("gcovr"), needed_by: &[Test] },
-    Package { name: "gcc-arm-none-eabi", purpose: "gcov's tools for files of a Cortex-M", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test] },
+    Package { name: "gcc-arm-none-eabi", purpose: "gcov's tools for files of a Cortex-M", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test, Soak] },
     Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test] },
     Package { name: "gcc-powerpc-linux-gnu", purpose: "compiles big-endian programs with GCC's own coverage", proof: Program("powerpc-linux-gnu-gcc"), needed_by: &[Test] },
     Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures, Conformance] },
