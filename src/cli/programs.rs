@@ -13,7 +13,7 @@ use crate::collect::{Counters, Snapshot};
 use crate::image::{Image, Slide};
 use crate::locate::gcov::GcovImage;
 use crate::locate::llvm::LlvmImage;
-use crate::locate::{self, CounterRegion, Located};
+use crate::locate::{self, CounterRegion, ListHead, Located};
 use crate::profile::Stats;
 use crate::profile::gcov::GcovProfile;
 use crate::profile::llvm::LlvmProfile;
@@ -56,6 +56,7 @@ pub(super) struct Program {
     /// Those of LLVM before those of gcov.
     regions: Vec<CounterRegion>,
     num_llvm_regions: usize,
+    num_lists: usize,
     cautions: Vec<Cow<'static, str>>,
 }
 
@@ -103,7 +104,8 @@ impl Program {
             located.image
         });
         cautions.extend(left_out.map(|error| Cow::from(format!("left out: {error}"))));
-        Ok(Self { image, slide, llvm, gcov, regions, num_llvm_regions, cautions })
+        let num_lists = gcov.as_ref().map_or(0, |image| image.lists(0).len());
+        Ok(Self { image, slide, llvm, gcov, regions, num_llvm_regions, num_lists, cautions })
     }
 
     /// The profile of the program's gcov side before anything ran.
@@ -157,6 +159,18 @@ impl Programs {
         self.all.iter().flat_map(|program| &program.regions).cloned().collect()
     }
 
+    /// Where lists of most frequent values begin in those regions.
+    pub(super) fn lists(&self) -> Vec<ListHead> {
+        let mut first_region = 0usize;
+        let mut lists = Vec::new();
+        for program in &self.all {
+            let first_of_gcov = first_region.saturating_add(program.num_llvm_regions);
+            lists.extend(program.gcov.iter().flat_map(|image| image.lists(first_of_gcov)));
+            first_region = first_region.saturating_add(program.regions.len());
+        }
+        lists
+    }
+
     /// What is to be known about any of them, each once.
     pub(super) fn cautions(&self) -> Vec<&str> {
         let mut cautions = Vec::new();
@@ -193,12 +207,14 @@ impl Programs {
     /// The snapshot does not fit the programs.
     pub(super) fn profiles(&self, snapshot: &Snapshot) -> Result<Profiles> {
         let mut profiles = Profiles { llvm: Vec::new(), gcov: Vec::new() };
+        let mut lists = snapshot.lists.iter().map(|list| list.as_deref().ok());
         for counters in self.counters(snapshot) {
             if let Some((image, regions)) = counters.llvm {
                 profiles.llvm.push(LlvmProfile::new(image, regions)?);
             }
             if let Some((image, regions)) = counters.gcov {
-                profiles.gcov.push(GcovProfile::new(image, regions)?);
+                let lists = lists.by_ref().take(counters.program.num_lists);
+                profiles.gcov.push(GcovProfile::with_lists(image, regions, lists)?);
             }
         }
         Ok(profiles)

@@ -96,12 +96,14 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     }
     let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
     let mappings = mappings(&formats, &programs, &status)?;
+    // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
+    let lists = if physical.is_some() { Vec::new() } else { programs.lists() };
     let link = match physical {
         Some(link) => Box::new(link),
         None => open(args, &status)?,
     };
     let link = attach(args, link, &programs, &status)?;
-    let reader = Reader::new(link, programs.regions())?;
+    let reader = Reader::new(link, programs.regions())?.with_lists(lists);
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
         programs: &programs,
@@ -112,6 +114,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         status: &status,
         last: Vec::new(),
         stillness: Stillness::default(),
+        has_said_lists: false,
         unbelievable: None,
     };
     let done = session.run(|snapshot| taker.take(snapshot));
@@ -133,6 +136,7 @@ struct Taker<'a> {
     status: &'a Status,
     last: Vec<PathBuf>,
     stillness: Stillness,
+    has_said_lists: bool,
     unbelievable: Option<Unbelievable>,
 }
 
@@ -152,6 +156,13 @@ impl Taker<'_> {
             let mut coverage = Coverage::default();
             self.mappings.iter().for_each(|mapping| coverage.add(mapping, &counts));
             self.formats.write(coverage, &self.last, |line| self.status.note(line))?;
+        }
+        if profiles.gcov.iter().any(|profile| profile.has_lists)
+            && !std::mem::replace(&mut self.has_said_lists, true)
+        {
+            self.status.note(
+                "value profiles: some lists of most frequent values could not be followed and are empty",
+            );
         }
         if let Some(line) = self.stillness.see(snapshot) {
             self.status.note(&line);
