@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use covtap_link::{LinkError, Operation};
 
 use super::gcda::{InTheWay, SameFile};
+use super::notes::NotesFileError;
 use super::output::{OtherKind, ProfileExists};
 use super::programs::SamePlace;
 use super::report::ReportError;
@@ -70,6 +71,9 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(for_report(error));
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return for_notes(error);
         }
         if let Some(WriteDirError::NotOurs { .. }) = cause.downcast_ref() {
             return Some("choose a directory that is not there yet, or one that covtap wrote");
@@ -192,6 +196,19 @@ fn for_report(error: &ReportError) -> &'static str {
         ReportError::NoElf => "give the ELF that was instrumented: it says which lines the counters count",
         ReportError::NoProfile => "give a profile: covtap record or covtap snapshot makes them",
         ReportError::OtherProgram { .. } => "give the ELF that the profile is of",
+    }
+}
+
+fn for_notes(error: &NotesFileError) -> Option<&'static str> {
+    match error {
+        NotesFileError::OtherCompile { .. } => Some(
+            "give the .gcno files of the compile that ran: GCC writes them beside the objects, anew each time",
+        ),
+        NotesFileError::Nowhere { .. } => {
+            Some("give the folder that GCC wrote the .gcno files to, beside the objects")
+        }
+        NotesFileError::Several { .. } => Some("give the one that belongs to it"),
+        NotesFileError::File { .. } | NotesFileError::Content { .. } => None,
     }
 }
 

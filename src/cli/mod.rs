@@ -6,10 +6,13 @@
 
 mod formats;
 mod gcda;
+mod gcov_units;
 mod hints;
+mod inputs;
 mod inspect;
 mod interrupt;
 mod merge;
+mod notes;
 mod output;
 mod pattern;
 mod profiles;

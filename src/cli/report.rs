@@ -1,17 +1,16 @@
 //! `covtap report`: coverage from profiles on disk.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::formats::{FormatArgs, Formats};
+use super::inputs::Inputs;
 use super::profiles::Sum;
-use super::{Verdict, tap};
-use crate::coverage::{Counts, Coverage, Mapping};
+use super::{Verdict, gcov_units, tap};
+use crate::coverage::{Counts, Coverage, Doubt, Mapping};
 use crate::image::Slide;
 use crate::locate::llvm::{self, LlvmImage};
 use crate::write::demangle::demangle;
@@ -19,11 +18,12 @@ use crate::write::demangle::demangle;
 /// More functions than this are not named one by one.
 const MAX_NAMED: usize = 20;
 
-/// Show the coverage that profiles hold, of whatever LLVM; none of LLVM's tools is needed.
+/// Show the coverage that profiles hold, of whatever LLVM or GCC; none of their tools is needed.
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The programs, and the profiles of their runs (.profraw, .proftext, .profdata), in any order
-    #[arg(value_name = "ELF|PROFILE", required = true)]
+    /// The programs and the profiles of their runs (.profraw, .proftext, .profdata); of GCC's the .gcda and .gcno files, or
+    /// folders to search for them; in any order
+    #[arg(value_name = "ELF|PROFILE|FOLDER", required = true)]
     inputs: Vec<PathBuf>,
     /// Name every function whose counts belong to another build
     #[arg(short, long)]
@@ -38,7 +38,7 @@ pub(super) enum ReportError {
     /// Only profiles were given.
     #[error("report coverage: no ELF among the files")]
     NoElf,
-    /// Only ELFs were given.
+    /// Only ELFs were given, and nothing of gcov's.
     #[error("report coverage: no profile among the files")]
     NoProfile,
     /// Nothing of the profile fits.
@@ -57,36 +57,93 @@ pub(super) enum ReportError {
 ///
 /// # Errors
 ///
-/// A file cannot be read, or is neither an ELF nor a profile; a program has no coverage mapping, or none of the
-/// profile's functions; or what was asked for cannot be written.
+/// A file cannot be read, or is nothing that has to do with coverage; a program has no coverage mapping, or none of the
+/// profile's functions; none of gcov's files is of use; or what was asked for cannot be written.
 pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
     let ReportArgs { inputs, verbose, formats } = args;
     let formats = formats.or_summary();
-    let (elves, profiles) = sort(&inputs)?;
-    let mut formats = Formats::prepare(&formats, elves.iter().map(PathBuf::from).collect())?;
+    let inputs = Inputs::sort(&inputs)?;
+    check(&inputs)?;
+    let Inputs { elves, profiles, notes, data, of_gcov, .. } = inputs;
+    let mut formats = Formats::prepare(&formats, elves.clone())?;
+    let mut coverage = Coverage::default();
+    // Beside gcov's files there may be programs that LLVM has no part in.
+    let of_llvm = if of_gcov.is_empty() { paths(&elves) } else { with_mapping(&elves)? };
+    if profiles.is_empty() {
+        of_llvm.iter().for_each(|path| {
+            note(&format!("LLVM's part of {} is left out: there is no profile of it", path.display()));
+        });
+    } else {
+        // Without any, the error says what is missing.
+        let of_llvm = if of_llvm.is_empty() { paths(&elves) } else { of_llvm };
+        add_llvm(&mut coverage, &formats, &of_llvm, &profiles, verbose)?;
+    }
+    if !of_gcov.is_empty() {
+        if data.is_empty() {
+            note("none of the files is a .gcda: as far as they tell nothing of what GCC compiled ran");
+        }
+        let left_out = gcov_units::add(&mut coverage, &formats, notes, &data)?;
+        let lines: Vec<String> = left_out.iter().map(|error| format!("left out: {error:#}")).collect();
+        say(&lines, "files", verbose);
+        say(&doubts(&coverage), "functions", verbose);
+    }
+    formats.write(coverage, &[profiles, of_gcov].concat(), note)?;
+    formats.finish(note)
+}
+
+/// Makes sure that something can be reported.
+fn check(inputs: &Inputs) -> Result<(), ReportError> {
+    match inputs {
+        Inputs { elves, profiles, .. } if elves.is_empty() && !profiles.is_empty() => Err(ReportError::NoElf),
+        Inputs { profiles, .. } if profiles.is_empty() && !inputs.has_gcov() => Err(ReportError::NoProfile),
+        _ => Ok(()),
+    }
+}
+
+fn paths(elves: &[PathBuf]) -> Vec<&Path> {
+    elves.iter().map(PathBuf::as_path).collect()
+}
+
+/// The programs that LLVM's profiles can be of.
+fn with_mapping(elves: &[PathBuf]) -> Result<Vec<&Path>> {
+    let mut with_mapping = Vec::new();
+    for path in paths(elves) {
+        if Mapping::is_in(&tap::load(path)?) {
+            with_mapping.push(path);
+        }
+    }
+    Ok(with_mapping)
+}
+
+/// Adds what LLVM's profiles counted.
+fn add_llvm(
+    coverage: &mut Coverage,
+    formats: &Formats<'_>,
+    elves: &[&Path],
+    profiles: &[PathBuf],
+    verbose: bool,
+) -> Result<()> {
     let (first, others) = elves.split_first().ok_or(ReportError::NoElf)?;
     let add_up = || -> Result<Sum> {
         let mut sum = Sum::default();
-        profiles.iter().try_for_each(|path| sum.add_file(path, || locate(&elves)))?;
+        profiles.iter().try_for_each(|path| sum.add_file(path, || locate(elves)))?;
         Ok(sum)
     };
     // Decompressing names takes long on either side.
-    let (sum, first) = rayon::join(add_up, || MappingOf::decode(&formats, first));
+    let (sum, first) = rayon::join(add_up, || MappingOf::decode(formats, first));
     let profile = sum?.finish().ok_or(ReportError::NoProfile)?;
     let counts = Counts::from(&profile);
-    let mut coverage = Coverage::default();
-    first?.add_to(&mut coverage, &counts);
+    first?.add_to(coverage, &counts);
     for path in others {
-        MappingOf::decode(&formats, path)?.add_to(&mut coverage, &counts);
+        MappingOf::decode(formats, path)?.add_to(coverage, &counts);
     }
-    say_what_is_left_out(&coverage, verbose);
+    say(&left_out(coverage), "functions", verbose);
     let functions = profile.functions().count();
     if functions > 0 && coverage.num_found() == 0 {
         let images = elves.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(ReportError::OtherProgram { functions, images }.into());
     }
-    formats.write(coverage, &profiles.iter().map(PathBuf::from).collect::<Vec<_>>(), note)?;
-    formats.finish(note)
+    Ok(())
 }
 
 /// A program's mapping, and what is to be said of it.
@@ -121,23 +178,8 @@ fn locate(elves: &[&Path]) -> Result<Vec<LlvmImage>> {
     elves.iter().map(locate).collect()
 }
 
-/// The ELFs and the others, by their first bytes.
-fn sort(inputs: &[PathBuf]) -> Result<(Vec<&Path>, Vec<&Path>)> {
-    let (mut elves, mut profiles) = (Vec::new(), Vec::new());
-    for path in inputs {
-        let mut magic = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic));
-        read.with_context(|| format!("read {}", path.display()))?;
-        if magic == *b"\x7fELF" { elves.push(path.as_path()) } else { profiles.push(path.as_path()) }
-    }
-    if elves.is_empty() {
-        return Err(ReportError::NoElf.into());
-    }
-    Ok((elves, profiles))
-}
-
-/// Names the functions that are not in the report, on stderr.
-fn say_what_is_left_out(coverage: &Coverage, all: bool) {
+/// The functions of LLVM's that are not in the report.
+fn left_out(coverage: &Coverage) -> Vec<String> {
     let mismatches = coverage.mismatches().iter().map(|function| {
         let (name, hash) = (demangle(&function.name), function.func_hash);
         format!("{name} is left out: the profile has it from another build (func_hash is not {hash:#x})")
@@ -146,15 +188,24 @@ fn say_what_is_left_out(coverage: &Coverage, all: bool) {
         let what = if function.is_only_mcdc { "MC/DC of " } else { "" };
         format!("{what}{} is left out: {}", demangle(&function.name), function.detail)
     });
-    let lines: Vec<String> = mismatches.chain(uncounted).collect();
+    mismatches.chain(uncounted).collect()
+}
+
+/// The functions of gcov's that are not in the report, or not to be relied on.
+fn doubts(coverage: &Coverage) -> Vec<String> {
+    let line = |Doubt { unit, name, reason }: &Doubt| match demangle(name) {
+        name if name.is_empty() => format!("{unit} {reason}"),
+        name => format!("{name} of {unit} {reason}"),
+    };
+    coverage.doubts().iter().map(line).collect()
+}
+
+/// Says lines on stderr, some or all.
+fn say(lines: &[String], what: &str, all: bool) {
     let shown = if all { lines.len() } else { MAX_NAMED };
-    for line in lines.iter().take(shown) {
-        note(line);
-    }
+    lines.iter().take(shown).for_each(|line| note(line));
     if lines.len() > shown {
-        note(&format!(
-            "{} more functions are left out; --verbose names them",
-            lines.len().saturating_sub(shown)
-        ));
+        let more = lines.len().saturating_sub(shown);
+        note(&format!("{more} more {what} are left out; --verbose names them"));
     }
 }

@@ -112,10 +112,15 @@ impl<'a> FileCoverage<'a> {
         branches.filter(|branch| branch.file == 0)
     }
 
-    /// The same with those that gcov has on its lines.
+    /// The same with those that gcov has on its lines, which stand before LLVM's of the line.
     #[must_use]
     pub fn shown_branches(&self) -> Vec<FileBranch<'a>> {
-        self.counted_branches().map(FileBranch::from).chain(of_lines(self.whole_lines())).collect()
+        let of_llvm = self.counted_branches().map(FileBranch::from);
+        let mut branches: Vec<_> = of_lines(self.whole_lines()).chain(of_llvm).collect();
+        if !self.whole_lines().is_empty() {
+            branches.sort_by_key(|branch| branch.start.line);
+        }
+        branches
     }
 
     /// MC/DC of the decisions in its text.

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use regex::bytes::Regex;
 
+use crate::coverage::gcov::{Notes, UnitCoverage};
 use crate::coverage::{Coverage, Mapping};
 
 /// Which files, and under which names.
@@ -54,6 +55,14 @@ impl FileArgs {
         if !self.path_map.is_empty() {
             mapping.rename_files(|name| self.path_map.iter().find_map(|map| map.apply(name)));
         }
+    }
+
+    /// Gives a unit's sources the names that they are shown under, with the folder that they were compiled in.
+    pub(super) fn rename_unit(&self, notes: &Notes, unit: &mut UnitCoverage) {
+        unit.rename_files(|name| {
+            let path = notes.path_of(name);
+            Some(self.path_map.iter().find_map(|map| map.apply(&path)).unwrap_or(path))
+        });
     }
 
     /// Leaves out the files that are not wanted.

@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::Verdict;
+use crate::coverage::gcov::{FunctionCounters, Notes, UnitCoverage};
 use crate::coverage::{Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::Names;
@@ -99,6 +100,17 @@ impl<'a> Formats<'a> {
         }
         self.args.files.rename(&mut mapping);
         Ok(mapping)
+    }
+
+    /// Evaluates a unit of gcov's, with the names of files as they are to be shown.
+    pub(super) fn unit<'c>(
+        &self,
+        notes: &Notes,
+        counters: impl IntoIterator<Item = FunctionCounters<'c>>,
+    ) -> UnitCoverage {
+        let mut unit = UnitCoverage::new(notes, counters);
+        self.args.files.rename_unit(notes, &mut unit);
+        unit
     }
 
     /// Writes the files of one snapshot or of profiles on disk. `note` is told once of each source that is missing.

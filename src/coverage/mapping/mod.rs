@@ -124,6 +124,12 @@ struct Encoded {
 }
 
 impl Mapping {
+    /// Whether an image has one at all.
+    #[must_use]
+    pub fn is_in(image: &Image) -> bool {
+        image.sections().any(|section| section.name() == FILES)
+    }
+
     /// Decodes the mapping of an image.
     ///
     /// # Errors
