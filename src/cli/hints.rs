@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
 
+use super::formats::NoRegions;
 use super::gcda::{InTheWay, SameFile};
 use super::notes::NotesFileError;
 use super::output::{OtherKind, ProfileExists};
@@ -65,6 +66,9 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
             return Some(
                 "does start-up code set the counters' memory to zero, and had it run? is the ELF where the target has it?",
             );
+        }
+        if cause.is::<NoRegions>() {
+            return Some("--lcov and --cobertura write what gcov counts: lines, functions and branches");
         }
         if cause.is::<ProfileExists>() {
             return Some("move it away, or choose another name with --output");

@@ -33,6 +33,18 @@ impl<'a> FileCoverage<'a> {
         self.name
     }
 
+    /// The same with LLVM's part alone; `None` if there is none.
+    #[must_use]
+    pub fn llvm_part(&self) -> Option<Self> {
+        (!self.functions.is_empty()).then(|| Self { sum: None, ..self.clone() })
+    }
+
+    /// Whether gcov counted any of it.
+    #[must_use]
+    pub fn has_gcov_part(&self) -> bool {
+        self.sum.is_some()
+    }
+
     /// The functions whose body is in the file's text: LLVM's in the order of the mapping, then gcov's in the order of
     /// lines.
     pub fn functions(&self) -> impl Iterator<Item = FileFunction<'a>> {

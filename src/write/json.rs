@@ -15,7 +15,8 @@
 //!
 //! What always holds: keys are in alphabetical order, and there is no space and no line break. An expansion has all
 //! regions of its function. Branches that the compiler knew the outcome of are in files, not in functions and
-//! expansions. Files and functions are written one by one: no more than one file's segments is held.
+//! expansions. Files and functions are written one by one: no more than one file's segments is held. What gcov counted
+//! is not in it, nor in its totals: it knows no regions, and readers tell lines from regions.
 //! Source: `llvm/tools/llvm-cov/CoverageExporterJson.cpp` and `llvm/lib/Support/JSON.cpp`, llvmorg-19.1.7.
 
 mod llvm;
@@ -51,7 +52,7 @@ pub fn write(coverage: &Coverage, options: Options, out: &mut impl Write) -> io:
     let mut out = BufWriter::new(out);
     let mut totals = Statistics::default();
     out.write_all(b"{\"data\":[{\"files\":[")?;
-    for (index, file) in coverage.files().enumerate() {
+    for (index, file) in coverage.files().filter_map(|file| file.llvm_part()).enumerate() {
         let statistics = file.statistics();
         totals += statistics;
         element(index, &File::new(&file, statistics, options), &mut out)?;

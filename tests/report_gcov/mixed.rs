@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::build::{Dir, by_file};
-use crate::common::{assert_done, run, stderr};
+use crate::common::{assert_done, assert_refused, run, stderr};
 
 /// A program of a C file by GCC, a C file by clang and a Rust file, with a header in both C files.
 fn built() -> Dir {
@@ -98,6 +98,19 @@ fn a_part_without_its_profile_is_named() {
     assert_done(&output);
     assert!(stderr(&output).contains("fw.elf is left out: there is no profile of it"), "{}", stderr(&output));
     assert_eq!(output.stdout, dir.report(&["build", "gcda"], &["--lcov", "-"]).stdout);
+}
+
+/// llvm-cov's JSON is of regions: it has LLVM's part as without gcov's, and the rest is named.
+#[test]
+fn json_is_of_llvms_part() {
+    let dir = built();
+    let output = dir.report(&INPUTS, &["--json", "-"]);
+    assert_done(&output);
+    assert_eq!(output.stdout, dir.report(&INPUTS[..2], &["--json", "-"]).stdout);
+    let said = stderr(&output);
+    assert!(said.contains("left out of the JSON: what gcov counted of 2 files"), "{said}");
+    let refused = dir.report(&INPUTS[2..], &["--json", "-"]);
+    assert_refused(&refused, "write JSON: it is of regions", "--lcov and --cobertura");
 }
 
 /// A site has a page for each file, with gcov's branches as a table.

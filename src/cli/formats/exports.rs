@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, FileCoverage, Metric};
 use crate::write::{self, cobertura, codecov, json, lcov, sonarqube};
 
 /// Files for other programs; `-` stands for stdout.
@@ -16,7 +16,7 @@ pub(super) struct ExportArgs {
     /// Lines, functions and branches for the usual viewers, as `llvm-cov export --format=lcov` writes them
     #[arg(long, value_name = "FILE")]
     lcov: Option<PathBuf>,
-    /// All there is, as `llvm-cov export` writes it
+    /// All that LLVM's part of a build has, as `llvm-cov export` writes it
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// In the JSON only the summaries
@@ -41,6 +41,11 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }
+
+/// Nothing of the build is in llvm-cov's terms.
+#[derive(Debug, thiserror::Error)]
+#[error("write JSON: it is of regions, and what GCC compiled has none")]
+pub(in crate::cli) struct NoRegions;
 
 /// A form of coverage that is one file.
 struct Export {
@@ -87,6 +92,22 @@ impl ExportArgs {
     /// Whether there is any.
     pub(super) fn any(&self) -> bool {
         self.wanted().next().is_some()
+    }
+
+    /// What no file that was asked for has a form for, if it has to be said.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing else.
+    pub(super) fn left_out(&self, coverage: &Coverage) -> Result<Option<String>> {
+        if self.json.is_none() {
+            return Ok(None);
+        }
+        if !coverage.carries(Metric::Regions) {
+            return Err(NoRegions.into());
+        }
+        let files = coverage.files().filter(FileCoverage::has_gcov_part).count();
+        Ok((files > 0).then(|| format!("left out of the JSON: what gcov counted of {files} files")))
     }
 
     /// How many go to stdout.

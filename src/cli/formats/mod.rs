@@ -24,6 +24,7 @@ use crate::image::Image;
 use crate::locate::llvm::Names;
 
 use exports::ExportArgs;
+pub(super) use exports::NoRegions;
 use files::FileArgs;
 use site::SiteArgs;
 use text::TextArgs;
@@ -125,6 +126,9 @@ impl<'a> Formats<'a> {
         note: impl Fn(&str),
     ) -> Result<()> {
         self.args.files.leave_out(&mut coverage);
+        if let Some(line) = self.args.exports.left_out(&coverage)? {
+            self.note_once(line, &note);
+        }
         self.args.exports.write(&coverage)?;
         for line in self.args.site.write(&coverage, &self.images, profiles)? {
             self.note_once(line, &note);
