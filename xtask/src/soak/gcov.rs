@@ -1,7 +1,7 @@
 //! `cargo xtask soak gcov`: snapshots of a guest that counts without a rest, checked by its flow graphs.
 //!
 //! What enters is how many; what leaves is a table: how many snapshots had functions that were not of one moment, without
-//! checks and with them. What always holds: every snapshot is judged by the solver that makes reports, one in
+//! checks and with them. What always holds: the guest counted between any two snapshots; every snapshot is judged by the solver that makes reports, one in
 //! [`GCOV_EVERY`] by gcov as well, and a negative count in one that was checked fails the verb.
 
 use std::fs;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use covtap::collect::{MeteredLink, Reader, Snapshot};
-use covtap::coverage::gcov::{FlowCheck, FunctionCounters, Notes, UnitCoverage};
+use covtap::coverage::gcov::{FlowCheck, FunctionCounters, Incoherence, Notes, UnitCoverage};
 use covtap::image::{Image, Slide};
 use covtap::locate::gcov::{self, CounterKind, Located};
 use covtap::profile::gcov::{GcdaFile, GcovProfile};
@@ -37,6 +37,9 @@ const GCOV_EVERY: u32 = 100;
 
 /// What is not the proof itself takes so much fewer snapshots.
 const FEWER: u32 = 10;
+
+/// How long to wait for a guest that has no processor at the moment.
+const NAP: Duration = Duration::from_micros(200);
 
 /// The guest, and what it counts.
 struct Storm {
@@ -68,12 +71,15 @@ struct Row {
     snapshots: u32,
     /// Snapshots with a function that was read again.
     read_again: u32,
-    /// The most further readings of one snapshot.
+    /// All further readings, and the most of one snapshot.
     rounds: u32,
+    most_rounds: u32,
     /// Snapshots with a function that stayed as it was.
     kept: u32,
     /// Snapshots in which a count would be negative.
     negative: u32,
+    /// The lowest of those counts. -1 is of a function that was in its middle; what is lower was torn.
+    lowest: i128,
     /// Snapshots that gcov was shown, and those in which it printed a negative number.
     shown: u32,
     negative_in_gcov: u32,
@@ -83,8 +89,18 @@ struct Row {
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let storm = Storm::start()?;
     println!(
-        "{:26}{:>10}{:>12}{:>8}{:>6}{:>10}{:>9}{:>9}{:>12}",
-        "read", "snapshots", "read again", "rounds", "kept", "negative", "by gcov", "negative", "each"
+        "{:26}{:>10}{:>12}{:>8}{:>6}{:>6}{:>10}{:>8}{:>9}{:>9}{:>12}",
+        "read",
+        "snapshots",
+        "read again",
+        "rounds",
+        "most",
+        "kept",
+        "negative",
+        "lowest",
+        "by gcov",
+        "negative",
+        "each"
     );
     let mut outcome = Outcome::Passed;
     for way in WAYS {
@@ -100,10 +116,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 
 impl Row {
     fn print(&self, way: Way) {
-        let Self { snapshots, read_again, rounds, kept, negative, shown, negative_in_gcov, elapsed } = self;
+        let Self { snapshots, read_again, rounds, most_rounds, kept, .. } = self;
+        let Self { negative, lowest, shown, negative_in_gcov, elapsed, .. } = self;
         let each = elapsed.checked_div(*snapshots).unwrap_or_default();
         println!(
-            "{:26}{snapshots:>10}{read_again:>12}{rounds:>8}{kept:>6}{negative:>10}{shown:>9}{negative_in_gcov:>9}{:>12}",
+            "{:26}{snapshots:>10}{read_again:>12}{rounds:>8}{most_rounds:>6}{kept:>6}{negative:>10}{lowest:>8}{shown:>9}{negative_in_gcov:>9}{:>12}",
             way.name,
             format!("{each:.1?}")
         );
@@ -128,12 +145,19 @@ impl Storm {
     fn soak(&self, way: Way, snapshots: u32) -> Result<Row> {
         let mut reader = self.reader(way)?;
         let mut row = Row::default();
-        for number in 0..snapshots {
-            child::go_on()?;
+        let mut last_change = Instant::now();
+        while row.snapshots < snapshots {
             let start = Instant::now();
             let snapshot = reader.take(Duration::ZERO)?.context("the guest ended")?;
+            if snapshot.delta.changed == 0 {
+                ensure!(last_change.elapsed() < PATIENCE, "the guest counts nothing any more");
+                child::sleep(NAP)?;
+                continue;
+            }
+            child::go_on()?;
+            last_change = Instant::now();
             row.elapsed += start.elapsed();
-            self.judge(&snapshot, number, &mut row)?;
+            self.judge(&snapshot, &mut row)?;
         }
         reader.detach()?;
         Ok(row)
@@ -153,25 +177,30 @@ impl Storm {
         Ok(reader.with_checks(Box::new(check)))
     }
 
-    fn judge(&self, snapshot: &Snapshot, number: u32, row: &mut Row) -> Result<()> {
+    fn judge(&self, snapshot: &Snapshot, row: &mut Row) -> Result<()> {
+        let is_shown = row.snapshots.is_multiple_of(GCOV_EVERY);
         row.snapshots += 1;
         if let Some(checked) = &snapshot.checked {
             row.read_again += u32::from(checked.read_again > 0);
-            row.rounds = row.rounds.max(checked.rounds);
+            row.rounds += checked.rounds;
+            row.most_rounds = row.most_rounds.max(checked.rounds);
             row.kept += u32::from(!checked.incoherent.is_empty());
         }
         let profile = GcovProfile::new(&self.located.image, snapshot.counters.regions())?;
         let file = profile.files.first().context("the image has no object")?;
-        row.negative += u32::from(self.is_negative(file));
-        if number.is_multiple_of(GCOV_EVERY) {
+        if let Some(count) = self.negative(file) {
+            row.negative += 1;
+            row.lowest = row.lowest.min(count);
+        }
+        if is_shown {
             row.shown += 1;
             row.negative_in_gcov += u32::from(self.is_negative_in_gcov(file)?);
         }
         Ok(())
     }
 
-    /// Whether a count would be negative, or larger than gcov's numbers are.
-    fn is_negative(&self, file: &GcdaFile) -> bool {
+    /// A count that would be negative, or is larger than gcov's numbers are.
+    fn negative(&self, file: &GcdaFile) -> Option<i128> {
         let arcs = CounterKind::Arcs;
         let kinds = file.layout().counters;
         let functions = file.functions.iter().flatten().filter_map(|function| {
@@ -186,10 +215,16 @@ impl Storm {
         });
         let unit = UnitCoverage::new(&self.notes, functions);
         let lines = unit.sources.iter().flat_map(|source| &source.lines);
-        let mut counts = lines.flat_map(|line| {
+        let counts = lines.flat_map(|line| {
             line.branches.iter().map(|branch| branch.count).chain(std::iter::once(line.count))
         });
-        unit.incoherent.iter().any(|(_, why)| why.is_certain()) || counts.any(|count| count > u64::MAX >> 1)
+        let counts = counts.map(u64::cast_signed).map(i128::from).filter(|count| *count < 0);
+        let faults = unit.incoherent.iter().filter(|(_, why)| why.is_certain());
+        let faults = faults.map(|(_, why)| match why {
+            Incoherence::Negative { count, .. } => *count,
+            _ => i128::MIN,
+        });
+        counts.chain(faults).min()
     }
 
     fn is_negative_in_gcov(&self, file: &GcdaFile) -> Result<bool> {

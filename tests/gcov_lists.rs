@@ -1,0 +1,140 @@
+//! Lists of most frequent values in the memory of programs, against the files that libgcov writes of them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use covtap::collect::{MeteredLink, Reader};
+use covtap::image::{Image, Slide};
+use covtap::locate::gcov;
+use covtap::profile::gcov::GcovProfile;
+use covtap::write::gcda::encode;
+use covtap_link::{Effect, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport, ReadRequest};
+use covtap_testbed::{run, workspace_root};
+use tempfile::tempdir;
+
+/// Nothing counts in it. When all that counts is done, and before libgcov writes, it says so and waits for a byte.
+const REST: &str = "#include <unistd.h>
+    __attribute__((destructor)) static void rest(void) {
+      char byte;
+      if (write(1, \"at rest\\n\", 8) != 8 || read(0, &byte, 1) != 1) _exit(1);
+    }";
+
+const BUILDS: [&[&str]; 3] = [
+    &["-fprofile-generate", "-O2"],
+    &["-fprofile-generate", "-O2", "-fprofile-update=atomic"],
+    &["-fprofile-generate", "--coverage", "-O1"],
+];
+
+/// The memory of a process of this test.
+struct Process(Child, File);
+
+impl Process {
+    fn start(program: &Path, argument: &str) -> Self {
+        let mut command = Command::new(program);
+        command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.current_dir(program.parent().unwrap()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "at rest\n");
+        let memory = File::open(format!("/proc/{}/mem", child.id())).unwrap();
+        Self(child, memory)
+    }
+}
+
+struct Memory(File);
+
+impl ReadMemory for Memory {
+    fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        for read in reads {
+            self.0.read_exact_at(read.buf, read.addr.get()).map_err(|error| LinkError::Refused {
+                operation: Operation::Read { addr: read.addr, len_bytes: read.buf.len() as u64 },
+                endpoint: "process".to_owned(),
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(ReadReport::default())
+    }
+}
+
+impl Link for Memory {
+    fn info(&self) -> LinkInfo {
+        LinkInfo {
+            endpoint: "process".to_owned(),
+            server: "/proc".to_owned(),
+            architecture: None,
+            endianness: None,
+            pointer_width: None,
+            effect: Effect::Free,
+            attach_pause: Duration::ZERO,
+        }
+    }
+
+    fn detach(&mut self) -> Result<Duration, LinkError> {
+        Ok(Duration::ZERO)
+    }
+}
+
+fn build(release: u32, flags: &[&str], dir: &Path) -> PathBuf {
+    let gcc = format!("gcc-{release}");
+    let path = |name: &str| dir.join(name).display().to_string();
+    fs::write(dir.join("rest.c"), REST).unwrap();
+    run(&gcc, ["-c", &path("rest.c"), "-o", &path("rest.o")]).unwrap();
+    for stem in ["main", "other"] {
+        let source = workspace_root().join(format!("tests/gcda/{stem}.c")).display().to_string();
+        let object = path(&format!("{stem}.o"));
+        run(&gcc, flags.iter().copied().chain(["-fno-pie", "-c", &source, "-o", &object])).unwrap();
+    }
+    let objects = ["main.o", "other.o", "rest.o"].map(path);
+    let program = path("program");
+    let link = flags.iter().copied().chain(["-no-pie", "-o", &program]);
+    run(&gcc, link.chain(objects.iter().map(String::as_str))).unwrap();
+    program.into()
+}
+
+/// Reads a program before it writes its files; gives how many lists had values.
+fn compare(release: u32, flags: &[&str], argument: &str) -> usize {
+    let what = format!("gcc-{release} {flags:?} {argument}");
+    let dir = tempdir().unwrap();
+    let program = build(release, flags, dir.path());
+    let image = Image::parse("program", fs::read(&program).unwrap()).unwrap();
+    let located = gcov::locate(&image, Slide::ZERO).unwrap();
+    let Process(mut child, memory) = Process::start(&program, argument);
+    let reader = Reader::new(MeteredLink::new(Box::new(Memory(memory))), located.regions).unwrap();
+    let mut reader = reader.with_lists(located.image.lists(0));
+    let snapshot = reader.take(Duration::ZERO).unwrap().unwrap();
+    child.stdin.take().unwrap().write_all(b".").unwrap();
+    assert!(child.wait().unwrap().success(), "{what}");
+    let lists = snapshot.lists.iter().map(|list| list.as_deref().ok());
+    assert!(lists.clone().all(|list| list.is_some()), "{what}: {:?}", snapshot.lists);
+    let filled = lists.clone().flatten().filter(|list| !list.is_empty()).count();
+    let profile = GcovProfile::with_lists(&located.image, snapshot.counters.regions(), lists).unwrap();
+    assert_eq!((profile.files.len(), profile.has_lists), (2, false));
+    for (object, file) in located.image.objects.iter().zip(&profile.files) {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&object.filename));
+        assert!(encode(file) == fs::read(path).unwrap(), "{what}: {}", path.display());
+    }
+    filled
+}
+
+#[test]
+fn files_of_a_process_are_what_libgcov_writes() {
+    for release in [11, 12] {
+        for flags in BUILDS {
+            let filled = compare(release, flags, "1") + compare(release, flags, "7");
+            assert!(filled > 4, "{filled} lists had values");
+        }
+    }
+}
