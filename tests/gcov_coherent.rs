@@ -22,6 +22,7 @@ use covtap::image::{Image, Slide};
 use covtap::locate::gcov::{self, Located};
 use covtap::profile::gcov::{GcdaFile, GcovProfile};
 use covtap::write::gcda::encode;
+use covtap_gdb_remote::GdbRemote;
 use covtap_link::{Link, WordByWord};
 use covtap_qemu::{Options, QemuLink, QmpEndpoint};
 use covtap_testbed::{Guest, Machine, tool, workspace_root};
@@ -153,6 +154,15 @@ fn nor_where_every_counter_is_read_at_another_moment() {
     drop(reader);
     let read_again = all_are_coherent(&storm, storm.reader(WordByWord(Box::new(storm.link()))), 50);
     assert!(read_again > 0);
+}
+
+/// Each reading is of one moment, in which a function may be half done all the same.
+#[test]
+fn nor_over_a_link_that_stops_the_guest() {
+    let storm = Storm::start();
+    let endpoint: covtap_gdb_remote::Endpoint = storm.guest.gdb().to_string().parse().unwrap();
+    let link = GdbRemote::connect(&endpoint, &covtap_gdb_remote::Options::default()).unwrap();
+    all_are_coherent(&storm, storm.reader(link), 30);
 }
 
 /// gcov's notes say which counters belong to a function: names are those of the source.

@@ -5,7 +5,8 @@
 //!
 //! What always holds: a pair that leaves here is one that the target had. A list is read twice, and is sure if the second
 //! reading has the same nodes with the same values, and no smaller counts: a node that is given another value begins to
-//! count again. How many nodes are read is bounded, whatever they say.
+//! count again. How many nodes are read is bounded, whatever they say, and none is where the head has an absurd number:
+//! memory that is not set to 0 yet leads anywhere, to devices too.
 
 use covtap_link::{LinkError, ReadReport, ReadRequest, TargetAddr};
 
@@ -31,6 +32,12 @@ pub type FollowedList = Result<Vec<(u64, u64)>, ListFault>;
 /// A list cannot be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ListFault {
+    /// The head is none: nothing is looked for where it points.
+    #[error("it is said to have {said} nodes")]
+    NoHead {
+        /// What its head says.
+        said: u64,
+    },
     /// A pointer leads to no node.
     #[error("there is no node at {at:#x}")]
     NoNode {
@@ -134,6 +141,11 @@ impl<'l> Walk<'l> {
             None => self.list.first(&self.head),
         };
         if at == 0 || self.fault.is_some() {
+            return None;
+        }
+        let said = self.list.num_nodes(&self.head);
+        if !(1..=MAX_NODES as u64).contains(&said) {
+            self.fault = Some(ListFault::NoHead { said });
             return None;
         }
         let address = self.list.node_at(at);

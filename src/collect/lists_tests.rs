@@ -122,12 +122,20 @@ fn what_no_program_makes_is_refused_and_spoils_no_other_list() {
     // Its head lies.
     assert_eq!(at(node(0), [1, 1, 0]), ListFault::TooShort { said: 2, found: 1 });
     assert_eq!(at(0, [1, 1, 0]), ListFault::TooShort { said: 2, found: 0 });
+    // It is none, and what it points to is not read.
+    for said in [0, MAX_NODES as u64 + 1, u64::MAX] {
+        let unset = link([[9, said, node(0)], [0; 3]], &[[1, 1, 0]]).with_fault(2, Fault::ShortRead);
+        let error = reader(unset).take(Duration::ZERO).expect_err("the heads are read again");
+        assert!(error.to_string().starts_with("read 24 bytes at 0x20000000"), "{error}");
+        let lists = take(link([[9, said, node(0)], [0; 3]], &[[1, 1, 0]])).lists;
+        assert_eq!(lists[0], Err(ListFault::NoHead { said }));
+    }
 }
 
 #[test]
 fn a_list_without_an_end_is_given_up() {
     let pool: Vec<_> = (0..400).map(|index| [index, 1, node(index + 1)]).collect();
-    let lists = take(link([[400, 400, node(0)], [0; 3]], &pool)).lists;
+    let lists = take(link([[400, 200, node(0)], [0; 3]], &pool)).lists;
     assert_eq!(lists, [Err(ListFault::TooLong { nodes: MAX_NODES }), Ok(vec![])]);
 }
 

@@ -1,6 +1,6 @@
 //! Where lists of most frequent values begin: from GCC 11 on they are in memory that the program takes while it runs.
 
-use super::{Counters, GcovImage};
+use super::{Counters, GcovImage, len_bytes};
 use crate::locate::ListHead;
 
 impl GcovImage {
@@ -17,7 +17,7 @@ impl GcovImage {
     }
 
     fn heads(&self, counters: &Counters, first_region: usize) -> impl Iterator<Item = ListHead> {
-        let num = usize::try_from(counters.num).unwrap_or_default() / LIST_WORDS;
+        let num = usize::try_from(len_bytes(counters.num)).unwrap_or_default() / ListHead::BYTES;
         let (endianness, pointer_width) = (self.endianness, self.pointer_width);
         counters.place.into_iter().flat_map(move |place| {
             (0..num).map(move |index| ListHead {
@@ -29,6 +29,3 @@ impl GcovImage {
         })
     }
 }
-
-/// What memory has of one expression's list: total, number of values, the first one's address.
-const LIST_WORDS: usize = 3;
