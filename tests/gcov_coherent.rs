@@ -123,6 +123,7 @@ fn all_are_coherent(storm: &Storm, reader: Reader, num: u64) -> usize {
     for _ in 0..num {
         let snapshot = take(&mut reader);
         let checked = snapshot.checked.clone().expect("there are notes");
+        assert_eq!(snapshot.delta.backwards, 0);
         let file = storm.file(&snapshot);
         assert_eq!(storm.incoherent(&file), Vec::<String>::new(), "{checked:?}");
         read_again += usize::from(checked.read_again > 0);

@@ -155,6 +155,7 @@ impl Storm {
                 continue;
             }
             child::go_on()?;
+            ensure!(snapshot.delta.backwards == 0, "{} counts went backwards", snapshot.delta.backwards);
             last_change = Instant::now();
             row.elapsed += start.elapsed();
             self.judge(&snapshot, &mut row)?;
