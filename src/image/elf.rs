@@ -38,7 +38,8 @@ pub(super) struct Parts {
     pub(super) sections: Vec<SectionHeader>,
     /// The string table that their names are in.
     pub(super) section_names: Range<u64>,
-    /// Where in the file sections are, in order and without those that overlap others.
+    /// Where in the file sections are, or segments if there are no section headers, in order and without those that
+    /// overlap others.
     pub(super) extents: Vec<Range<u64>>,
     pub(super) segments: Vec<Segment>,
     pub(super) symbols: Vec<SymbolEntry>,
@@ -57,6 +58,7 @@ where
     let (sections, section_names) = sections(header, endian, file)?;
     let (symbols, symbol_names) = symbols(header, endian, file)?;
     let relocs = relocs::read(header, endian, file)?;
+    let segments = segments(header, endian, file)?;
     Ok(Parts {
         endianness: match endian {
             object::Endianness::Little => Endianness::Little,
@@ -65,8 +67,8 @@ where
         pointer_width: if header.is_class_64() { PointerWidth::Bits64 } else { PointerWidth::Bits32 },
         machine,
         file_type: header.e_type(endian),
-        segments: segments(header, endian, file)?,
-        extents: extents(&sections, file.len_bytes()),
+        extents: extents(&sections, &segments, file.len_bytes()),
+        segments,
         sections,
         section_names,
         symbols,
@@ -148,12 +150,19 @@ fn one_section<S: object::read::elf::SectionHeader>(
     })
 }
 
-/// Where in a file of that length sections are, each at another place.
-fn extents(sections: &[SectionHeader], file_len_bytes: u64) -> Vec<Range<u64>> {
-    let sections = sections.iter().filter(|section| section.kind != elf::SHT_NOBITS && section.size > 0);
-    let extent = |section: &SectionHeader| section.offset..section.offset.saturating_add(section.size);
-    let is_inside = |extent: &Range<u64>| extent.end <= file_len_bytes;
-    let mut extents: Vec<Range<u64>> = sections.map(extent).filter(is_inside).collect();
+/// Where in a file of that length sections are, or segments if there are none, each at another place.
+fn extents(sections: &[SectionHeader], segments: &[Segment], file_len_bytes: u64) -> Vec<Range<u64>> {
+    let of_sections = sections
+        .iter()
+        .filter(|section| section.kind != elf::SHT_NOBITS)
+        .map(|section| (section.offset, section.size));
+    let of_segments = segments
+        .iter()
+        .filter(|segment| segment.kind == elf::PT_LOAD && sections.is_empty())
+        .map(|segment| (segment.offset, segment.file_bytes));
+    let is_inside = |extent: &Range<u64>| extent.start < extent.end && extent.end <= file_len_bytes;
+    let all = of_sections.chain(of_segments).map(|(start, len)| start..start.saturating_add(len));
+    let mut extents: Vec<Range<u64>> = all.filter(is_inside).collect();
     extents.sort_by_key(|extent| extent.start);
     extents.dedup_by(|next, kept| next.start < kept.end);
     extents

@@ -12,6 +12,7 @@
 mod addr;
 mod arch;
 mod bytes;
+mod dynamic;
 mod elf;
 mod error;
 mod fault;

@@ -1,12 +1,14 @@
 //! Which loaded words the loader changes, and to what.
 //!
-//! Only relocations of loaded sections count (`SHF_ALLOC`): the others were for the linker. Kinds are named by
+//! Only relocations of loaded sections count (`SHF_ALLOC`): the others were for the linker. Where there are no section
+//! headers, `PT_DYNAMIC` says where they are, as it does to loaders. Kinds are named by
 //! machine, from the psABI supplements; a kind that is not in the table is kept as a word of unknown value.
 
 use object::elf;
 use object::read::elf::{FileHeader, Rel, Rela, RelrIterator, SectionHeader as _};
 
 use super::bytes::FileBytes;
+use super::dynamic;
 use super::fault::{Fault, fault};
 
 /// What a relocated word becomes, before the slide.
@@ -30,7 +32,7 @@ pub(super) struct DynamicReloc {
 }
 
 /// The relocation types of a machine that write a whole pointer.
-struct Kinds {
+pub(super) struct Kinds {
     machine: elf::Machine,
     relative: u32,
     /// The word-sized absolute one, and the one for a slot of the global offset table.
@@ -52,11 +54,32 @@ const KINDS: &[Kinds] = &[
 const RISCV32: Kinds = Kinds { machine: elf::EM_RISCV, relative: 3, symbolic: [1, 1] };
 const RISCV64: Kinds = Kinds { machine: elf::EM_RISCV, relative: 3, symbolic: [2, 2] };
 
-fn kinds(machine: elf::Machine, is_64: bool) -> Option<&'static Kinds> {
+pub(super) fn kinds(machine: elf::Machine, is_64: bool) -> Option<&'static Kinds> {
     match (machine, is_64) {
         (elf::EM_RISCV, false) => Some(&RISCV32),
         (elf::EM_RISCV, true) => Some(&RISCV64),
         _ => KINDS.iter().find(|kinds| kinds.machine == machine),
+    }
+}
+
+pub(super) fn of_rela<R: Rela>(
+    rela: &R,
+    kinds: Option<&Kinds>,
+    endian: R::Endian,
+    is_mips64el: bool,
+) -> DynamicReloc {
+    let addend: i64 = rela.r_addend(endian).into();
+    let (kind, symbol) = (rela.r_type(endian, is_mips64el).0, rela.r_sym(endian, is_mips64el));
+    DynamicReloc {
+        address: rela.r_offset(endian).into(),
+        value: value(kinds, kind, symbol, Some(addend.cast_unsigned())),
+    }
+}
+
+pub(super) fn of_rel<R: Rel>(rel: &R, kinds: Option<&Kinds>, endian: R::Endian) -> DynamicReloc {
+    DynamicReloc {
+        address: rel.r_offset(endian).into(),
+        value: value(kinds, rel.r_type(endian).0, rel.r_sym(endian), None),
     }
 }
 
@@ -82,25 +105,17 @@ pub(super) fn read<'f, Elf: FileHeader>(
     let headers = header
         .section_headers(endian, file)
         .map_err(fault("section headers", header.e_shoff(endian).into()))?;
+    if headers.is_empty() {
+        return dynamic::relocs(header, endian, file);
+    }
     let mut relocs = Vec::new();
     for section in headers.iter().filter(|s| s.sh_flags(endian).contains(elf::SHF_ALLOC)) {
         let at = section.sh_offset(endian).into();
         if let Some((rela, _)) = section.rela(endian, file).map_err(fault("relocations", at))? {
-            relocs.extend(rela.iter().map(|rela| {
-                let addend: i64 = rela.r_addend(endian).into();
-                let kind = rela.r_type(endian, is_mips64el).0;
-                let symbol = rela.r_sym(endian, is_mips64el);
-                DynamicReloc {
-                    address: rela.r_offset(endian).into(),
-                    value: value(kinds, kind, symbol, Some(addend.cast_unsigned())),
-                }
-            }));
+            relocs.extend(rela.iter().map(|rela| of_rela(rela, kinds, endian, is_mips64el)));
         }
         if let Some((rel, _)) = section.rel(endian, file).map_err(fault("relocations", at))? {
-            relocs.extend(rel.iter().map(|rel| DynamicReloc {
-                address: rel.r_offset(endian).into(),
-                value: value(kinds, rel.r_type(endian).0, rel.r_sym(endian), None),
-            }));
+            relocs.extend(rel.iter().map(|rel| of_rel(rel, kinds, endian)));
         }
         if let Some(relr) = section.relr(endian, file).map_err(fault("relocations", at))? {
             let relr: RelrIterator<'f, Elf> = relr;

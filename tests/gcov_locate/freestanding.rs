@@ -10,7 +10,7 @@ use covtap_testbed as testbed;
 use tempfile::tempdir;
 
 use super::oracle::notes;
-use super::{image, locate, run_in, source};
+use super::{image, locate, run_in, source, without_sections};
 
 const COMPILERS: [(&str, &[&str]); 5] = [
     ("arm-none-eabi-gcc", &["-mcpu=cortex-m3", "-mthumb"]),
@@ -41,9 +41,14 @@ fn found(located: &Located) -> Vec<([u32; 3], u64)> {
 #[test]
 fn no_code_of_gcov_need_be_there() {
     for (compiler, flags) in COMPILERS {
-        for optimisation in ["-O0", "-O2", "-Os"] {
+        let builds = [
+            ("-O0", "-fprofile-info-section"),
+            ("-O2", "-fprofile-info-section"),
+            ("-Os", "-fprofile-info-section=.of_ours"),
+        ];
+        for (optimisation, section) in builds {
             let (dir, workload) = (tempdir().unwrap(), source("workload.c"));
-            let coverage = ["-fprofile-info-section", "-fprofile-arcs", "-ftest-coverage", optimisation];
+            let coverage = [section, "-fprofile-arcs", "-ftest-coverage", optimisation];
             let object = ["-ffreestanding", "-c", "-o", "workload.o", &workload];
             run_in(dir.path(), compiler, flags.iter().copied().chain(coverage).chain(object));
             // Not null is all that it has to be.
@@ -58,6 +63,8 @@ fn no_code_of_gcov_need_be_there() {
             assert!(located.image.objects[0].filename.ends_with(b"workload.gcda"));
             run_in(dir.path(), &compiler.replace("gcc", "strip"), ["a"]);
             assert_eq!(found(&locate(&elf).unwrap()), expected, "{what}, stripped");
+            let bare = locate(&without_sections(&elf)).unwrap();
+            assert_eq!(found(&bare), expected, "{what}, without sections");
         }
     }
 }

@@ -14,13 +14,14 @@ use super::{image, locate, run_in, source, without_sections};
 /// Compilers, and what prints their files.
 const COMPILERS: [(&str, &str); 2] = [("g++", "gcov-dump"), ("g++-11", "gcov-dump-11")];
 
-const BUILDS: [&[&str]; 7] = [
+const BUILDS: [&[&str]; 8] = [
     &["--coverage", "-O0"],
     &["--coverage", "-O2"],
     &["--coverage", "-O0", "-no-pie"],
     &["--coverage", "-O1", "-fPIE", "-pie", "-Wl,-z,pack-relative-relocs"],
     &["--coverage", "-O2", "-fprofile-update=atomic", "-static"],
     &["--coverage", "-O2", "-flto"],
+    &["--coverage", "-O2", "-flto", "-ffat-lto-objects"],
     &["-fprofile-generate", "-O2"],
 ];
 
@@ -59,10 +60,8 @@ fn what_programs_write_is_in_their_images() {
             let stripped = locate(&dir.path().join("stripped")).unwrap();
             assert_eq!(stripped.image.objects.len(), 2, "{what}");
             compare(&[stripped], dir.path(), dump, &what);
-            if flags.contains(&"-no-pie") || flags.contains(&"-static") {
-                let bare = locate(&without_sections(&program)).unwrap();
-                compare(&[bare], dir.path(), dump, &what);
-            }
+            let bare = locate(&without_sections(&program)).unwrap();
+            compare(&[bare], dir.path(), dump, &format!("{what} without sections"));
         }
     }
 }
@@ -76,6 +75,28 @@ fn a_shared_object_has_its_own() {
     assert!(Command::new(dir.path().join("a")).status().unwrap().success());
     let both = ["a", "libwork.so"].map(|name| locate(&dir.path().join(name)).unwrap());
     compare(&both, dir.path(), "gcov-dump", "shared");
+    let bare = ["a", "libwork.so"].map(|name| locate(&without_sections(&dir.path().join(name))).unwrap());
+    compare(&bare, dir.path(), "gcov-dump", "shared, without sections");
+}
+
+#[test]
+fn objects_of_libraries_and_of_links_in_parts_are_found() {
+    let dir = tempdir().unwrap();
+    for name in ["main", "work"] {
+        let (source, object) = (source(&format!("{name}.cc")), format!("{name}.o"));
+        run_in(dir.path(), "g++", ["--coverage", "-O1", "-c", &source, "-o", &object]);
+    }
+    run_in(dir.path(), "ar", ["rcs", "libwork.a", "work.o"]);
+    run_in(dir.path(), "ld", ["-r", "main.o", "work.o", "-o", "both.o"]);
+    for parts in [&["main.o", "-L.", "-lwork"][..], &["both.o"], &["both.o", "-Wl,--gc-sections"]] {
+        run_in(dir.path(), "g++", parts.iter().copied().chain(["--coverage", "-o", "a"]));
+        for name in ["main.gcda", "work.gcda"] {
+            let _none_yet = fs::remove_file(dir.path().join(name));
+        }
+        let program = dir.path().join("a");
+        assert!(Command::new(&program).status().unwrap().success());
+        compare(&[locate(&program).unwrap()], dir.path(), "gcov-dump", &format!("{parts:?}"));
+    }
 }
 
 /// Where counters are said to be is where the compiler's own names for them are.
