@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use covtap::locate::gcov::Version;
+use covtap::locate::gcov::{Dialect, Version};
 use covtap::profile::gcov::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, read};
 use covtap::write::gcda::encode;
 use covtap::write::gcda_path::GcdaPlace;
@@ -254,7 +254,8 @@ fn files_of_clang_are_read() {
             // A checksum, the number of counters, and the number of runs.
             assert_eq!(file.program_summaries, [[0, 0, 1]]);
             assert_eq!(file.functions.len(), if name == "main.gcda" { 5 } else { 2 });
-            assert_eq!(read(&name, &encode(&file)).unwrap(), file);
+            assert_eq!(file.layout().dialect, Dialect::Clang);
+            assert!(encode(&file) == bytes, "{compiler} {name}");
         }
     }
 }

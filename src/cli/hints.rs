@@ -133,6 +133,11 @@ pub(super) fn for_gcov_caution(caution: &gcov::Caution) -> Cow<'static, str> {
             )
             .into()
         }
+        gcov::Caution::WithoutTable { functions } => format!(
+            "left out: the counters of {functions} functions that clang optimised, which keeps no table of them; \
+             build those with -O0, or with -fprofile-instr-generate -fcoverage-mapping"
+        )
+        .into(),
     }
 }
 

@@ -44,7 +44,10 @@ impl<'f, Elf: FileHeader> Tables<'f, Elf> {
 
     /// The table whose address and length in bytes are entries; empty if there is none.
     fn table<T: object::pod::Pod>(&self, address: DynamicTag, len: DynamicTag) -> Result<&'f [T], Fault> {
-        let Some((address, len_bytes)) = self.value(address).zip(self.value(len)) else { return Ok(&[]) };
+        let Some((address, len_bytes)) = self.value(address).zip(self.value(len).filter(|len| *len > 0))
+        else {
+            return Ok(&[]);
+        };
         let wrong = fault("relocations", address);
         let place = self.place(address).filter(|place| place.end.saturating_sub(place.start) >= len_bytes);
         let Some(Range { start: offset, .. }) = place else {

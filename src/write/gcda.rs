@@ -1,14 +1,14 @@
-//! `.gcda`, in the very bytes of libgcov.
+//! `.gcda`, in the very bytes of libgcov, and of compiler-rt for what clang made.
 //!
 //! What enters is a [`GcdaFile`]; what leaves is a file's bytes. The form is drawn in `src/profile/gcov/read.rs`.
 //! Counters that are all 0 are written without their values from GCC 11 on, and the file ends with a word of 0.
 //!
 //! Source: `write_one_data` and `write_topn_counters` in `libgcc/libgcov-driver.c`, releases/gcc-11 and
-//! releases/gcc-12.
+//! releases/gcc-12; `compiler-rt/lib/profile/GCDAProfiling.c`, llvmorg-19.1.7.
 
 use covtap_link::Endianness;
 
-use crate::locate::gcov::Layout;
+use crate::locate::gcov::{Dialect, Layout};
 use crate::profile::gcov::{
     GcdaCounters, GcdaFile, GcdaFunction, MAGIC, TAG_COUNTER_BASE, TAG_COUNTER_SHIFT, TAG_FUNCTION,
     is_topn_list,
@@ -25,16 +25,15 @@ pub fn encode(file: &GcdaFile) -> Vec<u8> {
     if layout.has_checksum {
         writer.word(file.checksum.unwrap_or_default());
     }
-    if let Some(summary) = file.summary.filter(|_| layout.is_object_summary()) {
-        writer.head(layout.summary_tag, 2);
-        writer.word(summary.runs);
-        writer.word(summary.sum_max);
-    }
-    for words in file.program_summaries.iter().filter(|_| !layout.is_object_summary()) {
-        writer.head(layout.summary_tag, words.len());
-        words.iter().for_each(|word| writer.word(*word));
+    let is_clang = layout.dialect == Dialect::Clang;
+    if !is_clang {
+        writer.summary(file);
     }
     file.functions.iter().for_each(|function| writer.function(function.as_ref()));
+    if is_clang {
+        writer.summary(file);
+        writer.word(0);
+    }
     writer.word(0);
     writer.bytes
 }
@@ -80,6 +79,19 @@ impl Writer {
     fn length(&self, words: usize) -> u32 {
         let length = if self.layout.lengths_in_bytes { words.saturating_mul(4) } else { words };
         u32::try_from(length).unwrap_or(u32::MAX)
+    }
+
+    fn summary(&mut self, file: &GcdaFile) {
+        let layout = self.layout;
+        if let Some(summary) = file.summary.filter(|_| layout.is_object_summary()) {
+            self.head(layout.summary_tag, 2);
+            self.word(summary.runs);
+            self.word(summary.sum_max);
+        }
+        for words in file.program_summaries.iter().filter(|_| !layout.is_object_summary()) {
+            self.head(layout.summary_tag, words.len());
+            words.iter().for_each(|word| self.word(*word));
+        }
     }
 
     fn function(&mut self, function: Option<&GcdaFunction>) {

@@ -12,11 +12,13 @@ use tempfile::tempdir;
 use super::oracle::notes;
 use super::{image, locate, run_in, source, without_sections};
 
-const COMPILERS: [(&str, &[&str]); 5] = [
+const COMPILERS: [(&str, &[&str]); 7] = [
     ("arm-none-eabi-gcc", &["-mcpu=cortex-m3", "-mthumb"]),
     ("riscv64-unknown-elf-gcc", &["-march=rv64imac", "-mabi=lp64"]),
     ("riscv64-unknown-elf-gcc", &["-march=rv32imac", "-mabi=ilp32"]),
     ("powerpc-linux-gnu-gcc", &["-no-pie"]),
+    ("powerpc-linux-gnu-gcc", &["-m64", "-no-pie"]),
+    ("powerpc-linux-gnu-gcc", &["-m64", "-pie", "-fPIE"]),
     ("gcc", &["-m32", "-no-pie"]),
 ];
 

@@ -15,8 +15,10 @@ pub enum GcovError {
         /// The image's name.
         image: String,
     },
-    /// clang made its counters, which has other structures and only functions that write them.
-    #[error("find gcov's counters in {image}: they are clang's ({evidence}), which are not read; GCC's are")]
+    /// clang made its counters and optimised the tables of them away.
+    #[error(
+        "find gcov's counters in {image}: they are clang's ({evidence}), whose tables are there at -O0 alone"
+    )]
     Clang {
         /// The image's name.
         image: String,

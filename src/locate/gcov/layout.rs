@@ -3,9 +3,33 @@
 //! What enters is the version word of a structure in memory or of a file; what leaves is its [`Layout`]. What always
 //! holds: a word that no compiler writes has no [`Version`].
 //!
-//! Source: `gcc/gcov-io.h`, `gcc/gcov-counter.def`, `gcc/coverage.cc` and `libgcc/libgcov.h` of the releases named.
+//! Source: `gcc/gcov-io.h`, `gcc/gcov-counter.def`, `gcc/coverage.cc` and `libgcc/libgcov.h` of the releases named;
+//! of clang's files `compiler-rt/lib/profile/GCDAProfiling.c`, llvmorg-19.1.7.
 
 use std::fmt;
+
+/// Whose structures in memory and whose files: both compilers write versions of GCC.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Dialect {
+    /// GCC and libgcov.
+    Gcc,
+    /// clang (`--coverage`) and compiler-rt.
+    Clang,
+}
+
+impl Dialect {
+    /// What structures and files of that version look like, as [`Version::layout`] says of GCC's. clang's have no
+    /// layout from GCC 12 on: its runtime knows nothing of what changed then, so that no tool reads its files.
+    #[must_use]
+    pub fn layout(self, version: Version) -> Option<&'static Layout> {
+        let at = (version.major, version.minor);
+        let (layouts, is_written) = match self {
+            Self::Gcc => (&LAYOUTS[..], true),
+            Self::Clang => (&LAYOUTS_OF_CLANG[..], at < GCC_12.since),
+        };
+        layouts.iter().rev().find(|layout| is_written && at >= layout.since)
+    }
+}
 
 /// A compiler's version as gcov's structures and files carry it: four characters, the first one the highest byte of
 /// the word. `B22*` is GCC 12.2, `408*` is GCC 4.8 and what clang writes.
@@ -54,11 +78,11 @@ impl Version {
         self.minor
     }
 
-    /// What structures and files of this version look like; `None` of one older than GCC 4.7. Of a version that is
-    /// newer than all known it is the newest known: see [`is_known`](Self::is_known).
+    /// What GCC's structures and files of this version look like; `None` of one older than GCC 4.7. Of a version that
+    /// is newer than all known it is the newest known: see [`is_known`](Self::is_known).
     #[must_use]
     pub fn layout(self) -> Option<&'static Layout> {
-        LAYOUTS.iter().rev().find(|layout| (self.major, self.minor) >= layout.since)
+        Dialect::Gcc.layout(self)
     }
 
     /// Whether the table has it, or it is newer.
@@ -128,6 +152,8 @@ pub enum MergeFn {
 /// Structures and files since one release.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
+    /// Whose they are. clang's runtime writes the summary behind the functions, and one more word of 0 at the end.
+    pub dialect: Dialect,
     /// The first release, major and minor.
     pub since: (u8, u8),
     /// What counters of each index count, and how they merge: as many as `gcov_info` has merge functions.
@@ -211,6 +237,7 @@ const fn followed_by<const N: usize, const L: usize>(first: [(K, M); N], last: (
 
 /// What the first release of the table had.
 const OLDEST: Layout = Layout {
+    dialect: Dialect::Gcc,
     since: (4, 7),
     counters: &OF_4_7,
     has_checksum: false,
@@ -222,6 +249,12 @@ const OLDEST: Layout = Layout {
 const GCC_10: Layout = Layout { since: (10, 0), counters: &OF_10, summary_tag: OBJECT_SUMMARY, ..OLDEST };
 const GCC_11: Layout = Layout { since: (11, 0), has_zero_lengths: true, has_topn_lists: true, ..GCC_10 };
 const GCC_12: Layout = Layout { since: (12, 0), has_checksum: true, lengths_in_bytes: true, ..GCC_11 };
+
+/// What clang writes as GCC 4.7 and later: arcs alone.
+const CLANG: Layout = Layout { dialect: Dialect::Clang, counters: &[(K::Arcs, M::Add)], ..OLDEST };
+
+/// Of clang, by the release of GCC that it names.
+const LAYOUTS_OF_CLANG: [Layout; 2] = [CLANG, Layout { since: (9, 0), summary_tag: OBJECT_SUMMARY, ..CLANG }];
 
 /// By release, the oldest first.
 const LAYOUTS: [Layout; 10] = [
@@ -282,6 +315,18 @@ mod tests {
         let newer = version(b"B71*").unwrap();
         assert!(!newer.is_known());
         assert_eq!(newer.layout().unwrap().since, (15, 0));
+    }
+
+    #[test]
+    fn files_of_clang_are_those_of_old_releases() {
+        let layout = |text| Dialect::Clang.layout(version(text).unwrap());
+        assert_eq!(layout(b"406*"), None);
+        let oldest = layout(b"408*").unwrap();
+        assert_eq!((oldest.dialect, oldest.counters.len()), (Dialect::Clang, 1));
+        assert!(!oldest.is_object_summary() && layout(b"A93*").unwrap().is_object_summary());
+        let newest = layout(b"B13*").unwrap();
+        assert!(!newest.has_zero_lengths && !newest.has_checksum && !newest.lengths_in_bytes);
+        assert_eq!(layout(b"B21*"), None);
     }
 
     #[test]

@@ -1,10 +1,24 @@
-//! The bytes that a target begins with, by address: what the file has, with the loader's changes.
+//! The bytes that a target begins with, by address: what the file has, with the loader's changes; or what was read
+//! from a target that runs.
 //!
-//! What enters is an [`Image`]; what leaves is words and pointers at a [`Place`]. What always holds: nothing is read
-//! beyond the section, or segment, that a place is in.
+//! What enters is an [`Image`] or [`Piece`]s; what leaves is words and pointers at a [`Place`]. What always holds:
+//! nothing is read beyond the section, segment or piece that a place is in.
+
+use covtap_link::{Endianness, PointerWidth, TargetAddr};
 
 use crate::image::{Image, ImageAddr, Loaded, wrap};
 use crate::locate::llvm::uint;
+
+/// A part of a target's memory, as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The address of its first byte, as the target's own pointers have it.
+    pub start: TargetAddr,
+    /// What is there.
+    pub bytes: &'a [u8],
+    /// Whether the target may write it: `true` where that is not known.
+    pub is_writable: bool,
+}
 
 /// The section of pointers to gcov's structures (`-fprofile-info-section`), which a linker script may also use for the
 /// structures themselves.
@@ -26,6 +40,10 @@ impl Place {
 
     pub(super) fn address(self) -> u64 {
         self.address
+    }
+
+    pub(super) fn before(self, len_bytes: u64) -> Option<Self> {
+        Some(Self { address: self.address.checked_sub(len_bytes)?, ..self })
     }
 
     pub(super) fn after(self, len_bytes: u64) -> Option<Self> {
@@ -53,11 +71,26 @@ impl Pointer {
     }
 }
 
+/// Memory that is in one piece.
+#[derive(Clone, Copy, Debug)]
+struct Run<'a> {
+    start: u64,
+    /// The first address behind it.
+    end: u64,
+    /// What is known of it, from its start on.
+    bytes: &'a [u8],
+    is_writable: bool,
+}
+
 /// What is loaded, and what is not loaded and has structures all the same.
 #[derive(Debug)]
 pub(super) struct Memory<'a> {
-    image: &'a Image,
-    runs: Vec<(Loaded<'a>, &'a [u8])>,
+    endianness: Endianness,
+    pointer_width: PointerWidth,
+    /// What the loader makes of the runs' words, where they are a file's.
+    image: Option<&'a Image>,
+    /// By address, none of which overlap.
+    runs: Vec<Run<'a>>,
     aside: Option<(u64, &'a [u8])>,
 }
 
@@ -65,37 +98,71 @@ impl<'a> Memory<'a> {
     pub(super) fn of(image: &'a Image) -> Self {
         // Code is not looked at: it would be read for nothing.
         let bytes = |run: &Loaded<'a>| if run.is_code { &[] } else { run.bytes() };
-        let runs = image.loaded().into_iter().map(|run| (run, bytes(&run))).collect();
+        let run = |run: Loaded<'a>| Run {
+            start: run.start,
+            end: run.end(),
+            bytes: bytes(&run),
+            is_writable: run.is_writable,
+        };
         let aside = image.section(INFO_SECTION).filter(|section| !section.is_loaded());
-        let aside = aside.map(|s| (s.address().get(), s.file_bytes().unwrap_or_default()));
-        Self { image, runs, aside }
+        Self {
+            endianness: image.endianness(),
+            pointer_width: image.pointer_width(),
+            image: Some(image),
+            runs: image.loaded().into_iter().map(run).collect(),
+            aside: aside.map(|s| (s.address().get(), s.file_bytes().unwrap_or_default())),
+        }
     }
 
-    pub(super) fn image(&self) -> &'a Image {
-        self.image
+    /// Of pieces that overlap only the first is there.
+    pub(super) fn of_pieces(
+        pieces: &[Piece<'a>],
+        endianness: Endianness,
+        pointer_width: PointerWidth,
+    ) -> Self {
+        let run = |piece: &Piece<'a>| {
+            let start = piece.start.get();
+            let end = start.saturating_add(piece.bytes.len() as u64);
+            Run { start, end, bytes: piece.bytes, is_writable: piece.is_writable }
+        };
+        let mut runs: Vec<_> = pieces.iter().map(run).filter(|run| run.start < run.end).collect();
+        runs.sort_by_key(|run| run.start);
+        runs.dedup_by(|next, kept| next.start < kept.end);
+        Self { endianness, pointer_width, image: None, runs, aside: None }
+    }
+
+    /// How much there is to read, in bytes: of a file all of it.
+    pub(super) fn len_bytes(&self) -> u64 {
+        let known = || self.runs.iter().map(|run| run.bytes.len() as u64).fold(0, u64::saturating_add);
+        self.image.map_or_else(known, Image::file_len_bytes)
     }
 
     /// The width of a pointer in bytes.
     pub(super) fn pointer_bytes(&self) -> u64 {
-        self.image.pointer_width().bytes() as u64
+        self.pointer_width.bytes() as u64
     }
 
     /// All places whose address is a multiple of 4, with the word there: before the loader's changes, which are
     /// of no interest to words that are no pointers.
     pub(super) fn words(&self) -> impl Iterator<Item = (Place, u32)> {
-        let loaded = self.runs.iter().map(|(run, bytes)| (false, run.start, *bytes));
+        let loaded = self.runs.iter().map(|run| (false, run.start, run.bytes));
         let aside = self.aside.iter().map(|(start, bytes)| (true, *start, *bytes));
         loaded.chain(aside).flat_map(move |(is_aside, start, bytes)| {
             let skipped = start.wrapping_neg() % 4;
             let aligned = bytes.get(usize::try_from(skipped).unwrap_or(0)..).unwrap_or_default();
             let first = start.saturating_add(skipped);
-            let places = (first..).step_by(4).map(move |address| Place { is_aside, address });
+            let address = move |offset: u64| first.saturating_add(offset);
+            let places = (0..).step_by(4).map(move |offset| Place { is_aside, address: address(offset) });
             places.zip(aligned.chunks_exact(4).map(move |word| self.number(word)))
         })
     }
 
     fn number(&self, bytes: &[u8]) -> u32 {
-        u32::try_from(uint(bytes, self.image.endianness())).unwrap_or(0)
+        let bytes = bytes.try_into().unwrap_or_default();
+        match self.endianness {
+            Endianness::Little => u32::from_le_bytes(bytes),
+            Endianness::Big => u32::from_be_bytes(bytes),
+        }
     }
 
     /// The places that may be meant by an address of a structure, the likelier one first.
@@ -110,7 +177,7 @@ impl<'a> Memory<'a> {
             (true, Some(aside)) => aside,
             (true, None) => return &[],
             (false, _) => match self.run(at.address) {
-                Some((run, bytes)) => (run.start, *bytes),
+                Some(run) => (run.start, run.bytes),
                 None => return &[],
             },
         };
@@ -118,16 +185,16 @@ impl<'a> Memory<'a> {
         offset.and_then(|offset| bytes.get(offset..)).unwrap_or_default()
     }
 
-    fn run(&self, address: u64) -> Option<&(Loaded<'a>, &'a [u8])> {
-        let after = self.runs.partition_point(|(run, _)| run.start <= address);
-        self.runs.get(after.checked_sub(1)?).filter(|(run, _)| address < run.end())
+    fn run(&self, address: u64) -> Option<&Run<'a>> {
+        let after = self.runs.partition_point(|run| run.start <= address);
+        self.runs.get(after.checked_sub(1)?).filter(|run| address < run.end)
     }
 
     /// Whether the program may write all of it.
     pub(super) fn is_writable(&self, address: u64, len_bytes: u64) -> bool {
         let end = address.checked_add(len_bytes);
-        let run = self.run(address).filter(|(run, _)| run.is_writable);
-        run.zip(end).is_some_and(|((run, _), end)| end <= run.end())
+        let run = self.run(address).filter(|run| run.is_writable);
+        run.zip(end).is_some_and(|(run, end)| end <= run.end)
     }
 
     pub(super) fn u32(&self, at: Place) -> Option<u32> {
@@ -135,30 +202,27 @@ impl<'a> Memory<'a> {
     }
 
     pub(super) fn pointer(&self, at: Place) -> Option<Pointer> {
-        let len = self.image.pointer_width().bytes();
-        let bytes = self.rest(at).get(..len)?;
+        let bytes = self.rest(at).get(..self.pointer_width.bytes())?;
         let known = |value| if value == 0 { Pointer::Null } else { Pointer::To(value) };
         Some(match self.relocated(at) {
-            Some(Some(value)) => known(wrap(value.get(), self.image.pointer_width())),
+            Some(Some(value)) => known(wrap(value.get(), self.pointer_width)),
             Some(None) => Pointer::Elsewhere,
-            None => known(uint(bytes, self.image.endianness())),
+            None => known(uint(bytes, self.endianness)),
         })
     }
 
     /// What the loader makes of the word there, if it changes it.
     fn relocated(&self, at: Place) -> Option<Option<ImageAddr>> {
-        if at.is_aside {
-            return None;
-        }
-        self.image.relocated_words(ImageAddr::new(at.address), 1).next().map(|(_, value)| value)
+        let image = self.image.filter(|_| !at.is_aside)?;
+        image.relocated_words(ImageAddr::new(at.address), 1).next().map(|(_, value)| value)
     }
 
     /// The pointers in `.gcov_info`, where that is loaded.
     pub(super) fn listed(&self) -> impl Iterator<Item = u64> {
-        let section = self.image.section(INFO_SECTION).filter(|section| section.is_loaded());
-        let range = section.map_or(0..0, |s| {
+        let section = self.image.and_then(|image| image.section(INFO_SECTION));
+        let range = section.filter(|section| section.is_loaded()).map_or(0..0, |s| {
             let start = s.address().get();
-            start..start.saturating_add(s.data_len_bytes().min(self.image.file_len_bytes()))
+            start..start.saturating_add(s.data_len_bytes().min(self.len_bytes()))
         });
         let step = usize::try_from(self.pointer_bytes()).unwrap_or(8);
         range.step_by(step).filter_map(|address| self.pointer(Place::loaded(address))?.address())

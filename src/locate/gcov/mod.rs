@@ -1,11 +1,12 @@
-//! Counters of gcov: what GCC's `--coverage` leaves in an image.
+//! Counters of gcov: what `--coverage` of GCC, and of clang, leaves in an image.
 //!
-//! What enters is an [`Image`] and its [`Slide`]; what leaves is the [`CounterRegion`]s to read from the target and a
+//! What enters is an [`Image`] and its [`Slide`], or memory of a target; what leaves is the [`CounterRegion`]s to read from the target and a
 //! [`GcovImage`], what the counters count. Nothing of gcov need run in the target: all that a `.gcda` file says beside
 //! the counters is constant when the image is linked, and found by its shape, also in an image that is stripped.
 //!
 //! What always holds: all counters of all functions are in the regions, each in its own bytes.
 
+mod clang;
 mod error;
 pub mod layout;
 mod lists;
@@ -19,10 +20,11 @@ use super::CounterRegion;
 use crate::image::{Image, ImageAddr, ImageType, Slide};
 
 pub use error::GcovError;
-pub use layout::{CounterKind, Layout, MergeFn, Version};
+pub use layout::{CounterKind, Dialect, Layout, MergeFn, Version};
+pub use memory::Piece;
 
 use memory::Memory;
-use objects::{COUNTER_BYTES, CountersDraft, Draft, FunctionDraft, Misfit, Slot};
+use objects::{COUNTER_BYTES, CountersDraft, Draft, FunctionDraft, Misfit, Objects, Slot};
 use regions::{Array, Regions};
 
 /// What was found in an image.
@@ -51,6 +53,11 @@ pub enum Caution {
         /// What does not fit.
         detail: String,
     },
+    /// Counters of clang without a table that tells whose they are, because it was optimised away: they are left out.
+    WithoutTable {
+        /// How many functions have such counters.
+        functions: usize,
+    },
 }
 
 /// The static side of an image's `.gcda` files.
@@ -69,6 +76,8 @@ pub struct GcovImage {
 /// What one object file has counters for, and the file they go to (`gcov_info`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Object {
+    /// Whose it is, and so what its file looks like.
+    pub dialect: Dialect,
     /// The compiler's version.
     pub version: Version,
     /// By which a `.gcno` file of the same compilation is known.
@@ -133,45 +142,94 @@ fn len_bytes(num: u32) -> u64 {
     u64::from(num).saturating_mul(COUNTER_BYTES)
 }
 
+/// What is looked at, and what its results are told in.
+struct Subject<'a> {
+    name: &'a str,
+    endianness: Endianness,
+    pointer_width: PointerWidth,
+    /// The file whose symbols tell what is between counters.
+    image: Option<&'a Image>,
+    slide: Slide,
+}
+
 /// Finds the counters of an image that is loaded with `slide`, and what they count.
 ///
 /// # Errors
 ///
-/// The image is not instrumented by GCC, or its structures are damaged; the variants of [`GcovError`] say which.
+/// The image is not instrumented for gcov, or its structures are damaged; the variants of [`GcovError`] say which.
 pub fn locate(image: &Image, slide: Slide) -> Result<Located, GcovError> {
-    let name = || image.name().to_owned();
+    let name = image.name();
     if image.image_type() == ImageType::Relocatable {
-        return Err(GcovError::Relocatable { image: name() });
+        return Err(GcovError::Relocatable { image: name.to_owned() });
     }
     let memory = Memory::of(image);
-    let found = objects::find(&memory).map_err(|_| GcovError::Implausible { image: name() })?;
-    if found.fitting.is_empty() {
-        return Err(nothing(image, found.misfits));
-    }
-    let regions = Regions::of(image, arrays(&found.fitting))?;
-    let cautions = cautions(&found.fitting, found.misfits);
-    let objects = found.fitting.into_iter().map(|draft| object(draft, &regions)).collect();
     let (endianness, pointer_width) = (image.endianness(), image.pointer_width());
+    located(&Subject { name, endianness, pointer_width, image: Some(image), slide }, &memory)
+}
+
+/// Finds the counters in memory that was read from a target, and what they count: for images that have no data, or
+/// where there is no image at all. `name` is what messages call the memory.
+///
+/// A structure is found if it is in one piece, and only together with its counters: what borders on each other is to
+/// be one piece, and what the target has for `.bss` a part of it. The memory need not be read at one moment. Copies
+/// that start-up code leaves, such as `.data` in flash memory, are told apart. Addresses in the result, also those that
+/// errors and cautions name, are the target's.
+///
+/// # Errors
+///
+/// There are no structures of gcov, or they are damaged; the variants of [`GcovError`] say which.
+pub fn locate_in_memory(
+    name: &str,
+    pieces: &[Piece<'_>],
+    endianness: Endianness,
+    pointer_width: PointerWidth,
+) -> Result<Located, GcovError> {
+    let memory = Memory::of_pieces(pieces, endianness, pointer_width);
+    let slide = Slide::ZERO;
+    located(&Subject { name, endianness, pointer_width, image: None, slide }, &memory)
+}
+
+fn located(subject: &Subject<'_>, memory: &Memory<'_>) -> Result<Located, GcovError> {
+    let name = || subject.name.to_owned();
+    let found = objects::find(memory).map_err(|_| GcovError::Implausible { image: name() })?;
+    let Objects { fitting, misfits } = found;
+    if fitting.is_empty() {
+        return Err(nothing(subject, misfits));
+    }
+    let regions = Regions::of(subject, arrays(&fitting))?;
+    let mut cautions = cautions(&fitting, misfits);
+    cautions.extend(without_table(subject, &regions));
+    let objects = fitting.into_iter().map(|draft| object(draft, &regions)).collect();
+    let Subject { endianness, pointer_width, .. } = *subject;
     Ok(Located {
         image: GcovImage { name: name(), endianness, pointer_width, objects },
-        regions: regions.loaded(image, slide)?,
+        regions: regions.loaded(subject)?,
         cautions,
     })
 }
 
 /// Says which case of "no counters" it is.
-fn nothing(image: &Image, misfits: Vec<Misfit>) -> GcovError {
+fn nothing(subject: &Subject<'_>, misfits: Vec<Misfit>) -> GcovError {
     const CLANG_PREFIXES: [&str; 2] = ["__llvm_gcov_", "llvm_gcda_"];
-    let name = image.name().to_owned();
+    let name = subject.name.to_owned();
     if let Some(Misfit { address, version, filename, detail }) = misfits.into_iter().next() {
         let (address, filename) = (ImageAddr::new(address), filename.escape_ascii().to_string());
         return GcovError::Object { image: name, address, version, filename, detail };
     }
     let is_clang = |symbol: &&str| CLANG_PREFIXES.iter().any(|prefix| symbol.starts_with(prefix));
-    match image.symbols().map(|symbol| symbol.name).find(|symbol| is_clang(symbol)) {
+    let mut symbols = subject.image.into_iter().flat_map(Image::symbols).map(|symbol| symbol.name);
+    match symbols.find(is_clang) {
         Some(symbol) => GcovError::Clang { image: name, evidence: format!("symbol {symbol}") },
         None => GcovError::NotInstrumented { image: name },
     }
+}
+
+/// Counters that clang's symbols name and no table does.
+fn without_table(subject: &Subject<'_>, regions: &Regions) -> Option<Caution> {
+    let symbols = subject.image.into_iter().flat_map(Image::symbols);
+    let counters = symbols.filter(|symbol| symbol.name.starts_with("__llvm_gcov_ctr"));
+    let functions = counters.filter(|symbol| regions.place(symbol.address.get()).is_none()).count();
+    (functions > 0).then_some(Caution::WithoutTable { functions })
 }
 
 fn cautions(drafts: &[Draft], misfits: Vec<Misfit>) -> Vec<Caution> {
@@ -208,13 +266,13 @@ fn arrays(drafts: &[Draft]) -> Vec<Array> {
 }
 
 fn object(draft: Draft, regions: &Regions) -> Object {
-    let Draft { version, stamp, checksum, filename, slots } = draft;
+    let Draft { dialect, version, stamp, checksum, filename, slots, table: _ } = draft;
     let function = |slot| match slot {
         Slot::Own(draft) => Some(function(draft, regions)),
         Slot::Null | Slot::Lost { .. } => None,
     };
     let functions = slots.into_iter().map(function).collect();
-    Object { version, stamp, checksum, filename, functions }
+    Object { dialect, version, stamp, checksum, filename, functions }
 }
 
 fn function(draft: FunctionDraft, regions: &Regions) -> Function {

@@ -18,7 +18,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::layout::{CounterKind, Layout, MergeFn, Version};
+use super::layout::{CounterKind, Dialect, Layout, MergeFn, Version};
 use super::memory::{Fields, Memory, Place, Pointer};
 
 /// A path is no longer on any host.
@@ -31,7 +31,7 @@ const MIN_BUDGET_BYTES: u64 = 1 << 20;
 const MAX_READ: u64 = 4;
 
 /// What an object takes in a file at least.
-const OBJECT_BYTES: u64 = 128;
+pub(super) const OBJECT_BYTES: u64 = 128;
 
 /// The width of a counter (`gcov_type`).
 pub(super) const COUNTER_BYTES: u64 = 8;
@@ -39,10 +39,13 @@ pub(super) const COUNTER_BYTES: u64 = 8;
 /// An object whose counters have addresses, not yet regions.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
+    pub(super) dialect: Dialect,
     pub(super) version: Version,
     pub(super) stamp: u32,
     pub(super) checksum: Option<u32>,
     pub(super) filename: Vec<u8>,
+    /// Where what it says of its functions begins, by which copies of the structure are known.
+    pub(super) table: u64,
     pub(super) slots: Vec<Slot>,
 }
 
@@ -96,7 +99,8 @@ pub(super) struct Objects {
 }
 
 /// What one place came to.
-enum Outcome {
+#[derive(Debug)]
+pub(super) enum Outcome {
     Fits(Draft),
     /// None of its functions is its own, which other objects may explain.
     AllLost(Draft),
@@ -111,16 +115,17 @@ pub(super) fn find(memory: &Memory<'_>) -> Result<Objects, Exhausted> {
     for (at, word) in memory.words().chain(listed) {
         if let Some(version) = Version::from_word(word) {
             reading.look_at(at, version)?;
+            reading.look_at_clangs(at, version)?;
         }
     }
     Ok(reading.finish())
 }
 
 /// A search, and how much it may still read.
-struct Reading<'m, 'a> {
-    memory: &'m Memory<'a>,
+pub(super) struct Reading<'m, 'a> {
+    pub(super) memory: &'m Memory<'a>,
     budget: u64,
-    seen: BTreeMap<Place, (Misfit, Outcome)>,
+    pub(super) seen: BTreeMap<Place, (Misfit, Outcome)>,
 }
 
 /// The fields of a `gcov_info`.
@@ -135,12 +140,11 @@ struct Info {
 
 impl<'m, 'a> Reading<'m, 'a> {
     fn new(memory: &'m Memory<'a>) -> Self {
-        let len_bytes = memory.image().file_len_bytes();
-        let budget = len_bytes.saturating_mul(MAX_READ).max(MIN_BUDGET_BYTES);
+        let budget = memory.len_bytes().saturating_mul(MAX_READ).max(MIN_BUDGET_BYTES);
         Self { memory, budget, seen: BTreeMap::new() }
     }
 
-    fn spend(&mut self, len_bytes: u64) -> Result<(), Exhausted> {
+    pub(super) fn spend(&mut self, len_bytes: u64) -> Result<(), Exhausted> {
         self.budget = self.budget.checked_sub(len_bytes).ok_or(Exhausted)?;
         Ok(())
     }
@@ -155,8 +159,9 @@ impl<'m, 'a> Reading<'m, 'a> {
             Err(detail) => Outcome::Misfit(detail),
             Ok(slots) => {
                 let has_own = slots.iter().any(|slot| matches!(slot, Slot::Own(_)));
-                let Info { stamp, checksum, filename, .. } = info;
-                let draft = Draft { version, stamp, checksum, filename, slots };
+                let Info { stamp, checksum, filename, functions, .. } = info;
+                let (dialect, table) = (Dialect::Gcc, functions.address().unwrap_or(0));
+                let draft = Draft { dialect, version, stamp, checksum, filename, table, slots };
                 if has_own { Outcome::Fits(draft) } else { Outcome::AllLost(draft) }
             }
         };
@@ -193,7 +198,7 @@ impl<'m, 'a> Reading<'m, 'a> {
         }))
     }
 
-    fn filename(&mut self, address: u64) -> Result<Option<Vec<u8>>, Exhausted> {
+    pub(super) fn filename(&mut self, address: u64) -> Result<Option<Vec<u8>>, Exhausted> {
         let rest = self.memory.rest(Place::loaded(address));
         let name = rest.iter().take(MAX_NAME_BYTES).position(|byte| *byte == 0);
         let looked_at = name.unwrap_or_else(|| rest.len().min(MAX_NAME_BYTES));
@@ -266,18 +271,31 @@ impl<'m, 'a> Reading<'m, 'a> {
             fields.align().ok_or_else(cut)?;
             let (num, values) = fields.u32().zip(fields.pointer()).ok_or_else(cut)?;
             let address = values.address().unwrap_or(0);
-            let len_bytes = u64::from(num).saturating_mul(COUNTER_BYTES);
-            if num > 0 && !(self.memory.is_writable(address, len_bytes) && address.is_multiple_of(4)) {
-                return Err(format!("its {num} counters {kind:?} at {address:#x} are no writable memory"));
-            }
-            Ok(CountersDraft { index: *index, kind: *kind, merge: *merge, num, address })
+            let counters = CountersDraft { index: *index, kind: *kind, merge: *merge, num, address };
+            counters.checked(self.memory)
         });
         let counters = counters.collect::<Result<_, _>>()?;
         Ok(FunctionDraft { ident, lineno_checksum, cfg_checksum, counters })
     }
 
+    /// Leaves out what start-up code copied and is there twice. Of GCC's structures those that nothing points back to
+    /// are the ones that are not used; clang's are constant, and alike.
+    fn drop_copies(&mut self) {
+        let table = |(_, outcome): &(Misfit, Outcome)| match outcome {
+            Outcome::Fits(draft) if draft.dialect == Dialect::Gcc => Some(draft.table),
+            _ => None,
+        };
+        let mut tables: BTreeSet<u64> = self.seen.values().filter_map(table).collect();
+        self.seen.retain(|_, (_, outcome)| match outcome {
+            Outcome::Fits(draft) => draft.dialect == Dialect::Gcc || tables.insert(draft.table),
+            Outcome::AllLost(draft) => !draft.has_functions() || tables.insert(draft.table),
+            Outcome::Misfit(_) => true,
+        });
+    }
+
     /// Decides about objects that only others explain.
-    fn finish(self) -> Objects {
+    fn finish(mut self) -> Objects {
+        self.drop_copies();
         let fitting = self.seen.iter().filter(|(_, (_, outcome))| matches!(outcome, Outcome::Fits(_)));
         let keys: BTreeSet<u64> = fitting.map(|(at, _)| at.address()).collect();
         let mut found = Objects::default();
@@ -299,6 +317,18 @@ impl<'m, 'a> Reading<'m, 'a> {
             found.misfits.push(Misfit { detail, ..misfit });
         }
         found
+    }
+}
+
+impl CountersDraft {
+    /// These counters, if they are in memory that the program may write.
+    pub(super) fn checked(self, memory: &Memory<'_>) -> Result<Self, String> {
+        let Self { kind, num, address, .. } = self;
+        let len_bytes = u64::from(num).saturating_mul(COUNTER_BYTES);
+        if num > 0 && !(memory.is_writable(address, len_bytes) && address.is_multiple_of(4)) {
+            return Err(format!("its {num} counters {kind:?} at {address:#x} are no writable memory"));
+        }
+        Ok(self)
     }
 }
 

@@ -8,8 +8,8 @@ use covtap_link::{AddrRange, PointerWidth};
 
 use super::layout::CounterKind;
 use super::objects::COUNTER_BYTES;
-use super::{GcovError, Place};
-use crate::image::{Image, ImageAddr, Slide};
+use super::{GcovError, Place, Subject};
+use crate::image::{Image, ImageAddr};
 use crate::locate::{CounterRegion, MergeRule};
 
 /// Compilers align arrays to a cache line at most.
@@ -56,15 +56,15 @@ pub(super) struct Regions {
 
 impl Regions {
     /// Joins arrays of counters.
-    pub(super) fn of(image: &Image, mut arrays: Vec<Array>) -> Result<Self, GcovError> {
+    pub(super) fn of(subject: &Subject<'_>, mut arrays: Vec<Array>) -> Result<Self, GcovError> {
         arrays.sort_by_key(|array| array.start);
         for (first, second) in arrays.iter().zip(arrays.iter().skip(1)) {
             if second.start < first.end() {
                 let (first, second) = (ImageAddr::new(first.start), ImageAddr::new(second.start));
-                return Err(GcovError::Overlap { image: image.name().to_owned(), first, second });
+                return Err(GcovError::Overlap { image: subject.name.to_owned(), first, second });
             }
         }
-        let symbols = Symbols::of(image);
+        let symbols = subject.image.map(Symbols::of).unwrap_or_default();
         let mut joined: Vec<Array> = Vec::new();
         let mut last_start = 0;
         for array in arrays {
@@ -81,20 +81,21 @@ impl Regions {
         Ok(Self { arrays: joined })
     }
 
-    /// Where counters are that were among those that were joined.
+    /// Where counters are; `None` if they were not among those that were joined.
     pub(super) fn place(&self, address: u64) -> Option<Place> {
         let region = self.arrays.partition_point(|region| region.start <= address).checked_sub(1)?;
-        let offset = address.checked_sub(self.arrays.get(region)?.start)?;
+        let array = self.arrays.get(region).filter(|array| address < array.end())?;
+        let offset = address.checked_sub(array.start)?;
         Some(Place { region, offset: usize::try_from(offset).ok()? })
     }
 
-    /// The regions of an image that is loaded with `slide`.
-    pub(super) fn loaded(self, image: &Image, slide: Slide) -> Result<Vec<CounterRegion>, GcovError> {
+    /// The regions in the target's memory.
+    pub(super) fn loaded(self, subject: &Subject<'_>) -> Result<Vec<CounterRegion>, GcovError> {
         let region = |array: Array| {
             Ok(CounterRegion {
-                range: range(image, slide, array)?,
+                range: range(subject, array)?,
                 element_bytes: usize::try_from(COUNTER_BYTES).unwrap_or(8),
-                endianness: image.endianness(),
+                endianness: subject.endianness,
                 merge: array.rule,
                 bias: None,
                 name: "gcov".to_owned(),
@@ -105,19 +106,20 @@ impl Regions {
 }
 
 /// A range of the target's memory, checked.
-fn range(image: &Image, slide: Slide, array: Array) -> Result<AddrRange, GcovError> {
-    let width = image.pointer_width();
-    let (start, len_bytes) = (slide.apply(ImageAddr::new(array.start), width), array.len_bytes);
+fn range(subject: &Subject<'_>, array: Array) -> Result<AddrRange, GcovError> {
+    let width = subject.pointer_width;
+    let (start, len_bytes) = (subject.slide.apply(ImageAddr::new(array.start), width), array.len_bytes);
     let last = match width {
         PointerWidth::Bits32 => u64::from(u32::MAX),
         PointerWidth::Bits64 => u64::MAX,
     };
     let fits = |range: &AddrRange| range.end().get().saturating_sub(1) <= last;
     let range = AddrRange::new(start, len_bytes).filter(|_| len_bytes <= MAX_REGION_BYTES).filter(fits);
-    range.ok_or_else(|| GcovError::NoRange { image: image.name().to_owned(), start, len_bytes })
+    range.ok_or_else(|| GcovError::NoRange { image: subject.name.to_owned(), start, len_bytes })
 }
 
 /// Where symbols are that have a length: start and end, by start.
+#[derive(Default)]
 struct Symbols(Vec<(u64, u64)>);
 
 impl Symbols {

@@ -2,7 +2,7 @@
 
 use covtap_link::Endianness;
 
-use crate::locate::gcov::{Layout, Version};
+use crate::locate::gcov::{Dialect, Layout, Version};
 
 /// A `.gcda` file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,10 +56,17 @@ pub struct GcdaCounters {
 }
 
 impl GcdaFile {
-    /// A file without functions; `None` if files of that version are not known, because it is older than GCC 4.7.
+    /// A file of GCC without functions; `None` if files of that version are not known, because it is older than
+    /// GCC 4.7.
     #[must_use]
     pub fn new(version: Version, endianness: Endianness, stamp: u32) -> Option<Self> {
-        let layout = version.layout()?;
+        Self::new_of(Dialect::Gcc, version, endianness, stamp)
+    }
+
+    /// A file of that dialect without functions; `None` if it has no files of that version.
+    #[must_use]
+    pub fn new_of(dialect: Dialect, version: Version, endianness: Endianness, stamp: u32) -> Option<Self> {
+        let layout = dialect.layout(version)?;
         let checksum = layout.has_checksum.then_some(0);
         let (summary, program_summaries, functions) = (None, Vec::new(), Vec::new());
         Some(Self { version, layout, endianness, stamp, checksum, summary, program_summaries, functions })
@@ -75,5 +82,25 @@ impl GcdaFile {
     #[must_use]
     pub fn layout(&self) -> &'static Layout {
         self.layout
+    }
+
+    /// Makes it one of clang's, if it can be: only arcs, of a version that clang has files of.
+    pub(super) fn become_clangs(&mut self) {
+        let counters = self.functions.iter().flatten().flat_map(|function| &function.counters);
+        let layout = Dialect::Clang.layout(self.version);
+        if let Some(layout) = layout.filter(|_| counters.into_iter().all(|counters| counters.index == 0)) {
+            self.layout = layout;
+        }
+    }
+
+    /// Says what the runtime of the target would say of one run, of which `sum_max` is the largest arc counter of the
+    /// program: GCC 9 and later, and clang, which writes no such counter.
+    pub fn set_run(&mut self, sum_max: u32) {
+        let is_clang = self.layout.dialect == Dialect::Clang;
+        if self.layout.is_object_summary() {
+            self.summary = Some(GcdaSummary { runs: 1, sum_max: if is_clang { 0 } else { sum_max } });
+        } else if is_clang {
+            self.program_summaries = vec![vec![0, 0, 1]];
+        }
     }
 }

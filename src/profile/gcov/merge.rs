@@ -8,7 +8,7 @@
 //! releases/gcc-12.
 
 use super::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, is_topn_list, topn};
-use crate::locate::gcov::{CounterKind, Layout, MergeFn};
+use crate::locate::gcov::{CounterKind, Dialect, Layout, MergeFn};
 
 /// Two files cannot be merged.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -61,7 +61,9 @@ impl GcdaFile {
     ///
     /// Arcs and the like add up and wrap at 64 bits; of times the smallest that is not 0 stays; runs add up, and so do
     /// the largest counters of each run, at 32 bits. Functions that only one has are taken. Program summaries of
-    /// GCC 8 and before are the file's, where it has any. The stamp stays the target's.
+    /// GCC 8 and before are the file's, where it has any; clang's runs add up. The stamp stays the target's.
+    /// compiler-rt counts a run in the first file that a process writes, here it counts in each; and it adds up what is
+    /// of another build, if the numbers of counters happen to be the same, which here is refused.
     ///
     /// # Errors
     ///
@@ -79,8 +81,10 @@ impl GcdaFile {
         }
         self.functions = functions;
         self.summary = summary(self.summary, file.summary);
-        if !file.program_summaries.is_empty() {
-            self.program_summaries.clone_from(&file.program_summaries);
+        match (&mut *self.program_summaries, &*file.program_summaries) {
+            (_, []) => {}
+            ([ours], [theirs]) if layout.dialect == Dialect::Clang => add_runs(ours, theirs),
+            _ => self.program_summaries.clone_from(&file.program_summaries),
         }
         Ok(())
     }
@@ -111,6 +115,14 @@ impl GcdaFile {
             });
         }
         Ok(())
+    }
+}
+
+/// Adds the runs in clang's summary of a program: the third word, behind a checksum and a number of counters.
+fn add_runs(ours: &mut [u32], theirs: &[u32]) {
+    const RUNS: usize = 2;
+    if let (Some(ours), Some(theirs)) = (ours.get_mut(RUNS), theirs.get(RUNS)) {
+        *ours = ours.wrapping_add(*theirs);
     }
 }
 

@@ -10,6 +10,8 @@
 //!                                                                       libgcov does not shorten a longer file
 //! ```
 //!
+//! A summary behind the functions is clang's, whose files end in two words of 0.
+//!
 //! All are words of 4 bytes in the target's order, values two words, the low one first. Lengths are in words up to
 //! GCC 11 and in bytes since; from GCC 11 on, a negative one says that all values are 0 and none follows.
 //!
@@ -94,8 +96,12 @@ fn file(mut cursor: Cursor<'_>, endianness: Endianness, len: usize) -> Result<Gc
         file.checksum = Some(cursor.u32(endianness, "checksum")?);
     }
     let layout = file.layout();
-    let mut reader = Reader { cursor, endianness, layout, zeros: len.saturating_add(MAX_ZEROS) };
+    let zeros = len.saturating_add(MAX_ZEROS);
+    let mut reader = Reader { cursor, endianness, layout, zeros, is_summary_behind: false };
     while reader.record(&mut file)? {}
+    if reader.is_summary_behind {
+        file.become_clangs();
+    }
     Ok(file)
 }
 
@@ -105,6 +111,8 @@ struct Reader<'b> {
     layout: &'static Layout,
     /// How many more zeros may be announced.
     zeros: usize,
+    /// Whether there was a summary behind functions.
+    is_summary_behind: bool,
 }
 
 impl Reader<'_> {
@@ -155,6 +163,7 @@ impl Reader<'_> {
     }
 
     fn summary(&mut self, start: &Cursor<'_>, file: &mut GcdaFile) -> Result<(), Fault> {
+        self.is_summary_behind |= !file.functions.is_empty();
         let length = self.length()?;
         let len = self.len_bytes(start, length)?;
         if !self.layout.is_object_summary() {

@@ -1,10 +1,10 @@
-//! What a target has counted, as a file: what libgcov would write if the program ended now.
+//! What a target has counted, as a file: what libgcov, or compiler-rt, would write if the program ended now.
 //!
 //! What enters is the static side of an image, a snapshot of its counter regions and the lists of most frequent values
 //! that begin there; what leaves is a [`GcdaFile`] for each object. What always holds: a count is the target's own; a list
 //! that could not be followed is empty and [`has_lists`](GcovProfile::has_lists) says so.
 
-use super::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, is_topn_list};
+use super::{GcdaCounters, GcdaFile, GcdaFunction, is_topn_list};
 use crate::locate::gcov::{CounterKind, Function, GcovImage, Layout, Object};
 use crate::locate::llvm::uint;
 use crate::profile::stats::{self, Stats};
@@ -75,9 +75,7 @@ impl GcovProfile {
             profile.files.push(file);
         }
         let sum_max = profile.max_arc();
-        for file in profile.files.iter_mut().filter(|file| file.layout().is_object_summary()) {
-            file.summary = Some(GcdaSummary { runs: 1, sum_max });
-        }
+        profile.files.iter_mut().for_each(|file| file.set_run(sum_max));
         Ok(profile)
     }
 
@@ -87,7 +85,7 @@ impl GcovProfile {
         object: &Object,
         (regions, lists): Counted<'_, '_>,
     ) -> Result<GcdaFile, String> {
-        let file = GcdaFile::new(object.version, image.endianness, object.stamp);
+        let file = GcdaFile::new_of(object.dialect, object.version, image.endianness, object.stamp);
         let mut file = file.ok_or_else(|| format!("files of GCC {} are not known", object.version))?;
         file.checksum = object.checksum;
         for function in &object.functions {
@@ -170,7 +168,8 @@ mod tests {
     use covtap_link::{Endianness, PointerWidth};
 
     use super::*;
-    use crate::locate::gcov::{Counters, MergeFn, Place, Version};
+    use crate::locate::gcov::{Counters, Dialect, MergeFn, Place, Version};
+    use crate::profile::gcov::GcdaSummary;
 
     fn counters(index: usize, kind: CounterKind, num: u32, offset: usize) -> Counters {
         Counters { index, kind, merge: MergeFn::Add, num, place: Some(Place { region: 0, offset }) }
@@ -184,6 +183,7 @@ mod tests {
             counters: vec![counters(0, CounterKind::Arcs, 2, 8), counters(3, CounterKind::TopN, 3, 24)],
         };
         let object = Object {
+            dialect: Dialect::Gcc,
             version: Version::from_word(u32::from_be_bytes(version)).expect("a version"),
             stamp: 1,
             checksum: Some(2),
