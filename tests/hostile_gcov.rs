@@ -83,17 +83,20 @@ fn without_sections(bytes: &mut [u8]) {
 fn use_whole(bytes: Vec<u8>) -> usize {
     let len = bytes.len();
     let Ok(image) = Image::parse("hostile.elf", bytes) else { return 0 };
+    use_located(in_memory(&image), len);
+    use_located(gcov::locate(&image, Slide::new(0x1000)), len)
+}
+
+/// Locates in an image's sections as memory of a target.
+fn in_memory(image: &Image) -> Result<Located, GcovError> {
     let in_file = image.sections().filter(|section| section.is_loaded() && !section.is_nobits());
-    let piece = |section: covtap::image::Section<'_>| {
+    let part = |section: covtap::image::Section<'_>| {
         Some((TargetAddr::new(section.address().get()), section.file_bytes().ok()?.to_vec()))
     };
-    let parts: Vec<_> = in_file.filter_map(piece).collect();
+    let parts: Vec<_> = in_file.filter_map(part).collect();
     let pieces = parts.iter().map(|(start, bytes)| Piece { start: *start, bytes, is_writable: true });
     let pieces: Vec<_> = pieces.collect();
-    let by_memory =
-        gcov::locate_in_memory("hostile memory", &pieces, image.endianness(), image.pointer_width());
-    use_located(by_memory, len);
-    use_located(gcov::locate(&image, Slide::new(0x1000)), len)
+    gcov::locate_in_memory("hostile memory", &pieces, image.endianness(), image.pointer_width())
 }
 
 /// What always holds of what was found in so many bytes; gives how many objects that is.
@@ -135,8 +138,10 @@ fn structures_that_refer_to_each_other_over_and_over_are_refused() {
     let out = dir.path().join("a").display().to_string();
     testbed::run("gcc", ["-m32", "-no-pie", "-nostdlib", &source, "-o", &out]).unwrap();
     let image = Image::parse("bomb.elf", fs::read(&out).unwrap()).unwrap();
-    let error = gcov::locate(&image, Slide::ZERO).unwrap_err();
-    assert!(matches!(error, GcovError::Implausible { .. }), "{error}");
+    for located in [gcov::locate(&image, Slide::ZERO), in_memory(&image)] {
+        let error = located.unwrap_err();
+        assert!(matches!(error, GcovError::Implausible { .. }), "{error}");
+    }
 }
 
 proptest! {
