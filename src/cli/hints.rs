@@ -16,7 +16,9 @@ use crate::collect::CollectError;
 use crate::collect::find_image::FindError;
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
-use crate::locate::gcov;
+use crate::locate;
+use crate::locate::frozen::{Frozen, FrozenUnits};
+use crate::locate::gcov::{self, GcovError};
 use crate::locate::llvm::{Caution, LocateError};
 use crate::write::gcda_path::GcdaPathError;
 use crate::write::profraw::ProfrawError;
@@ -34,6 +36,9 @@ pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
         }
         if let Some(error) = cause.downcast_ref::<LocateError>() {
             return for_locate(error);
+        }
+        if let Some(error) = cause.downcast_ref::<GcovError>() {
+            return for_gcov(error);
         }
         if cause.is::<MappingError>() {
             return Some(
@@ -141,12 +146,44 @@ pub(super) fn for_gcov_caution(caution: &gcov::Caution) -> Cow<'static, str> {
     }
 }
 
+/// What to say about counts of loops before a target is read, if anything.
+#[must_use]
+pub(super) fn for_loops(frozen: &Frozen) -> Option<Cow<'static, str>> {
+    match frozen {
+        Frozen::No => None,
+        Frozen::Maybe(units) => Some(format!("{units}; {}", for_frozen(units)).into()),
+        Frozen::Unknown => Some(FOR_UNKNOWN_LOOPS.into()),
+    }
+}
+
+/// What to do where the compiler's options are not recorded.
+const FOR_UNKNOWN_LOOPS: &str = "if it is optimised, counts of loops may be in registers while they run: -fno-tree-loop-im \
+     (GCC) has each stored; with -g or -frecord-gcc-switches covtap can tell";
+
+/// What has counts of loops stored.
+fn for_frozen(units: &FrozenUnits) -> &'static str {
+    if units.has_atomic_adds {
+        "-fno-tree-loop-im has each stored, and so do -fprofile-update=atomic, -Og and -O0"
+    } else {
+        "-fno-tree-loop-im has each stored, and so do -Og and -O0"
+    }
+}
+
 /// What to do about a finding of `inspect`, or what it means.
 #[must_use]
 pub(super) fn for_finding(finding: &Finding) -> Option<&'static str> {
     match finding {
-        Finding::Locate(error) => for_locate(error),
+        Finding::Locate(locate::Error::Llvm(error)) => for_locate(error),
+        Finding::Locate(locate::Error::Gcov(error)) => for_gcov(error),
         Finding::Caution(caution) => Some(for_caution(caution)),
+        Finding::GcovCaution(gcov::Caution::NewerVersion(_)) => {
+            Some("compare a .gcda file with what gcov of that release reads")
+        }
+        Finding::GcovCaution(gcov::Caution::LeftOut { .. }) => {
+            Some("no .gcda file is written for it; the others are not affected")
+        }
+        Finding::Frozen(units) => Some(for_frozen(units)),
+        Finding::FrozenUnknown => Some(FOR_UNKNOWN_LOOPS),
         Finding::NoBuildId => Some("link it with --build-id=sha1, and place the note in read-only memory"),
         Finding::BuildIdNotLoaded => {
             Some("place .note.gnu.build-id in read-only memory in the linker script")
@@ -160,6 +197,10 @@ pub(super) fn for_finding(finding: &Finding) -> Option<&'static str> {
         Finding::MetadataLoaded { is_byte_coverage: true, .. } => Some(
             "link it with the (INFO) sections of the script that covtap inspect --linker-script prints; not with its \
              __llvm_prf_cnts, whose bytes must stay in the image",
+        ),
+        Finding::StructuresLoaded { .. } => Some(
+            "compile it with -fprofile-info-section -fdata-sections (GCC 11 and later), and link it with the script that \
+             covtap inspect --linker-script prints, before its own",
         ),
         Finding::CountersInImage { .. } | Finding::MetadataLoaded { .. } => {
             Some("link it with the script that covtap inspect --linker-script prints")
@@ -193,10 +234,27 @@ fn for_locate(error: &LocateError) -> Option<&'static str> {
         ),
         LocateError::Stripped { .. } => Some("give the ELF as it was before it was stripped"),
         LocateError::Relocatable { .. } => Some("give the linked ELF that the target runs"),
-        LocateError::Gcov { .. } => {
-            Some("with clang, -fprofile-instr-generate -fcoverage-mapping in place of --coverage can be read")
-        }
+        LocateError::Gcov { .. } => Some(
+            "its gcov_info structures are not in the file: with --gc-sections the linker script needs KEEP(*(.gcov_info)), as \
+             the one has that covtap inspect --linker-script prints",
+        ),
         _ => None,
+    }
+}
+
+fn for_gcov(error: &GcovError) -> Option<&'static str> {
+    match error {
+        GcovError::Clang { .. } => Some(
+            "with clang, -fprofile-instr-generate -fcoverage-mapping in place of --coverage can be read, or --coverage at -O0",
+        ),
+        GcovError::Relocatable { .. } => Some("give the linked ELF that the target runs"),
+        GcovError::Object { .. } | GcovError::Overlap { .. } | GcovError::Implausible { .. } => {
+            Some("is the ELF damaged, or did a newer GCC than covtap knows make it?")
+        }
+        GcovError::NotInstrumented { .. } => {
+            Some("compile it with --coverage, and keep what GCC puts into .data when linking")
+        }
+        GcovError::NoRange { .. } => None,
     }
 }
 

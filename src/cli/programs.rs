@@ -101,6 +101,7 @@ impl Program {
         let gcov = gcov.map(|located| {
             regions.extend(located.regions);
             cautions.extend(located.cautions.iter().map(hints::for_gcov_caution));
+            cautions.extend(hints::for_loops(&locate::frozen::find(&image)));
             located.image
         });
         cautions.extend(left_out.map(|error| Cow::from(format!("left out: {error}"))));

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Report, Role};
-use crate::locate::llvm::{Caution, LocateError, Located};
+use crate::locate::frozen::{Frozen, FrozenUnits};
+use crate::locate::gcov::{self, GcovError};
+use crate::locate::llvm::{Caution, LocateError};
+use crate::locate::{self, Located};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -35,10 +38,21 @@ impl fmt::Display for Severity {
 pub enum Finding {
     /// The counters cannot be found or understood.
     #[error(transparent)]
-    Locate(LocateError),
+    Locate(locate::Error),
     /// What the image alone cannot settle about its counters.
     #[error("{}", caution_text(.0))]
     Caution(Caution),
+    /// The same about those of gcov.
+    #[error("{}", gcov_caution_text(.0))]
+    GcovCaution(gcov::Caution),
+    /// The compiler may keep counters of loops in registers.
+    #[error("{0}")]
+    Frozen(FrozenUnits),
+    /// The compiler may do that, and did not record whether.
+    #[error(
+        "whether counts of loops are in memory while they run is not known: the compiler's options are not recorded"
+    )]
+    FrozenUnknown,
     /// Nothing in the image names it.
     #[error("it has no build id: a target is told from others by samples of its code alone")]
     NoBuildId,
@@ -67,6 +81,12 @@ pub enum Finding {
         /// Whether counters are bytes that begin at 0xff, so that they must stay in the image.
         is_byte_coverage: bool,
     },
+    /// The target carries the structures of gcov, which only the host reads.
+    #[error("{bytes} bytes of the target's memory hold gcov's structures, which only the host reads")]
+    StructuresLoaded {
+        /// How many.
+        bytes: u64,
+    },
     /// The target carries what a profiling runtime would use, and has none.
     #[error("{bytes} bytes of the target's memory are for value profiles, which no runtime fills")]
     ValuesLoaded {
@@ -81,9 +101,10 @@ impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Locate(_) => Severity::Problem,
-            Self::CountersInImage { .. } | Self::MetadataLoaded { .. } | Self::ValuesLoaded { .. } => {
-                Severity::Saving
-            }
+            Self::CountersInImage { .. }
+            | Self::MetadataLoaded { .. }
+            | Self::StructuresLoaded { .. }
+            | Self::ValuesLoaded { .. } => Severity::Saving,
             _ => Severity::Caution,
         }
     }
@@ -92,20 +113,54 @@ impl Finding {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Locate(error) => locate_code(error),
+            Self::Locate(locate::Error::Llvm(error)) => locate_code(error),
+            Self::Locate(locate::Error::Gcov(error)) => gcov_code(error),
             Self::Caution(Caution::ValueSitesNotRead) => "value-sites-not-read",
             Self::Caution(Caution::StoredAfterLoops) => "stored-after-loops",
             Self::Caution(Caution::RelocatedAtRunTime) => "runtime-relocation",
             Self::Caution(Caution::UnknownCounters) => "unknown-counters",
             Self::Caution(Caution::UnknownBitmaps) => "unknown-bitmaps",
             Self::Caution(Caution::AssumedVersion) => "assumed-version",
+            Self::GcovCaution(gcov::Caution::NewerVersion(_)) => "newer-gcc",
+            Self::GcovCaution(gcov::Caution::LeftOut { .. }) => "gcov-object-left-out",
+            Self::Frozen(_) => "loops-in-registers",
+            Self::FrozenUnknown => "loops-unknown",
             Self::NoBuildId => "no-build-id",
             Self::BuildIdNotLoaded => "build-id-not-loaded",
             Self::NoMapping => "no-mapping",
             Self::PositionIndependent => "position-independent",
             Self::CountersInImage { .. } => "counters-in-image",
             Self::MetadataLoaded { .. } => "metadata-loaded",
+            Self::StructuresLoaded { .. } => "gcov-structures-loaded",
             Self::ValuesLoaded { .. } => "values-loaded",
+        }
+    }
+}
+
+fn gcov_caution_text(caution: &gcov::Caution) -> String {
+    match caution {
+        gcov::Caution::NewerVersion(version) => {
+            format!(
+                "GCC {version} is newer than all that are known; its structures fit those of the newest one"
+            )
+        }
+        gcov::Caution::LeftOut { address, filename, detail } => {
+            let filename = filename.escape_ascii();
+            format!(
+                "the counters for {filename} are left out: its gcov_info at {address} does not fit: {detail}"
+            )
+        }
+    }
+}
+
+fn gcov_code(error: &GcovError) -> &'static str {
+    match error {
+        GcovError::NotInstrumented { .. } => "not-instrumented",
+        GcovError::Clang { .. } => "gcov",
+        GcovError::Relocatable { .. } => "relocatable",
+        GcovError::NoRange { .. } => "no-range",
+        GcovError::Object { .. } | GcovError::Overlap { .. } | GcovError::Implausible { .. } => {
+            "damaged-gcov"
         }
     }
 }
@@ -145,31 +200,46 @@ fn locate_code(error: &LocateError) -> &'static str {
 }
 
 /// Everything there is to say about `report`, what matters most first.
-pub(super) fn all(report: &Report, located: Result<Located, LocateError>) -> Vec<Finding> {
-    let located = match located {
+pub(super) fn all(report: &Report, located: Result<Located, locate::Error>, frozen: Frozen) -> Vec<Finding> {
+    let Located { llvm, gcov, left_out } = match located {
         Ok(located) => located,
         // Of an image without counters nothing else matters.
         Err(error) => return vec![Finding::Locate(error)],
     };
-    let mut findings: Vec<Finding> = located.cautions.into_iter().map(Finding::Caution).collect();
-    match &report.build_id {
-        None => findings.push(Finding::NoBuildId),
-        Some(id) if id.address.is_none() => findings.push(Finding::BuildIdNotLoaded),
-        Some(_) => {}
+    let is_byte_coverage = llvm.as_ref().is_some_and(|located| located.image.is_byte_coverage());
+    let mut findings: Vec<Finding> = left_out.into_iter().map(Finding::Locate).collect();
+    findings.extend(llvm.into_iter().flat_map(|located| located.cautions).map(Finding::Caution));
+    findings.extend(gcov.into_iter().flat_map(|located| located.cautions).map(Finding::GcovCaution));
+    match frozen {
+        Frozen::No => {}
+        Frozen::Maybe(units) => findings.push(Finding::Frozen(units)),
+        Frozen::Unknown => findings.push(Finding::FrozenUnknown),
     }
-    if report.mapping.is_none() {
-        findings.push(Finding::NoMapping);
-    }
-    if report.image_type == "position-independent" {
-        findings.push(Finding::PositionIndependent);
-    }
-    let is_byte_coverage = located.image.is_byte_coverage();
+    findings.extend(about_the_link(report));
     // Programs with a runtime are not linked by a script that could be given.
     if !report.has_runtime {
         findings.extend(counters_in_image(report, is_byte_coverage));
         findings.extend(values_loaded(report));
     }
     findings.extend(metadata_loaded(report, is_byte_coverage));
+    findings.extend(structures_loaded(report));
+    findings
+}
+
+/// What may be missing of the image as a whole.
+fn about_the_link(report: &Report) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match &report.build_id {
+        None => findings.push(Finding::NoBuildId),
+        Some(id) if id.address.is_none() => findings.push(Finding::BuildIdNotLoaded),
+        Some(_) => {}
+    }
+    if report.instrumentation.is_some() && report.mapping.is_none() {
+        findings.push(Finding::NoMapping);
+    }
+    if report.image_type == "position-independent" {
+        findings.push(Finding::PositionIndependent);
+    }
     findings
 }
 
@@ -188,8 +258,17 @@ fn values_loaded(report: &Report) -> Option<Finding> {
 }
 
 fn metadata_loaded(report: &Report, is_byte_coverage: bool) -> Option<Finding> {
-    let sections = || report.sections.iter().filter(|section| section.can_leave_target);
+    let sections =
+        || report.sections.iter().filter(|section| section.can_leave_target && section.within.is_none());
     let bytes = sections().fold(0u64, |sum, section| sum.saturating_add(section.len_bytes));
     let names: Vec<&str> = sections().map(|section| section.name).collect();
     (bytes > 0).then(|| Finding::MetadataLoaded { bytes, sections: names.join(", "), is_byte_coverage })
+}
+
+/// gcov's structures are within a section of other data.
+fn structures_loaded(report: &Report) -> Option<Finding> {
+    let sections =
+        report.sections.iter().filter(|section| section.can_leave_target && section.within.is_some());
+    let bytes = sections.fold(0u64, |sum, section| sum.saturating_add(section.len_bytes));
+    (bytes > 0).then_some(Finding::StructuresLoaded { bytes })
 }

@@ -9,6 +9,7 @@
 //!   [`SCHEMA`] grows when a field goes away or changes its meaning; new fields may come without that.
 
 mod finding;
+mod gcov;
 mod mapping;
 mod sections;
 
@@ -16,9 +17,12 @@ use covtap_link::{Endianness, PointerWidth};
 use serde::Serialize;
 
 use crate::image::{Image, ImageAddr, ImageType, Slide};
-use crate::locate::llvm::{self, Correlation, Located, Variant};
+use crate::locate::frozen::{self, Frozen};
+use crate::locate::llvm::{self, Correlation, Variant};
+use crate::locate::{self, CounterRegion};
 
 pub use finding::{Finding, Severity};
+pub use gcov::{Gcov, GcovObject, GcovRuntime, KindCount};
 pub use mapping::Mapping;
 pub use sections::{Cost, Role, SectionCost};
 
@@ -44,11 +48,13 @@ pub struct Report {
     pub build_id: Option<LinkedBuildId>,
     /// The compilers and linkers that made it, as they name themselves.
     pub producers: Vec<String>,
-    /// The instrumentation, where there is one that covtap reads.
+    /// LLVM's instrumentation, where there is one that covtap reads.
     pub instrumentation: Option<Instrumentation>,
+    /// gcov's instrumentation, where there is one that covtap reads. An image may have both.
+    pub gcov: Option<Gcov>,
     /// The coverage mapping, where there is one: what leads from counters to source.
     pub mapping: Option<Mapping>,
-    /// Whether a profiling runtime is linked in, which reads the metadata in the target.
+    /// Whether LLVM's profiling runtime is linked in, which reads the metadata in the target.
     pub has_runtime: bool,
     /// The sections of the instrumentation, each with its cost.
     pub sections: Vec<SectionCost>,
@@ -118,10 +124,17 @@ impl Report {
     /// Looks at an image.
     #[must_use]
     pub fn new(image: &Image) -> Self {
-        let located = llvm::locate(image, Slide::ZERO);
+        let located = locate::locate(image, Slide::ZERO);
+        let llvm = located.as_ref().ok().and_then(|located| located.llvm.as_ref());
+        let of_gcov = located.as_ref().ok().and_then(|located| located.gcov.as_ref());
+        let frozen = of_gcov.map_or(Frozen::No, |_| frozen::find(image));
+        let gcov = of_gcov.map(|located| Gcov::new(image, located, &frozen));
         let has_runtime = image.symbol("__llvm_profile_write_file").is_some();
-        let sections = sections::find(image, has_runtime);
-        let mapping = Mapping::find(image, located.as_ref().ok().map(|located| &located.image));
+        let mut sections = sections::find(image, has_runtime);
+        let has_libgcov = gcov.as_ref().is_some_and(|gcov| gcov.runtime.is_some());
+        sections
+            .extend(of_gcov.map(|located| gcov::sections(image, located, has_libgcov)).unwrap_or_default());
+        let mapping = Mapping::find(image, llvm.map(|located| &located.image));
         let mut report = Self {
             schema: SCHEMA,
             file: image.name().to_owned(),
@@ -142,14 +155,15 @@ impl Report {
             },
             build_id: build_id(image),
             producers: image.producers().into_iter().map(str::to_owned).collect(),
-            instrumentation: located.as_ref().ok().map(|l| instrumentation(image, l, mapping.is_some())),
+            instrumentation: llvm.map(|located| instrumentation(image, located, mapping.is_some())),
+            gcov,
             mapping,
             has_runtime,
             cost: sections.iter().map(|section| section.cost).sum(),
             sections,
             findings: Vec::new(),
         };
-        report.findings = finding::all(&report, located);
+        report.findings = finding::all(&report, located, frozen);
         report
     }
 }
@@ -161,18 +175,11 @@ fn build_id(image: &Image) -> Option<LinkedBuildId> {
     image.build_ids().first().map(|id| LinkedBuildId { id: id.to_string(), address: None })
 }
 
-fn instrumentation(image: &Image, located: &Located, has_mapping: bool) -> Instrumentation {
+fn instrumentation(image: &Image, located: &llvm::Located, has_mapping: bool) -> Instrumentation {
     let llvm = &located.image;
     let is_ir = llvm.variant().contains(Variant::IR_LEVEL);
     let is_stated = has_mapping || image.symbol(llvm::VERSION_SYMBOL).is_some();
     let records = llvm.records();
-    let regions = located.regions.iter().map(|region| Region {
-        name: region.name.clone(),
-        address: ImageAddr::new(region.range.start().get()),
-        len_bytes: region.range.len_bytes(),
-        element_bytes: region.element_bytes,
-        bias_address: region.bias.map(|word| ImageAddr::new(word.range.start().get())),
-    });
     Instrumentation {
         raw_version: llvm.version().number(),
         llvm_releases: llvm.version().llvm_releases(),
@@ -191,8 +198,19 @@ fn instrumentation(image: &Image, located: &Located, has_mapping: bool) -> Instr
         functions: records.len(),
         counters: records.iter().map(|record| record.num_counters).sum(),
         bitmap_bytes: records.iter().map(|record| record.num_bitmap_bytes).sum(),
-        regions: regions.collect(),
+        regions: regions(&located.regions),
     }
+}
+
+fn regions(regions: &[CounterRegion]) -> Vec<Region> {
+    let region = |region: &CounterRegion| Region {
+        name: region.name.clone(),
+        address: ImageAddr::new(region.range.start().get()),
+        len_bytes: region.range.len_bytes(),
+        element_bytes: region.element_bytes,
+        bias_address: region.bias.map(|word| ImageAddr::new(word.range.start().get())),
+    };
+    regions.iter().map(region).collect()
 }
 
 /// Addresses are text in the JSON: a number of 64 bits does not survive every reader.

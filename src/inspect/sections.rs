@@ -57,7 +57,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    fn of(section: &Section<'_>, len_bytes: u64) -> Self {
+    pub(super) fn of(section: &Section<'_>, len_bytes: u64) -> Self {
         let when = |is: bool| if is { len_bytes } else { 0 };
         let is_loaded = section.is_loaded();
         Self {
@@ -81,13 +81,14 @@ impl Sum for Cost {
 /// A section of the instrumentation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct SectionCost {
-    /// The name that LLVM gave it.
+    /// The name that LLVM gave it; `gcov counters`, `gcov structures` or `gcov file names` of what gcov has, which has no
+    /// sections of its own.
     pub name: &'static str,
     /// The output section that it is a part of, where the linker script put it into another one.
     pub within: Option<String>,
     /// What it is for.
     pub role: Role,
-    /// Where it is loaded, before any slide; `None` if it is not.
+    /// Where it is loaded, before any slide; `None` if it is not, or if the ELF does not tell.
     #[serde(serialize_with = "hex_or_null")]
     pub address: Option<ImageAddr>,
     /// Its length.

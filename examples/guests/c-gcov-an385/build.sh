@@ -17,8 +17,9 @@ cd "$(dirname "$0")"
 
 board_flags=
 workload='c-an385/command c-an385/valve c-an385/main'
-# Counters must be in memory while a loop runs: GCC's loop optimiser would keep them in registers.
-workload_flags='--coverage -fprofile-info-section -fno-tree-loop-im -fprofile-dir=/covtap'
+# Counters must be in memory while a loop runs: GCC's loop optimiser would keep them in registers. Recorded options tell
+# covtap that they are.
+workload_flags='--coverage -fprofile-info-section -fno-tree-loop-im -fprofile-dir=/covtap -frecord-gcc-switches'
 case $variant in
 plain) workload_flags= ;;
 covered) ;;
@@ -51,7 +52,6 @@ for source in $workload; do
     # shellcheck disable=SC2086
     compile $source $workload_flags
 done
-# __gcov_merge_add is never called: it only says, by not being null, that there are arc counters.
 # shellcheck disable=SC2086
-arm-none-eabi-gcc $cpu -nostdlib -Wl,--gc-sections,--build-id=sha1,--nmagic,--defsym=__gcov_merge_add=1 \
-    -T "$scripts/c-gcov-an385/gcov.x" -T "$scripts/c-an385/an385.x" $objects -o "$out"
+arm-none-eabi-gcc $cpu -nostdlib -Wl,--gc-sections,--build-id=sha1,--nmagic \
+    -T "$scripts/coverage.x" -T "$scripts/c-an385/an385.x" $objects -o "$out"

@@ -3,11 +3,16 @@
 use std::fmt::{self, Write};
 
 use crate::cli::hints;
-use crate::inspect::{Cost, Finding, Instrumentation, Mapping, Report};
+use crate::inspect::{Cost, Finding, Gcov, Instrumentation, Mapping, Region, Report};
+use crate::locate;
+use crate::locate::gcov::GcovError;
 use crate::locate::llvm::LocateError;
 
 /// Where the second column begins.
 const LABEL: usize = 14;
+
+/// How many of what a large program has thousands of are listed.
+const MAX_LISTED: usize = 8;
 
 /// The report as lines of text.
 pub(super) fn render(report: &Report) -> String {
@@ -27,15 +32,19 @@ fn write_all(out: &mut String, report: &Report) -> fmt::Result {
         line(out, label, producer)?;
         label = "";
     }
-    match &report.instrumentation {
-        Some(found) => write_instrumentation(out, found)?,
-        None => line(out, "instrumented", not_instrumented(report))?,
+    if let Some(found) = &report.instrumentation {
+        write_instrumentation(out, found)?;
+    } else if report.gcov.is_none() {
+        line(out, "instrumented", not_instrumented(report))?;
     }
     if let Some(mapping) = &report.mapping {
         line(out, "mapping", &describe_mapping(mapping))?;
     }
     if report.has_runtime {
         line(out, "runtime", "a profiling runtime is linked in; covtap does not need it")?;
+    }
+    if let Some(gcov) = &report.gcov {
+        write_gcov(out, gcov)?;
     }
     if !report.sections.is_empty() {
         write_costs(out, report)?;
@@ -84,21 +93,64 @@ fn write_instrumentation(out: &mut String, found: &Instrumentation) -> fmt::Resu
     if found.has_mcdc {
         line(out, "MC/DC", &format!("{} in bitmaps", bytes(found.bitmap_bytes as u64)))?;
     }
+    write_regions(out, &found.regions)
+}
+
+fn write_regions(out: &mut String, regions: &[Region]) -> fmt::Result {
     let mut label = "read from";
-    for region in &found.regions {
+    for region in regions.iter().take(MAX_LISTED) {
         let (name, len, address) = (&region.name, bytes(region.len_bytes), region.address);
         let moved =
             region.bias_address.map(|at| format!(", moved by the number at {at}")).unwrap_or_default();
         line(out, label, &format!("{address}, {len}: {name}{moved}"))?;
         label = "";
     }
+    write_more(out, regions.len())
+}
+
+/// Says how many of something are not listed.
+fn write_more(out: &mut String, count: usize) -> fmt::Result {
+    match count.checked_sub(MAX_LISTED) {
+        Some(more @ 1..) => line(out, "", &format!("and {more} more: --json lists them")),
+        _ => Ok(()),
+    }
+}
+
+fn write_gcov(out: &mut String, found: &Gcov) -> fmt::Result {
+    line(
+        out,
+        "instrumented",
+        &format!("for gcov, by version {} of the compiler", found.versions.join(" and ")),
+    )?;
+    line(out, "functions", &found.functions.to_string())?;
+    let kinds: Vec<String> =
+        found.counters.iter().map(|kind| format!("{} for {}", kind.counters, kind.kind)).collect();
+    line(out, "counters", &format!("{}: {}", kinds.join(", "), bytes(found.counter_bytes)))?;
+    write_regions(out, &found.regions)?;
+    let mut label = "files";
+    for object in found.objects.iter().take(MAX_LISTED) {
+        let plural = if object.functions == 1 { "" } else { "s" };
+        line(out, label, &format!("{}, {} function{plural}", object.gcda, object.functions))?;
+        label = "";
+    }
+    write_more(out, found.objects.len())?;
+    if let Some(runtime) = &found.runtime {
+        let code = bytes(runtime.code_bytes);
+        line(
+            out,
+            "runtime",
+            &format!("gcov's own is linked in, {code} and what it calls; covtap does not need it"),
+        )?;
+    }
     Ok(())
 }
 
 fn not_instrumented(report: &Report) -> &'static str {
     match report.findings.first() {
-        Some(Finding::Locate(LocateError::NotInstrumented { .. })) => "no",
-        Some(Finding::Locate(LocateError::Gcov { .. })) => "for gcov",
+        Some(Finding::Locate(locate::Error::Llvm(LocateError::NotInstrumented { .. }))) => "no",
+        Some(Finding::Locate(
+            locate::Error::Llvm(LocateError::Gcov { .. }) | locate::Error::Gcov(GcovError::Clang { .. }),
+        )) => "for gcov, not so that covtap can read it",
         _ => "not so that covtap can read it",
     }
 }
