@@ -14,11 +14,14 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use covtap::image::Image;
 use covtap::locate::frozen::{self, Frozen};
 use covtap_testbed as testbed;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 const LOOP: &str = "volatile unsigned long progress; volatile int stop;
     __attribute__((noinline)) int spin(int n) {
@@ -195,6 +198,40 @@ fn other_targets_are_frozen_where_covtap_says_so() {
             if let Frozen::Maybe(units) = frozen::find(&load(&elf)) {
                 assert_eq!(units.has_atomic_adds, has_atomic_adds, "{gcc} {target}");
             }
+        }
+    }
+}
+
+/// A program with debug information, and where in the file that is.
+static DEBUGGABLE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().expect("a folder");
+    let elf = build(dir.path(), "gcc-12", &["-g -O2"], &["--coverage -no-pie"]);
+    assert!(may_be_frozen(&elf));
+    let image = load(&elf);
+    let sections =
+        [".debug_info", ".debug_abbrev", ".debug_str"].map(|name| image.section(name).expect(name));
+    let places = sections.iter().flat_map(|section| {
+        let start = usize::try_from(section.file_offset()).expect("an offset");
+        start..start + section.file_bytes().expect("bytes").len()
+    });
+    (fs::read(&elf).expect("an ELF"), places.collect())
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn damaged_debug_information_is_read_or_left_out(
+        changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..12)
+    ) {
+        let (mut bytes, places) = DEBUGGABLE.clone();
+        for (at, value) in changes {
+            bytes[places[at.index(places.len())]] = value;
+        }
+        let image = Image::parse("damaged", bytes).expect("its tables are whole");
+        if let Frozen::Maybe(units) = frozen::find(&image) {
+            prop_assert!(units.units > 0 && units.units <= units.of && units.names.len() <= 3);
+            prop_assert!(!units.to_string().contains(char::is_control));
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct FrozenUnits {
     pub units: usize,
     /// How many there are that are instrumented, counted in the same way.
     pub of: usize,
-    /// The source files of the first ones, where they are known.
+    /// The source files of the first ones, where they are known, with control characters escaped.
     pub names: Vec<String>,
     /// Whether `-fprofile-update=atomic` would keep all of them in memory.
     pub has_atomic_adds: bool,
@@ -106,7 +106,7 @@ impl Collected {
         self.all.units = self.all.units.saturating_add(1);
         self.all.has_atomic_adds &= has_atomic_adds;
         if self.all.names.len() < MAX_NAMES && !name.is_empty() {
-            self.all.names.push(name.chars().take(MAX_NAME_CHARS).collect());
+            self.all.names.push(name.escape_debug().take(MAX_NAME_CHARS).collect());
         }
     }
 
