@@ -123,26 +123,15 @@ pub(super) fn for_caution(caution: &Caution) -> &'static str {
     }
 }
 
-/// What a caution about gcov's counters means.
+/// What to do about a caution about gcov's counters, or what it means.
 #[must_use]
-pub(super) fn for_gcov_caution(caution: &gcov::Caution) -> Cow<'static, str> {
+pub(super) fn for_gcov_caution(caution: &gcov::Caution) -> &'static str {
     match caution {
-        gcov::Caution::NewerVersion(version) => format!(
-            "GCC {version} is newer than all that covtap knows; its structures fit those of the newest one"
-        )
-        .into(),
-        gcov::Caution::LeftOut { address, filename, detail } => {
-            let filename = filename.escape_ascii();
-            format!(
-                "left out: the counters for {filename}, whose gcov_info at {address} does not fit: {detail}"
-            )
-            .into()
+        gcov::Caution::NewerVersion(_) => "compare a .gcda file with what gcov of that release reads",
+        gcov::Caution::LeftOut { .. } => "no .gcda file is written for it; the others are not affected",
+        gcov::Caution::WithoutTable { .. } => {
+            "build those with -O0, or with -fprofile-instr-generate -fcoverage-mapping"
         }
-        gcov::Caution::WithoutTable { functions } => format!(
-            "left out: the counters of {functions} functions that clang optimised, which keeps no table of them; \
-             build those with -O0, or with -fprofile-instr-generate -fcoverage-mapping"
-        )
-        .into(),
     }
 }
 
@@ -176,12 +165,7 @@ pub(super) fn for_finding(finding: &Finding) -> Option<&'static str> {
         Finding::Locate(locate::Error::Llvm(error)) => for_locate(error),
         Finding::Locate(locate::Error::Gcov(error)) => for_gcov(error),
         Finding::Caution(caution) => Some(for_caution(caution)),
-        Finding::GcovCaution(gcov::Caution::NewerVersion(_)) => {
-            Some("compare a .gcda file with what gcov of that release reads")
-        }
-        Finding::GcovCaution(gcov::Caution::LeftOut { .. }) => {
-            Some("no .gcda file is written for it; the others are not affected")
-        }
+        Finding::GcovCaution(caution) => Some(for_gcov_caution(caution)),
         Finding::Frozen(units) => Some(for_frozen(units)),
         Finding::FrozenUnknown => Some(FOR_UNKNOWN_LOOPS),
         Finding::NoBuildId => Some("link it with --build-id=sha1, and place the note in read-only memory"),

@@ -13,7 +13,7 @@ use crate::collect::{Counters, Snapshot};
 use crate::image::{Image, Slide};
 use crate::locate::gcov::GcovImage;
 use crate::locate::llvm::LlvmImage;
-use crate::locate::{self, CounterRegion, ListHead, Located};
+use crate::locate::{self, CounterRegion, ListHead, Located, frozen};
 use crate::profile::Stats;
 use crate::profile::gcov::GcovProfile;
 use crate::profile::llvm::LlvmProfile;
@@ -100,8 +100,9 @@ impl Program {
         let num_llvm_regions = regions.len();
         let gcov = gcov.map(|located| {
             regions.extend(located.regions);
-            cautions.extend(located.cautions.iter().map(hints::for_gcov_caution));
-            cautions.extend(hints::for_loops(&locate::frozen::find(&image)));
+            let caution = |it| Cow::from(format!("{it}; {}", hints::for_gcov_caution(it)));
+            cautions.extend(located.cautions.iter().map(caution));
+            cautions.extend(hints::for_loops(&frozen::of(&image, &located.image)));
             located.image
         });
         cautions.extend(left_out.map(|error| Cow::from(format!("left out: {error}"))));

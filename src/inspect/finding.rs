@@ -43,7 +43,7 @@ pub enum Finding {
     #[error("{}", caution_text(.0))]
     Caution(Caution),
     /// The same about those of gcov.
-    #[error("{}", gcov_caution_text(.0))]
+    #[error("{0}")]
     GcovCaution(gcov::Caution),
     /// The compiler may keep counters of loops in registers.
     #[error("{0}")]
@@ -123,6 +123,7 @@ impl Finding {
             Self::Caution(Caution::AssumedVersion) => "assumed-version",
             Self::GcovCaution(gcov::Caution::NewerVersion(_)) => "newer-gcc",
             Self::GcovCaution(gcov::Caution::LeftOut { .. }) => "gcov-object-left-out",
+            Self::GcovCaution(gcov::Caution::WithoutTable { .. }) => "gcov-without-table",
             Self::Frozen(_) => "loops-in-registers",
             Self::FrozenUnknown => "loops-unknown",
             Self::NoBuildId => "no-build-id",
@@ -133,22 +134,6 @@ impl Finding {
             Self::MetadataLoaded { .. } => "metadata-loaded",
             Self::StructuresLoaded { .. } => "gcov-structures-loaded",
             Self::ValuesLoaded { .. } => "values-loaded",
-        }
-    }
-}
-
-fn gcov_caution_text(caution: &gcov::Caution) -> String {
-    match caution {
-        gcov::Caution::NewerVersion(version) => {
-            format!(
-                "GCC {version} is newer than all that are known; its structures fit those of the newest one"
-            )
-        }
-        gcov::Caution::LeftOut { address, filename, detail } => {
-            let filename = filename.escape_ascii();
-            format!(
-                "the counters for {filename} are left out: its gcov_info at {address} does not fit: {detail}"
-            )
         }
     }
 }

@@ -127,7 +127,7 @@ impl Report {
         let located = locate::locate(image, Slide::ZERO);
         let llvm = located.as_ref().ok().and_then(|located| located.llvm.as_ref());
         let of_gcov = located.as_ref().ok().and_then(|located| located.gcov.as_ref());
-        let frozen = of_gcov.map_or(Frozen::No, |_| frozen::find(image));
+        let frozen = of_gcov.map_or(Frozen::No, |located| frozen::of(image, &located.image));
         let gcov = of_gcov.map(|located| Gcov::new(image, located, &frozen));
         let has_runtime = image.symbol("__llvm_profile_write_file").is_some();
         let mut sections = sections::find(image, has_runtime);

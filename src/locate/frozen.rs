@@ -15,6 +15,7 @@ use std::fmt;
 
 use object::elf;
 
+use super::gcov::{Dialect, GcovImage};
 use super::llvm::each_unit;
 use crate::image::Image;
 
@@ -62,7 +63,15 @@ impl fmt::Display for FrozenUnits {
     }
 }
 
-/// Looks at the options that the compiler recorded.
+/// Looks at the options that the compilers of an image's gcov side recorded. What clang counts at `-O0`, which is all
+/// that is read of it, is stored at once.
+#[must_use]
+pub fn of(image: &Image, gcov: &GcovImage) -> Frozen {
+    let is_of_gcc = gcov.objects.iter().any(|object| object.dialect == Dialect::Gcc);
+    if is_of_gcc { find(image) } else { Frozen::No }
+}
+
+/// Looks at the options that GCC recorded.
 #[must_use]
 pub fn find(image: &Image) -> Frozen {
     let mut in_debug_info = Collected::new(image);

@@ -14,6 +14,8 @@ mod memory;
 mod objects;
 mod regions;
 
+use std::fmt;
+
 use covtap_link::{Endianness, PointerWidth};
 
 use super::CounterRegion;
@@ -58,6 +60,32 @@ pub enum Caution {
         /// How many functions have such counters.
         functions: usize,
     },
+}
+
+impl fmt::Display for Caution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewerVersion(version) => {
+                write!(
+                    f,
+                    "GCC {version} is newer than all that are known; its structures fit those of the newest one"
+                )
+            }
+            Self::LeftOut { address, filename, detail } => {
+                let filename = filename.escape_ascii();
+                write!(
+                    f,
+                    "the counters for {filename} are left out: its gcov_info at {address} does not fit: {detail}"
+                )
+            }
+            Self::WithoutTable { functions } => {
+                write!(
+                    f,
+                    "the counters of {functions} functions are left out: clang, which optimised them, keeps no table"
+                )
+            }
+        }
+    }
 }
 
 /// The static side of an image's `.gcda` files.
