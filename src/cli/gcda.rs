@@ -54,6 +54,7 @@ pub(super) struct SameFile {
 /// The files of all objects.
 pub(super) struct GcdaOutput {
     dir: PathBuf,
+    is_replacing: bool,
     targets: Vec<Target>,
     /// The targets of the objects of all programs, in their order.
     by_object: Vec<usize>,
@@ -78,7 +79,12 @@ impl GcdaOutput {
     pub(super) fn prepare(args: &GcdaArgs, programs: &Programs, note: impl Fn(&str)) -> Result<Self> {
         let default = Path::new(DEFAULT_DIR);
         let place = GcdaPlace::new(default, args.gcda_dir.as_deref(), args.gcda_strip.as_deref());
-        let mut output = Self { dir: place.root().to_owned(), targets: Vec::new(), by_object: Vec::new() };
+        let mut output = Self {
+            dir: place.root().to_owned(),
+            is_replacing: args.gcda_replace,
+            targets: Vec::new(),
+            by_object: Vec::new(),
+        };
         let mut at_path: HashMap<PathBuf, (usize, GcdaFile)> = HashMap::new();
         for (program, image) in programs.gcov() {
             let nothing = program.nothing_counted(image)?;
@@ -110,6 +116,16 @@ impl GcdaOutput {
             ));
         }
         Ok(output)
+    }
+
+    /// The files of the objects of all programs, in their order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.by_object.iter().filter_map(|index| self.targets.get(*index)).map(|target| &*target.path)
+    }
+
+    /// Whether what is there goes, whatever it is.
+    pub(super) fn is_replacing(&self) -> bool {
+        self.is_replacing
     }
 
     /// Writes the files whose content has changed, and gives the directory, if any program has files.

@@ -11,6 +11,7 @@ mod hints;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod live_notes;
 mod merge;
 mod notes;
 mod output;

@@ -161,16 +161,20 @@ impl Programs {
         self.all.iter().flat_map(|program| &program.regions).cloned().collect()
     }
 
+    /// What GCC counts in, each with the index of its first region among all that are read.
+    pub(super) fn gcov_regions(&self) -> impl Iterator<Item = (&GcovImage, usize)> {
+        let mut next = 0usize;
+        let images = self.all.iter().map(move |program| {
+            let first = next.saturating_add(program.num_llvm_regions);
+            next = next.saturating_add(program.regions.len());
+            (program.gcov.as_ref(), first)
+        });
+        images.filter_map(|(image, first)| Some((image?, first)))
+    }
+
     /// Where lists of most frequent values begin in those regions.
     pub(super) fn lists(&self) -> Vec<ListHead> {
-        let mut first_region = 0usize;
-        let mut lists = Vec::new();
-        for program in &self.all {
-            let first_of_gcov = first_region.saturating_add(program.num_llvm_regions);
-            lists.extend(program.gcov.iter().flat_map(|image| image.lists(first_of_gcov)));
-            first_region = first_region.saturating_add(program.regions.len());
-        }
-        lists
+        self.gcov_regions().flat_map(|(image, first)| image.lists(first)).collect()
     }
 
     /// What is to be known about any of them, each once.

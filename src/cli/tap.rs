@@ -12,6 +12,7 @@ use super::formats::{FormatArgs, Formats};
 use super::gcda::{GcdaArgs, GcdaOutput};
 use super::hints;
 use super::interrupt;
+use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Profiles, Program, Programs};
 use super::status::{Status, Stillness};
@@ -42,6 +43,8 @@ pub(super) struct TapArgs {
     raw_version: Option<RawVersion>,
     #[command(flatten)]
     gcda: GcdaArgs,
+    #[command(flatten)]
+    notes: NotesArgs,
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
     force: bool,
@@ -96,6 +99,10 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     }
     let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
     let mappings = mappings(&formats, &programs, &status)?;
+    let note = |line: &str| status.note(line);
+    let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
+    notes.place(&gcda, &note)?;
+    let checks = notes.checks(&programs, &note);
     // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
     let lists = if physical.is_some() { Vec::new() } else { programs.lists() };
     let link = match physical {
@@ -103,7 +110,10 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         None => open(args, &status)?,
     };
     let link = attach(args, link, &programs, &status)?;
-    let reader = Reader::new(link, programs.regions())?.with_lists(lists);
+    let mut reader = Reader::new(link, programs.regions())?.with_lists(lists);
+    if let Some(checks) = checks {
+        reader = reader.with_checks(checks);
+    }
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
         programs: &programs,
@@ -111,6 +121,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         gcda,
         formats,
         mappings,
+        notes,
         status: &status,
         last: Vec::new(),
         stillness: Stillness::default(),
@@ -133,6 +144,7 @@ struct Taker<'a> {
     gcda: GcdaOutput,
     formats: Formats<'a>,
     mappings: Vec<Mapping>,
+    notes: LiveNotes,
     status: &'a Status,
     last: Vec<PathBuf>,
     stillness: Stillness,
@@ -151,10 +163,11 @@ impl Taker<'_> {
         }
         self.last = self.output.write(self.programs, snapshot)?;
         self.last.extend(self.gcda.write(&profiles)?.map(Path::to_owned));
-        if !self.mappings.is_empty() {
+        if self.formats.are_wanted() {
             let counts = Counts::from(&profiles.llvm[..]);
             let mut coverage = Coverage::default();
             self.mappings.iter().for_each(|mapping| coverage.add(mapping, &counts));
+            self.notes.add_to(&mut coverage, &self.formats, &profiles.gcov);
             self.formats.write(coverage, &self.last, |line| self.status.note(line))?;
         }
         if profiles.gcov.iter().any(|profile| profile.has_lists)
