@@ -19,7 +19,7 @@ use std::time::Duration;
 use covtap::collect::{MeteredLink, Reader};
 use covtap::image::{Image, Slide};
 use covtap::locate::gcov;
-use covtap::profile::gcov::GcovProfile;
+use covtap::profile::gcov::{GcdaFile, GcovProfile, read};
 use covtap::write::gcda::encode;
 use covtap_link::{Effect, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport, ReadRequest};
 use covtap_testbed::{run, workspace_root};
@@ -38,17 +38,31 @@ const BUILDS: [&[&str]; 3] = [
     &["-fprofile-generate", "--coverage", "-O1"],
 ];
 
-/// The memory of a process of this test.
+/// Counts how often it divides by which number, until it gets a byte.
+const BUSY: &str = "#include <fcntl.h>
+    #include <unistd.h>
+    volatile unsigned sink;
+    __attribute__((noinline)) static unsigned divide(unsigned x, unsigned by) { return x / by + x % by; }
+    int main(void) {
+      char byte;
+      fcntl(0, F_SETFL, O_NONBLOCK);
+      if (write(1, \"counting\\n\", 9) != 9) return 1;
+      for (unsigned i = 0; read(0, &byte, 1) != 1; i++)
+        for (unsigned j = 0; j < 2000; j++) sink += divide(i + j, 1 + j % 7);
+    }";
+
+/// A process of this test, and its memory.
 struct Process(Child, File);
 
 impl Process {
-    fn start(program: &Path, argument: &str) -> Self {
+    /// Starts a program, and waits for its first line.
+    fn start(program: &Path, argument: &str, first_line: &str) -> Self {
         let mut command = Command::new(program);
         command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.current_dir(program.parent().unwrap()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "at rest\n");
+        assert_eq!(line, first_line);
         let memory = File::open(format!("/proc/{}/mem", child.id())).unwrap();
         Self(child, memory)
     }
@@ -111,7 +125,7 @@ fn compare(release: u32, flags: &[&str], argument: &str) -> usize {
     let program = build(release, flags, dir.path());
     let image = Image::parse("program", fs::read(&program).unwrap()).unwrap();
     let located = gcov::locate(&image, Slide::ZERO).unwrap();
-    let Process(mut child, memory) = Process::start(&program, argument);
+    let Process(mut child, memory) = Process::start(&program, argument, "at rest\n");
     let reader = Reader::new(MeteredLink::new(Box::new(Memory(memory))), located.regions).unwrap();
     let mut reader = reader.with_lists(located.image.lists(0));
     let snapshot = reader.take(Duration::ZERO).unwrap().unwrap();
@@ -137,4 +151,60 @@ fn files_of_a_process_are_what_libgcov_writes() {
             assert!(filled > 4, "{filled} lists had values");
         }
     }
+}
+
+/// The lists of most frequent values of a file: total, and values with their counts.
+fn lists(file: &GcdaFile) -> Vec<(u64, Vec<(u64, u64)>)> {
+    let counters = file.functions.iter().flatten().flat_map(|function| &function.counters);
+    let mut lists = Vec::new();
+    for counters in counters.filter(|counters| file.layout().is_topn_list(counters.index)) {
+        let mut values = counters.values.iter().copied();
+        while let Some((total, num)) = values.next().zip(values.next()) {
+            let pairs = (0..num).map(|_| (values.next().unwrap(), values.next().unwrap()));
+            lists.push((total, pairs.collect()));
+        }
+    }
+    lists
+}
+
+/// A process counts on while its lists are followed: no pair is one that it never had.
+#[test]
+fn lists_of_a_process_that_runs_are_its_own() {
+    let dir = tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(path("busy.c"), BUSY).unwrap();
+    let flags = ["-O2", "-fprofile-generate", "-fno-pie", "-no-pie", "-o"];
+    run("gcc-12", flags.into_iter().chain([&*path("busy"), &*path("busy.c")])).unwrap();
+    let image = Image::parse("busy", fs::read(path("busy")).unwrap()).unwrap();
+    let located = gcov::locate(&image, Slide::ZERO).unwrap();
+    let Process(mut child, memory) = Process::start(Path::new(&path("busy")), "", "counting\n");
+    let reader = Reader::new(MeteredLink::new(Box::new(Memory(memory))), located.regions).unwrap();
+    let mut reader = reader.with_lists(located.image.lists(0));
+    let snapshots = (0..200).map(|_| {
+        let snapshot = reader.take(Duration::ZERO).unwrap().unwrap();
+        let pairs = snapshot.lists.iter().map(|list| list.as_deref().ok());
+        let profile = GcovProfile::with_lists(&located.image, snapshot.counters.regions(), pairs).unwrap();
+        lists(&profile.files[0])
+    });
+    let snapshots: Vec<_> = snapshots.collect();
+    child.stdin.take().unwrap().write_all(b".").unwrap();
+    assert!(child.wait().unwrap().success());
+    let filename = std::ffi::OsStr::from_bytes(&located.image.objects[0].filename);
+    let last = lists(&read("busy.gcda", &fs::read(filename).unwrap()).unwrap());
+    let mut told = 0;
+    for lists in &snapshots {
+        assert_eq!(lists.len(), last.len());
+        for ((total, pairs), (last_total, last_pairs)) in lists.iter().zip(&last) {
+            let sum: u64 = pairs.iter().map(|(_, count)| count).sum();
+            assert!(sum <= *total && total <= last_total, "{sum} of {total}, at last {last_total}");
+            for (value, count) in pairs {
+                let (_, last) =
+                    last_pairs.iter().find(|(known, _)| known == value).expect("a value that it had");
+                assert!(count <= last);
+            }
+            told += usize::from(!pairs.is_empty());
+        }
+    }
+    assert!(told > 0);
+    assert_ne!(snapshots.first(), snapshots.last(), "it counted meanwhile");
 }

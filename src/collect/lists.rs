@@ -162,16 +162,15 @@ impl<'l> Walk<'l> {
         address.filter(|_| self.fault.is_none())
     }
 
-    /// Compares with a second reading, of the head and then of each node. `None` if the list is sure.
+    /// Compares with a second reading, of each node and then of the head. `None` if the list is sure.
     fn settle(
         self,
-        again: Vec<Wanted>,
+        mut again: Vec<Wanted>,
         reading: &mut Counters,
         followed: &mut [FollowedList],
     ) -> Option<Self> {
         let Self { index, list, head: old, nodes, mut fault } = self;
-        let mut again = again.into_iter();
-        let Some(head) = again.next().filter(|head| head.is_there) else {
+        let Some(head) = again.pop().filter(|head| head.is_there) else {
             return Some(Self { index, list, head: old, nodes: Vec::new(), fault });
         };
         let (said, found) = (list.num_nodes(&head.bytes), nodes.len());
@@ -181,13 +180,13 @@ impl<'l> Walk<'l> {
         let is_same = list.first(&old) == list.first(&head.bytes)
             && nodes
                 .iter()
-                .zip(again.as_slice())
+                .zip(&again)
                 .all(|((_, old), new)| new.is_there && is_later(list, old, &new.bytes));
         if fault.is_some() || !is_same {
             // From what the head says now, all over again.
             return Some(Self { index, list, head: head.bytes, nodes: Vec::new(), fault });
         }
-        let pairs = again.map(|node| list.pair(&node.bytes)).collect();
+        let pairs = again.iter().map(|node| list.pair(&node.bytes)).collect();
         if let Some(list) = followed.get_mut(index) {
             *list = Ok(pairs);
         }
@@ -237,14 +236,15 @@ impl Target<'_> {
         }
     }
 
-    /// Reads the head of each list and all its nodes at once.
+    /// Reads all nodes of each list and its head at once. The head is last: a program adds to the total before it adds to
+    /// a count, and no reader takes counts that come to more than the total.
     fn read_again(&mut self, walks: &[Walk<'_>]) -> Result<Vec<Vec<Wanted>>, CollectError> {
         let mut all = Vec::new();
         for Walk { list, nodes, .. } in walks {
             // A list without a head is one of regions that are not read.
             let head = self.places.address(&part(list)).unwrap_or(TargetAddr::new(0));
-            all.push(Wanted::new(head, ListHead::BYTES));
             all.extend(nodes.iter().map(|(at, bytes)| Wanted::new(*at, bytes.len())));
+            all.push(Wanted::new(head, ListHead::BYTES));
         }
         self.read(&mut all)?;
         let mut all = all.into_iter();
