@@ -1,6 +1,7 @@
 //! What a user can do next about an error. Libraries say what happened; only here is said what helps.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
@@ -24,71 +25,58 @@ use crate::write::gcda_path::GcdaPathError;
 use crate::write::profraw::ProfrawError;
 use crate::write::{WriteDirError, WriteFileError};
 
+/// What to do about one kind of error: `None` if a cause is of another kind, or there is no next step.
+type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
+
+/// Every kind of error that there is a next step after.
+const HINTS: &[Hint] = &[
+    |cause| cause.downcast_ref().and_then(for_collect),
+    |cause| cause.downcast_ref().and_then(for_link),
+    |cause| cause.downcast_ref().and_then(for_locate),
+    |cause| cause.downcast_ref().and_then(for_gcov),
+    |cause| cause.downcast_ref().and_then(for_profraw),
+    |cause| cause.downcast_ref().map(for_report),
+    |cause| cause.downcast_ref().and_then(for_notes),
+    |cause| cause.downcast_ref().and_then(for_write_dir),
+    |cause| cause.downcast_ref().and_then(for_write),
+    |cause| {
+        cause.is::<MappingError>().then_some(
+            "build it with -Cinstrument-coverage (rustc) or -fcoverage-mapping (clang), and keep the \
+             __llvm_covmap and __llvm_covfun sections in the file",
+        )
+    },
+    |cause| {
+        cause.is::<OtherKind>().then_some("put a %m into --output: each ELF has a profile of its own then")
+    },
+    |cause| {
+        cause
+            .is::<SamePlace>()
+            .then_some("give each ELF once, with the slide of where it was loaded: ELF@SLIDE")
+    },
+    |cause| {
+        cause.is::<InTheWay>().then_some(
+            "move it away, choose another --gcda-dir, or replace what is there with --gcda-replace",
+        )
+    },
+    |cause| cause.is::<SameFile>().then_some("give each ELF a session and a --gcda-dir of its own"),
+    |cause| cause.is::<GcdaPathError>().then_some("--gcda-strip leaves out leading directories"),
+    |cause| {
+        cause.is::<Unbelievable>().then_some(
+            "does start-up code set the counters' memory to zero, and had it run? is the ELF where the target has it?",
+        )
+    },
+    |cause| {
+        cause
+            .is::<NoRegions>()
+            .then_some("--lcov and --cobertura write what gcov counts: lines, functions and branches")
+    },
+    |cause| cause.is::<ProfileExists>().then_some("move it away, or choose another name with --output"),
+];
+
 /// The next step after `error`, if there is one.
 #[must_use]
 pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
-    error.chain().find_map(|cause| {
-        if let Some(error) = cause.downcast_ref::<CollectError>() {
-            return for_collect(error);
-        }
-        if let Some(error) = cause.downcast_ref::<LinkError>() {
-            return for_link(error);
-        }
-        if let Some(error) = cause.downcast_ref::<LocateError>() {
-            return for_locate(error);
-        }
-        if let Some(error) = cause.downcast_ref::<GcovError>() {
-            return for_gcov(error);
-        }
-        if cause.is::<MappingError>() {
-            return Some(
-                "build it with -Cinstrument-coverage (rustc) or -fcoverage-mapping (clang), and keep the \
-                 __llvm_covmap and __llvm_covfun sections in the file",
-            );
-        }
-        if let Some(ProfrawError::NotInVersion { .. }) = cause.downcast_ref() {
-            return Some("choose a newer --raw-version, or build the program without what it cannot hold");
-        }
-        if let Some(ProfrawError::NoneByRuntime { .. }) = cause.downcast_ref() {
-            return Some("leave out --runtime-identical: the profile says by itself what it counts then");
-        }
-        if cause.is::<OtherKind>() {
-            return Some("put a %m into --output: each ELF has a profile of its own then");
-        }
-        if cause.is::<SamePlace>() {
-            return Some("give each ELF once, with the slide of where it was loaded: ELF@SLIDE");
-        }
-        if cause.is::<InTheWay>() {
-            return Some("move it away, choose another --gcda-dir, or replace what is there with --gcda-replace");
-        }
-        if cause.is::<SameFile>() {
-            return Some("give each ELF a session and a --gcda-dir of its own");
-        }
-        if cause.is::<GcdaPathError>() {
-            return Some("--gcda-strip leaves out leading directories");
-        }
-        if cause.is::<Unbelievable>() {
-            return Some(
-                "does start-up code set the counters' memory to zero, and had it run? is the ELF where the target has it?",
-            );
-        }
-        if cause.is::<NoRegions>() {
-            return Some("--lcov and --cobertura write what gcov counts: lines, functions and branches");
-        }
-        if cause.is::<ProfileExists>() {
-            return Some("move it away, or choose another name with --output");
-        }
-        if let Some(error) = cause.downcast_ref() {
-            return Some(for_report(error));
-        }
-        if let Some(error) = cause.downcast_ref() {
-            return for_notes(error);
-        }
-        if let Some(WriteDirError::NotOurs { .. }) = cause.downcast_ref() {
-            return Some("choose a directory that is not there yet, or one that covtap wrote");
-        }
-        cause.downcast_ref::<WriteFileError>().and_then(for_write)
-    })
+    error.chain().find_map(|cause| HINTS.iter().find_map(|hint| hint(cause)))
 }
 
 /// What to do about memory that is read through QEMU's monitor.
@@ -239,6 +227,27 @@ fn for_gcov(error: &GcovError) -> Option<&'static str> {
             Some("compile it with --coverage, and keep what GCC puts into .data when linking")
         }
         GcovError::NoRange { .. } => None,
+    }
+}
+
+fn for_profraw(error: &ProfrawError) -> Option<&'static str> {
+    match error {
+        ProfrawError::NotInVersion { .. } => {
+            Some("choose a newer --raw-version, or build the program without what it cannot hold")
+        }
+        ProfrawError::NoneByRuntime { .. } => {
+            Some("leave out --runtime-identical: the profile says by itself what it counts then")
+        }
+        _ => None,
+    }
+}
+
+fn for_write_dir(error: &WriteDirError) -> Option<&'static str> {
+    match error {
+        WriteDirError::NotOurs { .. } => {
+            Some("choose a directory that is not there yet, or one that covtap wrote")
+        }
+        _ => None,
     }
 }
 

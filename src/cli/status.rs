@@ -1,14 +1,17 @@
 //! The line that says how a session goes, on stderr.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use covtap_link::LinkInfo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::units;
-use crate::collect::{Ended, Snapshot, Stop, Summary};
+use crate::collect::{Ended, Incoherent, Snapshot, Stop, Summary};
 use crate::profile::Stats;
+use crate::write::demangle::demangle;
 
 /// Shows the state after each snapshot: one line that changes on a terminal, a line each elsewhere.
 pub(super) struct Status {
@@ -126,6 +129,33 @@ impl Stillness {
     }
 }
 
+/// More functions than this are not named one by one.
+const MAX_NAMED: usize = 20;
+
+/// Names functions that were never read as they were at one moment.
+#[derive(Default)]
+pub(super) struct Restless {
+    said: HashSet<Arc<[u8]>>,
+}
+
+impl Restless {
+    /// What there is to say after this snapshot; once for each function.
+    pub(super) fn see(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let incoherent = snapshot.checked.iter().flat_map(|checked| &checked.incoherent);
+        let mut lines = Vec::new();
+        for Incoherent { name, detail, .. } in incoherent {
+            if self.said.len() < MAX_NAMED && self.said.insert(Arc::clone(name)) {
+                lines.push(format!(
+                    "snapshot {} has of {} the counts of the one before: it was always in its middle ({detail})",
+                    snapshot.number,
+                    demangle(name)
+                ));
+            }
+        }
+        lines
+    }
+}
+
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -170,16 +200,17 @@ fn line(snapshot: &Snapshot, stats: &Stats) -> String {
     if snapshot.moved {
         line.push_str(", counters moved");
     }
+    if let Some(checked) = snapshot.checked.as_ref().filter(|checked| checked.read_again > 0) {
+        line.push_str(&format!(", {} functions read again", checked.read_again));
+    }
     line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::{Counters, Delta};
+    use crate::collect::{Checked, Counters, Delta};
     use covtap_link::ReadReport;
-    use std::sync::Arc;
-    use std::time::Duration;
 
     fn snapshot(number: u64, at_s: u64, changed: u64) -> Snapshot {
         Snapshot {
@@ -228,5 +259,20 @@ mod tests {
         snapshot.rereads = 2;
         snapshot.moved = true;
         assert_eq!(line(&snapshot, &stats), format!("{text}, read again 2 times, counters moved"));
+        snapshot.checked = Some(Checked { read_again: 3, ..Checked::default() });
+        let expected = format!("{text}, read again 2 times, counters moved, 3 functions read again");
+        assert_eq!(line(&snapshot, &stats), expected);
+    }
+
+    #[test]
+    fn a_function_that_never_settles_is_named_once() {
+        let mut restless = Restless::default();
+        let mut snapshot = snapshot(7, 1, 1);
+        let incoherent = Incoherent { group: 0, name: b"spin"[..].into(), detail: "block 2: -1".to_owned() };
+        snapshot.checked = Some(Checked { incoherent: vec![incoherent], ..Checked::default() });
+        let line =
+            "snapshot 7 has of spin the counts of the one before: it was always in its middle (block 2: -1)";
+        assert_eq!(restless.see(&snapshot), [line]);
+        assert!(restless.see(&snapshot).is_empty());
     }
 }

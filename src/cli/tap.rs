@@ -15,7 +15,7 @@ use super::interrupt;
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Profiles, Program, Programs};
-use super::status::{Status, Stillness};
+use super::status::{Restless, Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
 use crate::collect::find_image::{self, Found};
 use crate::collect::{self, CollectError, MeteredLink, PhysicalLink, Reader, Schedule, Session, Snapshot};
@@ -102,18 +102,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
     notes.place(&gcda, &note)?;
-    let checks = notes.checks(&programs, &note);
-    // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
-    let lists = if physical.is_some() { Vec::new() } else { programs.lists() };
-    let link = match physical {
-        Some(link) => Box::new(link),
-        None => open(args, &status)?,
-    };
-    let link = attach(args, link, &programs, &status)?;
-    let mut reader = Reader::new(link, programs.regions())?.with_lists(lists);
-    if let Some(checks) = checks {
-        reader = reader.with_checks(checks);
-    }
+    let reader = reader(args, physical, &programs, &notes, &status)?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
         programs: &programs,
@@ -124,8 +113,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         notes,
         status: &status,
         last: Vec::new(),
-        stillness: Stillness::default(),
-        has_said_lists: false,
+        said: Said::default(),
         unbelievable: None,
     };
     let done = session.run(|snapshot| taker.take(snapshot));
@@ -135,6 +123,37 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     }
     done?;
     taker.finish()
+}
+
+/// Connects, makes sure that the target runs the programs, and reads their counters once.
+fn reader(
+    args: &TapArgs,
+    physical: Option<PhysicalLink>,
+    programs: &Programs,
+    notes: &LiveNotes,
+    status: &Status,
+) -> Result<Reader> {
+    let checks = notes.checks(programs, &|line| status.note(line));
+    // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
+    let lists = if physical.is_some() { Vec::new() } else { programs.lists() };
+    let link = match physical {
+        Some(link) => Box::new(link),
+        None => open(args, status)?,
+    };
+    let link = attach(args, link, programs, status)?;
+    let reader = Reader::new(link, programs.regions())?.with_lists(lists);
+    Ok(match checks {
+        Some(checks) => reader.with_checks(checks),
+        None => reader,
+    })
+}
+
+/// What was said of snapshots, so that it is not said of each.
+#[derive(Default)]
+struct Said {
+    stillness: Stillness,
+    restless: Restless,
+    has_lists: bool,
 }
 
 /// Makes files of snapshots.
@@ -147,8 +166,7 @@ struct Taker<'a> {
     notes: LiveNotes,
     status: &'a Status,
     last: Vec<PathBuf>,
-    stillness: Stillness,
-    has_said_lists: bool,
+    said: Said,
     unbelievable: Option<Unbelievable>,
 }
 
@@ -170,18 +188,22 @@ impl Taker<'_> {
             self.notes.add_to(&mut coverage, &self.formats, &profiles.gcov);
             self.formats.write(coverage, &self.last, |line| self.status.note(line))?;
         }
-        if profiles.gcov.iter().any(|profile| profile.has_lists)
-            && !std::mem::replace(&mut self.has_said_lists, true)
-        {
+        self.say(snapshot, &profiles);
+        self.status.show(snapshot, &profiles.stats());
+        Ok(())
+    }
+
+    /// Says what is to be known about a snapshot that was written.
+    fn say(&mut self, snapshot: &Snapshot, profiles: &Profiles) {
+        let has_lists = profiles.gcov.iter().any(|profile| profile.has_lists);
+        if has_lists && !std::mem::replace(&mut self.said.has_lists, true) {
             self.status.note(
                 "value profiles: some lists of most frequent values could not be followed and are empty",
             );
         }
-        if let Some(line) = self.stillness.see(snapshot) {
+        for line in self.said.restless.see(snapshot).into_iter().chain(self.said.stillness.see(snapshot)) {
             self.status.note(&line);
         }
-        self.status.show(snapshot, &profiles.stats());
-        Ok(())
     }
 
     /// Prints and judges what the last snapshot showed.

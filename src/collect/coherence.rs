@@ -19,7 +19,7 @@ use super::{CollectError, Counters, Delta, MeteredLink, carry};
 use crate::locate::CounterRegion;
 
 /// How often what is not coherent is read again while the target runs. A guest that never rests was found in the middle
-/// of a function in half of its snapshots; they settled after three further readings on average, all but one in a hundred
+/// of a function in half of its snapshots; they settled after five further readings on average, all but one in a hundred
 /// of them within these (`cargo xtask soak gcov`).
 const MAX_ROUNDS: u32 = 16;
 
