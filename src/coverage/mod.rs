@@ -146,7 +146,7 @@ impl Coverage {
     /// ([`Notes::path_of`](gcov::Notes::path_of)): those of one path are one file, also with LLVM's.
     pub fn add_unit(&mut self, name: &str, unit: &UnitCoverage) {
         self.has_units = true;
-        for source in unit.sources.iter().filter(|it| !(it.lines.is_empty() && it.functions.is_empty())) {
+        for source in unit.sources.iter().filter(|source| !source.is_empty()) {
             self.has_branches |= source.lines.iter().any(|line| !line.branches.is_empty());
             let file = self.by_file.entry(FileName::clone(&source.name)).or_default();
             file.sum.get_or_insert_default().add(source);

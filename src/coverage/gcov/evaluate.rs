@@ -139,9 +139,9 @@ impl UnitCoverage {
         Self { sources, mismatches: matched.mismatches, incoherent }
     }
 
-    /// Gives sources other names; `None` keeps the one they have.
+    /// Gives sources that have functions or lines other names; `None` keeps the one they have.
     pub fn rename_files(&mut self, rename: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-        for source in &mut self.sources {
+        for source in self.sources.iter_mut().filter(|source| !source.is_empty()) {
             if let Some(name) = rename(&source.name) {
                 source.name = name.into();
             }

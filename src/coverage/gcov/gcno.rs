@@ -27,6 +27,9 @@ use crate::coverage::mapping::cursor::{Cursor, Fault};
 use crate::coverage::mapping::join;
 use crate::locate::gcov::Version;
 
+/// Linux opens no longer path. Each source's name has the folder before it.
+const MAX_FOLDER: usize = 4096;
+
 const MAGIC: [u8; 4] = *b"gcno";
 const FUNCTION: u32 = 0x0100_0000;
 const BLOCKS: u32 = 0x0141_0000;
@@ -215,11 +218,12 @@ impl Notes {
     }
 
     /// A source's path from the root: names are relative to the folder that GCC ran in, which older releases do not
-    /// note. There is no `..` in it, as LLVM's mapping has none, though a symbolic link may lead elsewhere.
+    /// note. There is no `..` in it, as LLVM's mapping has none, though a symbolic link may lead elsewhere. A folder that
+    /// is longer than any that can be opened is left away.
     #[must_use]
     pub fn path_of(&self, source: &[u8]) -> Vec<u8> {
         match &self.cwd {
-            Some(cwd) if !source.starts_with(b"/") => join(cwd, source),
+            Some(cwd) if !source.starts_with(b"/") && cwd.len() <= MAX_FOLDER => join(cwd, source),
             _ if source.starts_with(b"/") => join(b"/", source),
             _ => source.to_vec(),
         }

@@ -49,6 +49,14 @@ pub struct LineSum {
     pub branches: Vec<Branch>,
 }
 
+impl SourceCount {
+    /// Whether the unit names it and has nothing of it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.functions.is_empty() && self.lines.is_empty()
+    }
+}
+
 impl SourceSum {
     /// Adds what a unit says of the file.
     pub(in crate::coverage) fn add(&mut self, source: &SourceCount) {

@@ -279,7 +279,7 @@ fn arcs(branch: &FileBranch<'_>) -> Markup {
             thead {
                 tr {
                     th.num scope="col" { "Branch" }
-                    th scope="col" { "Goes" }
+                    th scope="col" { "Way" }
                     th.num scope="col" { "Taken" }
                 }
             }
@@ -287,7 +287,7 @@ fn arcs(branch: &FileBranch<'_>) -> Markup {
                 @for (number, outcome) in branch.outcomes().enumerate() {
                     tr {
                         td.num { (number) }
-                        td { (goes(outcome)) }
+                        td { (way(outcome)) }
                         (taken(outcome.count))
                     }
                 }
@@ -296,11 +296,12 @@ fn arcs(branch: &FileBranch<'_>) -> Markup {
     }
 }
 
-fn goes(outcome: Outcome) -> Markup {
+/// gcov's own words.
+fn way(outcome: Outcome) -> Markup {
     let way = match outcome.kind {
-        OutcomeKind::Fallthrough => "on",
-        OutcomeKind::Throw => "to a handler of exceptions",
-        OutcomeKind::Jump | OutcomeKind::True | OutcomeKind::False => "elsewhere",
+        OutcomeKind::Fallthrough => "fallthrough",
+        OutcomeKind::Throw => "throw",
+        OutcomeKind::Jump | OutcomeKind::True | OutcomeKind::False => "jump",
     };
     html! { (way) @if !outcome.is_reached { ", never reached" } }
 }
