@@ -203,6 +203,20 @@ fn a_search_for_loops_ends_with_its_budget() {
     assert!((own..=counts.iter().sum()).contains(&count), "{count}");
 }
 
+#[test]
+fn sources_have_paths_from_the_root() {
+    let path = |cwd: Option<&str>, source: &str| {
+        let mut notes = tangle(2, &[]);
+        notes.cwd = cwd.map(|cwd| cwd.as_bytes().to_vec());
+        String::from_utf8(notes.path_of(source.as_bytes())).unwrap()
+    };
+    assert_eq!(path(Some("/build/lib"), "../src/a.c"), "/build/src/a.c");
+    assert_eq!(path(Some("/build"), "/usr/lib/../include/a.h"), "/usr/include/a.h");
+    assert_eq!(path(None, "src/a.c"), "src/a.c");
+    // No folder has that name.
+    assert_eq!(path(Some(&format!("/{}", "x".repeat(5000))), "a.c"), "a.c");
+}
+
 proptest! {
     #[test]
     fn nonsense_graphs_end_without_negative_counts(
