@@ -105,16 +105,26 @@ fn record_and_compare(way: Way) {
     assert!(!dir.path().join("default.profraw").exists());
 
     let tallies = common::tallies_at_rest(&guest);
+    let (notes, trace) = (path("guest.elf.d"), path("live.info"));
     let args = ["snapshot", &flag, &address, &elf, "--gcda-dir", &rest, "--gcda-strip", "1"];
-    common::assert_done(&common::run(args));
-    for unit in UNITS {
-        let notes = dir.path().join(format!("guest.elf.d/{unit}.gcno"));
-        fs::copy(notes, dir.path().join(format!("rest/{unit}.gcno"))).unwrap();
-    }
-    let counts = gcov(&dir.path().join("rest"), "arm-none-eabi-gcov");
+    let output = common::run(args.into_iter().chain(["--notes", &notes, "--lcov", &trace]));
+    common::assert_done(&output);
+    let said = common::stderr(&output);
+    assert!(!said.contains("have no notes") && !said.contains("not checked"), "{said}");
+    // The notes are placed where all tools look for them.
+    let rest = Path::new(&rest);
+    let counts = gcov(rest, "arm-none-eabi-gcov");
     compare_with_tallies(&counts, &tallies);
     assert_eq!(counts, native());
-    others_read_them(&dir.path().join("rest"), &counts);
+    others_read_them(rest, &counts);
+    assert_eq!(lines_of_trace(&dir.path().join("live.info")), lines(&counts), "--lcov");
+    let reported = path("reported.info");
+    common::assert_done(&common::run(["report", rest.to_str().unwrap(), "--lcov", &reported]));
+    assert_eq!(fs::read(&reported).unwrap(), fs::read(&trace).unwrap(), "report");
+}
+
+fn lines(counts: &Counts) -> BTreeMap<String, BTreeMap<u64, u64>> {
+    counts.iter().map(|(file, (_, lines))| (file.clone(), lines.clone())).collect()
 }
 
 fn compare_with_tallies(counts: &Counts, tallies: &BTreeMap<String, u64>) {
@@ -138,19 +148,22 @@ fn others_read_them(dir: &Path, counts: &Counts) {
         let line = |line: &Value| (line["line_number"].as_u64().unwrap(), line["count"].as_u64().unwrap());
         found.insert(name.rsplit('/').next().unwrap().to_owned(), lines.map(line).collect());
     }
-    let expected: BTreeMap<String, BTreeMap<u64, u64>> =
-        counts.iter().map(|(file, (_, lines))| (file.clone(), lines.clone())).collect();
-    assert_eq!(found, expected, "gcovr");
+    assert_eq!(found, lines(counts), "gcovr");
 
     run_in(dir, "lcov", &["--gcov-tool", "arm-none-eabi-gcov", "-c", "-d", ".", "-b", root, "-o", "a.info"]);
+    assert_eq!(lines_of_trace(&dir.join("a.info")), lines(counts), "lcov");
+}
+
+/// The counts of lines by the last part of a file's name.
+fn lines_of_trace(trace: &Path) -> BTreeMap<String, BTreeMap<u64, u64>> {
     let mut found: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
     let mut file = String::new();
-    for line in fs::read_to_string(dir.join("a.info")).unwrap().lines() {
+    for line in fs::read_to_string(trace).unwrap().lines() {
         if let Some(path) = line.strip_prefix("SF:") {
             file = path.rsplit('/').next().unwrap().to_owned();
         } else if let Some((number, count)) = line.strip_prefix("DA:").and_then(|da| da.split_once(',')) {
             found.entry(file.clone()).or_default().insert(number.parse().unwrap(), count.parse().unwrap());
         }
     }
-    assert_eq!(found, expected, "lcov");
+    found
 }
