@@ -11,9 +11,11 @@
 mod console;
 mod guest;
 mod monitor;
+mod stopped;
 mod tool;
 
 pub use console::Console;
 pub use guest::{GdbSocket, Guest, GuestBuilder, Machine};
 pub use monitor::Monitor;
+pub use stopped::Stopped;
 pub use tool::{fixture, run, tool, workspace_root};

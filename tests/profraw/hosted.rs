@@ -2,9 +2,8 @@
 //! it runs on to its end, where the runtime in it writes its own profile. The two files must be the same bytes.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 
 use covtap::image::{Image, ImageAddr, Slide};
 use covtap::locate::CounterRegion;
@@ -13,19 +12,14 @@ use covtap::profile::llvm::LlvmProfile;
 use covtap::write::profraw::{self, Style};
 use covtap_link::{PointerWidth, TargetAddr};
 use covtap_testbed as testbed;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 use tempfile::tempdir;
 
 use crate::build::{COVERAGE, hosted_c, hosted_rust, i386_with_runtime};
 use crate::proftext;
 
-/// A program that has stopped itself. Dropping it ends it.
+/// A program that has stopped itself, and the profile that it will write.
 struct Stopped {
-    child: Child,
-    pid: Pid,
-    exe: PathBuf,
+    process: testbed::Stopped,
     profile: PathBuf,
 }
 
@@ -38,29 +32,21 @@ impl Stopped {
         if exe.parent().unwrap().join("program.o").exists() {
             command.stdout(File::create(&profile).unwrap());
         }
-        let child = command.env("LLVM_PROFILE_FILE", &profile).spawn().unwrap();
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-        let stopped = Self { child, pid, exe, profile };
-        let status = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
-        assert_eq!(status, WaitStatus::Stopped(pid, Signal::SIGSTOP));
-        stopped
+        let process = testbed::Stopped::start(command.env("LLVM_PROFILE_FILE", &profile)).unwrap();
+        Self { process, profile }
     }
 
-    /// The slide, from the first mapping of the program's file, which is its first segment's.
     fn slide(&self, image: &Image) -> Slide {
         if !image.is_position_independent() {
             return Slide::ZERO;
         }
-        let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
-        let first = maps.lines().find(|line| line.ends_with(self.exe.to_str().unwrap())).unwrap();
-        let start = u64::from_str_radix(first.split('-').next().unwrap(), 16).unwrap();
+        let start = self.process.load_address().unwrap();
         Slide::between(ImageAddr::new(0), TargetAddr::new(start))
     }
 
     fn memory(&self, addr: TargetAddr, len_bytes: u64) -> Vec<u8> {
-        let memory = File::open(format!("/proc/{}/mem", self.pid)).unwrap();
         let mut bytes = vec![0; usize::try_from(len_bytes).unwrap()];
-        memory.read_exact_at(&mut bytes, addr.get()).unwrap();
+        self.process.read(addr.get(), &mut bytes).unwrap();
         bytes
     }
 
@@ -70,18 +56,10 @@ impl Stopped {
     }
 
     /// Lets the program run to its end and gives the profile that its runtime wrote.
-    fn finish(mut self) -> (PathBuf, Vec<u8>) {
-        kill(self.pid, Signal::SIGCONT).unwrap();
-        assert!(self.child.wait().unwrap().success());
-        (self.profile.clone(), fs::read(&self.profile).unwrap())
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        // Already ended is as good as ended now.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn finish(self) -> (PathBuf, Vec<u8>) {
+        assert!(self.process.finish().unwrap().success());
+        let bytes = fs::read(&self.profile).unwrap();
+        (self.profile, bytes)
     }
 }
 
