@@ -78,13 +78,7 @@ impl Storm {
 
     /// The functions whose counts cannot be right, by the solver that makes reports.
     fn incoherent(&self, file: &GcdaFile) -> Vec<String> {
-        let functions = file.functions.iter().flatten().map(|function| FunctionCounters {
-            ident: function.ident,
-            lineno_checksum: function.lineno_checksum,
-            cfg_checksum: function.cfg_checksum,
-            arcs: &function.counters[0].values,
-        });
-        let unit = UnitCoverage::new(&self.notes, functions);
+        let unit = UnitCoverage::new(&self.notes, FunctionCounters::of(file));
         assert_eq!(unit.mismatches, []);
         let certain = unit.incoherent.iter().filter(|(_, why)| why.is_certain());
         certain.map(|(name, why)| format!("{}: {why}", name.escape_ascii())).collect()

@@ -8,17 +8,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::bits;
 use super::cycles::Place;
 use super::gcno::{Function, Notes};
 use super::lines::{Lines, SourceCount};
 use super::solve::{Graph, Incoherence, SolvedArc, index};
 use crate::coverage::FileName;
+use crate::locate::gcov::CounterKind;
 use crate::profile::gcov::GcdaFile;
 
-/// The index of the counters of arcs, in every release.
-const ARCS: usize = 0;
-
-/// The counters of one function's arcs, from a data file or from memory.
+/// The counters of one function, from a data file or from memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FunctionCounters<'a> {
     /// What the notes know the function by.
@@ -29,18 +28,29 @@ pub struct FunctionCounters<'a> {
     pub cfg_checksum: u32,
     /// One for each arc off the tree.
     pub arcs: &'a [u64],
+    /// Two for each decision, if they are there (from GCC 14, with `-fcondition-coverage`).
+    pub conditions: &'a [u64],
+    /// A bit for each prime path, if they are there (from GCC 15, with `-fpath-coverage`).
+    pub paths: &'a [u64],
 }
 
 impl<'a> FunctionCounters<'a> {
     /// Those of all functions in a data file.
     pub fn of(file: &'a GcdaFile) -> impl Iterator<Item = Self> {
-        file.functions.iter().flatten().map(|function| {
-            let arcs = function.counters.iter().find(|counters| counters.index == ARCS);
+        let kinds = file.layout().counters;
+        file.functions.iter().flatten().map(move |function| {
+            let of = |kind| {
+                let is_of = |index: usize| kinds.get(index).is_some_and(|(of, _)| *of == kind);
+                let found = function.counters.iter().find(|counters| is_of(counters.index));
+                found.map_or(&[][..], |counters| &counters.values)
+            };
             Self {
                 ident: function.ident,
                 lineno_checksum: function.lineno_checksum,
                 cfg_checksum: function.cfg_checksum,
-                arcs: arcs.map_or(&[], |counters| &counters.values),
+                arcs: of(CounterKind::Arcs),
+                conditions: of(CounterKind::Conditions),
+                paths: of(CounterKind::Paths),
             }
         })
     }
@@ -82,6 +92,22 @@ pub enum MismatchReason {
     /// There are more or fewer counters than arcs.
     #[error("there are {counters} counters of arcs, {notes} in the notes")]
     NumCounters {
+        /// In the notes.
+        notes: usize,
+        /// With the counters.
+        counters: usize,
+    },
+    /// There are other prime paths.
+    #[error("there are {counters} counters of paths, {notes} in the notes")]
+    NumPaths {
+        /// In the notes.
+        notes: usize,
+        /// With the counters.
+        counters: usize,
+    },
+    /// There are other decisions.
+    #[error("there are {counters} counters of conditions, {notes} in the notes")]
+    NumConditions {
         /// In the notes.
         notes: usize,
         /// With the counters.
@@ -154,6 +180,10 @@ impl UnitCoverage {
 struct Matched {
     by_ident: HashMap<u32, usize>,
     counters: Vec<Vec<u64>>,
+    /// The same of conditions.
+    conditions: Vec<Vec<u64>>,
+    /// The same of paths.
+    paths: Vec<Vec<u64>>,
     is_left_out: Vec<bool>,
     has_counters: bool,
     mismatches: Vec<Mismatch>,
@@ -168,6 +198,8 @@ impl Matched {
         Self {
             by_ident,
             counters: vec![Vec::new(); count],
+            conditions: vec![Vec::new(); count],
+            paths: vec![Vec::new(); count],
             is_left_out: vec![false; count],
             has_counters: false,
             mismatches: Vec::new(),
@@ -182,6 +214,7 @@ impl Matched {
             None => Some(MismatchReason::Ident(counters.ident)),
             Some(function) => {
                 mismatch(function, (counters.lineno_checksum, counters.cfg_checksum), counters.arcs.len())
+                    .or_else(|| other_bits(function, &counters))
             }
         };
         if let Some(reason) = reason {
@@ -190,9 +223,10 @@ impl Matched {
             at.and_then(|at| self.is_left_out.get_mut(at)).into_iter().for_each(|is_out| *is_out = true);
             return;
         }
-        let Some(sums) = at.and_then(|at| self.counters.get_mut(at)) else { return };
-        sums.resize(counters.arcs.len(), 0);
-        sums.iter_mut().zip(counters.arcs).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
+        let Some(at) = at else { return };
+        combine(self.counters.get_mut(at), counters.arcs, u64::saturating_add);
+        combine(self.conditions.get_mut(at), counters.conditions, |a, b| a | b);
+        combine(self.paths.get_mut(at), counters.paths, |a, b| a | b);
     }
 
     fn solve(&self, (at, function): (usize, &Function)) -> Option<Graph> {
@@ -202,8 +236,33 @@ impl Matched {
         if is_elsewhere || is_left_out || function.is_artificial {
             return None;
         }
-        Some(Graph::solve(function, self.counters.get(at).map(Vec::as_slice).unwrap_or_default()))
+        let mut graph = Graph::solve(function, of_function(&self.counters, at));
+        graph.conditions = bits::by_block(function, of_function(&self.conditions, at));
+        graph.paths = bits::paths(function, of_function(&self.paths, at));
+        Some(graph)
     }
+}
+
+fn of_function(all: &[Vec<u64>], at: usize) -> &[u64] {
+    all.get(at).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Adds counters to those that were there, if there were any.
+fn combine(sums: Option<&mut Vec<u64>>, counters: &[u64], add: fn(u64, u64) -> u64) {
+    let Some(sums) = sums else { return };
+    sums.resize(sums.len().max(counters.len()), 0);
+    sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum = add(*sum, *counter));
+}
+
+/// Whether counters of bits are other ones; they may be missing as a whole.
+fn other_bits(function: &Function, found: &FunctionCounters<'_>) -> Option<MismatchReason> {
+    let differ =
+        |notes: usize, counters: usize| (counters != 0 && counters != notes).then_some((notes, counters));
+    let conditions = differ(bits::num_counters(function), found.conditions.len());
+    let paths = differ(bits::num_path_counters(function), found.paths.len());
+    conditions
+        .map(|(notes, counters)| MismatchReason::NumConditions { notes, counters })
+        .or(paths.map(|(notes, counters)| MismatchReason::NumPaths { notes, counters }))
 }
 
 /// What tells a function of the notes from one with those checksums and so many counters.

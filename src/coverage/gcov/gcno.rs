@@ -12,6 +12,7 @@
 //! 01430000  block | (destination | flags)...
 //! 01450000  block | (line | 0 source)... | 0 empty
 //! 01470000  (block | terms)...       from GCC 14
+//! 01490000  number of prime paths    from GCC 15
 //! ```
 //!
 //! Source: `gcc/gcov-io.h` and `read_graph_file` in `gcc/gcov.cc`, releases 4.7 to 15.
@@ -36,6 +37,7 @@ const BLOCKS: u32 = 0x0141_0000;
 const ARCS: u32 = 0x0143_0000;
 const LINES: u32 = 0x0145_0000;
 const CONDITIONS: u32 = 0x0147_0000;
+const PATHS: u32 = 0x0149_0000;
 
 /// A file is not one of notes that can be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -124,6 +126,8 @@ pub struct Function {
     pub locations: Vec<Location>,
     /// Decisions (from GCC 14, with `-fcondition-coverage`).
     pub conditions: Vec<Condition>,
+    /// How many prime paths it has (from GCC 15, with `-fpath-coverage`, unless they are too many).
+    pub num_paths: Option<u32>,
 }
 
 /// A way from one block to another.
@@ -327,7 +331,7 @@ impl Reader<'_, '_> {
             if tag == 0 {
                 break;
             }
-            let record = self.fields.record()?;
+            let mut record = self.fields.record()?;
             match (tag, &mut *open) {
                 (FUNCTION, _) => {
                     let next = self.function(record)?;
@@ -337,7 +341,8 @@ impl Reader<'_, '_> {
                 (ARCS, Some(open)) => arcs(open, record)?,
                 (LINES, Some(open)) => self.lines(open, record)?,
                 (CONDITIONS, Some(open)) => conditions(open, record)?,
-                // Paths, and what later releases add.
+                (PATHS, Some(open)) => open.function.num_paths = Some(record.u32()?),
+                // What later releases add.
                 _ => {}
             }
         }
@@ -370,6 +375,7 @@ impl Reader<'_, '_> {
             arcs: Vec::new(),
             locations: Vec::new(),
             conditions: Vec::new(),
+            num_paths: None,
         };
         Ok(Open { function, last_source: source, has_arcs: Vec::new() })
     }

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bits::{ConditionCount, PathCount};
 use super::cycles::{Cycles, Place};
 use super::evaluate::Graphs;
 use super::gcno::{Function, Location, Notes};
@@ -49,6 +50,8 @@ pub struct FunctionCount {
     pub blocks_executed: u32,
     /// How often it was called.
     pub execution_count: u64,
+    /// Its prime paths, if they were counted (from GCC 15, with `-fpath-coverage`).
+    pub paths: Option<PathCount>,
 }
 
 /// One line.
@@ -70,6 +73,8 @@ pub struct LineCount {
     pub branches: Vec<Branch>,
     /// The calls on it that might not return.
     pub calls: Vec<Call>,
+    /// The decisions that are taken on it (from GCC 14, with `-fcondition-coverage`).
+    pub conditions: Vec<ConditionCount>,
 }
 
 /// One way that a branch can take.
@@ -103,6 +108,9 @@ struct Line {
     is_cut: bool,
     blocks: Vec<Place>,
 }
+
+/// The release since which gcov takes a line behind a function's end for one of no function, or of the one around it.
+const ENDS_FUNCTIONS: u8 = 11;
 
 /// Whose a line is: a source's, or a function's of a group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -268,7 +276,9 @@ impl Lines {
             let line = own.and_then(|own| own.get(&number));
             let name = within.last().map(|function| &function.name);
             printed.extend(line.map(|line| line.shown(number, name, graphs)));
-            within.pop_if(|function| function.end_line == Some(number));
+            if notes.version.major() >= ENDS_FUNCTIONS {
+                within.pop_if(|function| function.end_line == Some(number));
+            }
         }
         printed
     }
@@ -292,6 +302,7 @@ impl Line {
         };
         let branches = arcs().filter(|(_, arc)| !arc.is_unconditional && !arc.is_call_non_return);
         let calls = arcs().filter(|(_, arc)| arc.is_call_non_return);
+        let conditions = self.blocks.iter().filter_map(|(at, block)| graphs.get(*at)?.conditions.get(block));
         LineCount {
             line_number,
             function_name: function.cloned(),
@@ -308,6 +319,7 @@ impl Line {
                 })
                 .collect(),
             calls: calls.map(|(count, arc)| Call { count, returned: arc.returned }).collect(),
+            conditions: conditions.filter(|it| it.num_terms > 0).copied().collect(),
         }
     }
 }
@@ -339,6 +351,7 @@ fn function_count(at: usize, notes: &Notes, graphs: &Graphs) -> Option<FunctionC
         blocks: function.num_blocks.saturating_sub(2),
         blocks_executed: u32::try_from(executed).unwrap_or(u32::MAX),
         execution_count: blocks.first().map_or(0, |entry| entry.count),
+        paths: graphs.get(at)?.paths,
     })
 }
 
@@ -358,6 +371,7 @@ impl SourceCount {
             known.is_cut |= line.is_cut;
             known.branches.extend_from_slice(&line.branches);
             known.calls.extend_from_slice(&line.calls);
+            known.conditions.extend_from_slice(&line.conditions);
             known.function_name =
                 known.function_name.take().filter(|name| line.function_name.as_ref() == Some(name));
         }

@@ -1,11 +1,13 @@
 //! Counts on source by gcov's rules: from a unit's notes and its counters to lines, branches and functions.
 //!
 //! What enters is a [`Notes`] file and the [`FunctionCounters`] of the functions in it, wherever those were read; what
-//! leaves is a [`UnitCoverage`], which equals what `gcov --json-format --branch-probabilities` prints of the two.
+//! leaves is a [`UnitCoverage`], which equals what `gcov --json-format --branch-probabilities --conditions --prime-paths` prints of the
+//! two.
 //!
 //! What always holds: nothing here does I/O; no count is negative; counters of another compile are never used, and the
 //! function is named in [`UnitCoverage::mismatches`]; work and memory are bounded by the size of the notes.
 
+mod bits;
 mod check;
 mod conservation;
 mod cycles;
@@ -16,6 +18,7 @@ mod notes_layout;
 mod solve;
 mod sums;
 
+pub use bits::{ConditionCount, PathCount};
 pub use check::{FlowCheck, Unchecked, UncheckedReason};
 pub use evaluate::{FunctionCounters, Mismatch, MismatchReason, UnitCoverage};
 pub use gcno::{Arc, Condition, Damage, Function, Location, Notes, NotesError};

@@ -9,8 +9,10 @@
 //!
 //! Source: `solve_flow_graph` and `find_exception_blocks` in `gcc/gcov.cc`, releases 9 to 15.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
+use super::bits::{ConditionCount, PathCount};
 use super::gcno::Function;
 
 /// Why counters do not fit a flow graph.
@@ -100,6 +102,9 @@ pub(super) struct Graph {
     /// Where in `entering` a block's begin, and the end.
     entering_starts: Vec<usize>,
     pub(super) incoherence: Option<Incoherence>,
+    /// By the block that decides.
+    pub(super) conditions: HashMap<u32, ConditionCount>,
+    pub(super) paths: Option<PathCount>,
 }
 
 /// An index of a number in a file; what does not fit is an index of nothing.
@@ -153,8 +158,15 @@ impl Graph {
         };
         let arcs: Vec<_> = counted.into_iter().map(solved).collect();
         let blocks = vec![SolvedBlock::default(); index(function.num_blocks)];
-        let mut graph =
-            Self { blocks, arcs, entering: Vec::new(), entering_starts: Vec::new(), incoherence: None };
+        let mut graph = Self {
+            blocks,
+            arcs,
+            entering: Vec::new(),
+            entering_starts: Vec::new(),
+            incoherence: None,
+            conditions: HashMap::new(),
+            paths: None,
+        };
         graph.link();
         (graph, known)
     }

@@ -175,6 +175,7 @@ mod tests {
             is_cut: false,
             branches: branches.iter().map(branch).collect(),
             calls: Vec::new(),
+            conditions: Vec::new(),
         }
     }
 
@@ -188,6 +189,7 @@ mod tests {
             blocks: 1,
             blocks_executed: 1,
             execution_count,
+            paths: None,
         }
     }
 

@@ -68,7 +68,7 @@ fn old_notes(version: &[u8; 4], is_big: bool, exit: u32) -> Vec<u8> {
 }
 
 fn counters(arcs: &[u64]) -> FunctionCounters<'_> {
-    FunctionCounters { ident: 1, lineno_checksum: 2, cfg_checksum: 3, arcs }
+    FunctionCounters { ident: 1, lineno_checksum: 2, cfg_checksum: 3, arcs, conditions: &[], paths: &[] }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use covtap::collect::{MeteredLink, Reader, Snapshot};
 use covtap::coverage::gcov::{FlowCheck, FunctionCounters, Incoherence, Notes, UnitCoverage};
 use covtap::image::{Image, Slide};
-use covtap::locate::gcov::{self, CounterKind, Located};
+use covtap::locate::gcov::{self, Located};
 use covtap::profile::gcov::{GcdaFile, GcovProfile};
 use covtap::write::gcda::encode;
 use covtap_link::{Link, WordByWord};
@@ -202,19 +202,7 @@ impl Storm {
 
     /// A count that would be negative, or is larger than gcov's numbers are.
     fn negative(&self, file: &GcdaFile) -> Option<i128> {
-        let arcs = CounterKind::Arcs;
-        let kinds = file.layout().counters;
-        let functions = file.functions.iter().flatten().filter_map(|function| {
-            let is_arcs = |index: usize| kinds.get(index).is_some_and(|(kind, _)| *kind == arcs);
-            let counters = function.counters.iter().find(|counters| is_arcs(counters.index))?;
-            Some(FunctionCounters {
-                ident: function.ident,
-                lineno_checksum: function.lineno_checksum,
-                cfg_checksum: function.cfg_checksum,
-                arcs: &counters.values,
-            })
-        });
-        let unit = UnitCoverage::new(&self.notes, functions);
+        let unit = UnitCoverage::new(&self.notes, FunctionCounters::of(file));
         let lines = unit.sources.iter().flat_map(|source| &source.lines);
         let counts = lines.flat_map(|line| {
             line.branches.iter().map(|branch| branch.count).chain(std::iter::once(line.count))
