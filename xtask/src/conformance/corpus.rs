@@ -1,4 +1,5 @@
-//! The programs under `tests/conformance`: a file, or a folder of files that make one program.
+//! The programs under `tests/conformance`, and those under `tests/gcov`, which show what GCC's coverage treats apart: a
+//! file, or a folder of files that make one program.
 //!
 //! What always holds: a program has a function `program`, which is called with several numbers, or a `main` of its
 //! own; it needs nothing but the language, unless it is [hosted](Program::is_hosted).
@@ -86,6 +87,22 @@ pub(super) fn programs() -> Result<Vec<Program>> {
     Ok(programs)
 }
 
+/// The programs that GCC compiles: those of C and C++, and those of `tests/gcov`, which all have a C library.
+pub(super) fn of_gcc() -> Result<Vec<Program>> {
+    let mut all = programs()?;
+    all.retain(|program| program.language != Language::Rust);
+    for path in listed(&workspace_root().join("tests/gcov"))? {
+        let is_cpp = path.extension().is_some_and(|extension| extension == Language::Cpp.extension());
+        let language = if is_cpp { Language::Cpp } else { Language::C };
+        all.push(Program { is_hosted: true, ..Program::read(language, &path)? });
+    }
+    // One that has values of every kind for GCC to count.
+    for language in [Language::C, Language::Cpp] {
+        all.push(Program::read(language, &workspace_root().join("tests/gcda"))?);
+    }
+    Ok(all)
+}
+
 impl Program {
     fn read(language: Language, path: &Path) -> Result<Self> {
         let mut sources = if path.is_dir() { listed(path)? } else { vec![path.to_owned()] };
@@ -99,9 +116,10 @@ impl Program {
             texts.push(fs::read_to_string(source).with_context(|| format!("read {}", source.display()))?);
         }
         let any = |test: &dyn Fn(&str) -> bool| texts.iter().any(|text| test(text));
-        let has_main = language == Language::Rust && any(&|text| text.contains("\nfn main() {"));
+        let main = if language == Language::Rust { "\nfn main() {" } else { "\nint main(" };
+        let has_main = any(&|text| text.contains(main));
         let is_hosted = has_main || any(&|text| text.starts_with("// hosted"));
-        ensure!(has_main || any(&|text| text.contains("gram")), "{name} is none");
+        ensure!(has_main || any(&|text| text.contains("gram")), "{name} is no program");
         Ok(Self { language, name, sources, is_hosted, has_main })
     }
 }

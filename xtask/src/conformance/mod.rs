@@ -1,3 +1,5 @@
+//! `cargo xtask conformance`: covtap beside the tools that it stands in for, [`gcov`] for one.
+//!
 //! `cargo xtask conformance llvm`: covtap's reports beside those of LLVM's own tools, for a corpus of small programs
 //! that every compiler at hand builds for every target at hand.
 //!
@@ -12,6 +14,7 @@ mod build;
 mod compare;
 mod corpus;
 mod counts;
+mod gcov;
 mod kept;
 mod oracle;
 mod rust_core;
@@ -45,6 +48,8 @@ pub(crate) struct Args {
 enum Family {
     /// Compare with llvm-profdata and llvm-cov
     Llvm(LlvmArgs),
+    /// Compare with libgcov and gcov
+    Gcov(gcov::Args),
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -88,9 +93,11 @@ fn work_dir() -> PathBuf {
 
 /// Runs what is asked for.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
-    let Family::Llvm(args) = &args.family;
     provision::ensure(Need::Conformance)?;
-    llvm(args)
+    match &args.family {
+        Family::Llvm(args) => llvm(args),
+        Family::Gcov(args) => gcov::run(args),
+    }
 }
 
 /// The part that every check of everything runs.
@@ -101,6 +108,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
 pub(crate) fn quick() -> Result<()> {
     let outcome = llvm(&LlvmArgs { quick: true, only: Vec::new() })?;
     ensure!(outcome == Outcome::Passed, "covtap's reports are not those of LLVM's tools");
+    let outcome = gcov::run(&gcov::Args::quick())?;
+    ensure!(outcome == Outcome::Passed, "covtap's files and counts are not those of libgcov and gcov");
     Ok(())
 }
 
@@ -143,23 +152,31 @@ fn chosen<'a>(programs: &'a [Program], setups: &'a [Setup], args: &LlvmArgs) -> 
 
 /// Runs the cases on all cores, and gives how they ended, in their order.
 fn run_cases<'a>(cases: &[Case<'a>], builder: &Builder) -> Result<Vec<Ended<'a>>> {
+    on_all_cores(cases, |case| {
+        let case = Ended::new(*case, compare::case(case, builder));
+        // What is wrong is seen at once.
+        print!("{case}");
+        case
+    })
+}
+
+/// Does the work for each case, several at a time, and gives what came of it, in their order.
+fn on_all_cores<C: Sync, E: Send>(cases: &[C], work: impl Fn(&C) -> E + Sync) -> Result<Vec<E>> {
     let next = AtomicUsize::new(0);
     let ended = Mutex::new(Vec::with_capacity(cases.len()));
-    let work = || {
+    let worker = || {
         while let Some((index, case)) = next_case(&next, cases) {
             if index > 0 && index.is_multiple_of(PROGRESS_OF) {
                 eprintln!("{index} of {} cases begun", cases.len());
             }
-            let case = Ended::new(case, compare::case(&case, builder));
-            // What is wrong is seen at once.
-            print!("{case}");
+            let case = work(case);
             if let Ok(mut ended) = ended.lock() {
                 ended.push((index, case));
             }
         }
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(worker))));
     child::go_on()?;
     let mut ended = ended.into_inner().ok().context("a case panicked")?;
     ended.sort_by_key(|(index, _)| *index);
@@ -167,10 +184,10 @@ fn run_cases<'a>(cases: &[Case<'a>], builder: &Builder) -> Result<Vec<Ended<'a>>
 }
 
 /// The next case that nobody runs, unless the user has interrupted.
-fn next_case<'a>(next: &AtomicUsize, cases: &[Case<'a>]) -> Option<(usize, Case<'a>)> {
+fn next_case<'c, C>(next: &AtomicUsize, cases: &'c [C]) -> Option<(usize, &'c C)> {
     child::go_on().ok()?;
     let index = next.fetch_add(1, Ordering::Relaxed);
-    cases.get(index).map(|case| (index, *case))
+    cases.get(index).map(|case| (index, case))
 }
 
 #[cfg(test)]

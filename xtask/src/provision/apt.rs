@@ -187,6 +187,16 @@ fn backports_source(codename: &str) -> Result<Option<(PathBuf, String)>> {
     }
 }
 
+/// A source of another release of Debian, from where this system's own packages come: a file's extension and text.
+pub(super) fn source_of(suite: &str) -> Result<(&'static str, String)> {
+    let text = fs::read_to_string(OS_RELEASE).with_context(|| format!("read {OS_RELEASE}"))?;
+    let codename = os_release_field(&text, "VERSION_CODENAME").unwrap_or_default();
+    let (format, text) = backports::of_suite(&source_files()?, codename, suite).with_context(|| {
+        format!("no apt source has the main archive of {codename:?}, from which to derive {suite}")
+    })?;
+    Ok((format.extension(), text))
+}
+
 /// The files that apt reads its sources from.
 fn source_files() -> Result<Vec<SourceFile>> {
     let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];

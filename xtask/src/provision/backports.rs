@@ -1,4 +1,4 @@
-//! A source of backports, derived from the machine's own apt sources.
+//! A source of backports, or of another release, derived from the machine's own apt sources.
 //!
 //! What enters is the text of the files that apt reads; what leaves is a source to add, or that there is no need.
 //! The host and the key are the machine's own: it may use a mirror, and nobody here chooses for it.
@@ -59,6 +59,9 @@ enum Rest {
     Deb822(Vec<String>),
 }
 
+/// What a file begins with that was added.
+const NOTE: &str = "# Added by covtap's `cargo xtask`, which needs a newer QEMU than this release has.\n";
+
 /// How a machine with `files` gets the backports of the release `codename`.
 pub(super) fn derive(files: &[SourceFile], codename: &str) -> Backports {
     let suite = format!("{codename}-backports");
@@ -67,9 +70,15 @@ pub(super) fn derive(files: &[SourceFile], codename: &str) -> Backports {
         return Backports::Enabled;
     }
     match sources.iter().find(|s| s.has(codename)) {
-        Some(main) => Backports::Add(main.format, main.with_suite(&suite)),
+        Some(main) => Backports::Add(main.format, format!("{NOTE}{}", main.with_suite(&suite))),
         None => Backports::NoMainArchive,
     }
+}
+
+/// A source of `suite` where the release `codename` comes from; `None` if nothing has that.
+pub(super) fn of_suite(files: &[SourceFile], codename: &str, suite: &str) -> Option<(Format, String)> {
+    let main = files.iter().flat_map(sources).find(|source| source.has(codename))?;
+    Some((main.format, main.with_suite(suite)))
 }
 
 fn sources(file: &SourceFile) -> Vec<Source> {
@@ -152,12 +161,11 @@ impl Source {
     }
 
     fn with_suite(&self, suite: &str) -> String {
-        let note = "# Added by covtap's `cargo xtask`, which needs a newer QEMU than this release has.\n";
         match &self.rest {
-            Rest::OneLine(options_and_uri) => format!("{note}deb {options_and_uri} {suite} main\n"),
+            Rest::OneLine(options_and_uri) => format!("deb {options_and_uri} {suite} main\n"),
             Rest::Deb822(fields) => {
                 let fields: String = fields.iter().map(|field| format!("{field}\n")).collect();
-                format!("{note}Types: deb\nSuites: {suite}\nComponents: main\n{fields}")
+                format!("Types: deb\nSuites: {suite}\nComponents: main\n{fields}")
             }
         }
     }
@@ -166,8 +174,6 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOTE: &str = "# Added by covtap's `cargo xtask`, which needs a newer QEMU than this release has.\n";
 
     fn deb822_file(text: &str) -> SourceFile {
         SourceFile { format: Format::Deb822, text: text.into() }
@@ -237,6 +243,17 @@ mod tests {
             let Backports::Add(format, text) = derive(&[file], "bookworm") else { panic!("not derived") };
             assert_eq!(derive(&[SourceFile { format, text }], "bookworm"), Backports::Enabled);
         }
+    }
+
+    #[test]
+    fn another_release_comes_from_where_this_one_does() {
+        let files = [
+            list_file("deb http://m.example/other stable main\n"),
+            list_file("deb [arch=amd64] http://m.example/debian bookworm main contrib\n"),
+        ];
+        let text = "deb [arch=amd64] http://m.example/debian sid main\n".to_owned();
+        assert_eq!(of_suite(&files, "bookworm", "sid"), Some((Format::OneLine, text)));
+        assert_eq!(of_suite(&files[..1], "bookworm", "sid"), None);
     }
 
     #[test]

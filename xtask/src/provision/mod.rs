@@ -19,9 +19,11 @@ use packages::Package;
 mod apt;
 mod backports;
 mod packages;
+mod root;
 mod version;
 
 pub(crate) use packages::Need;
+pub(crate) use root::Root;
 
 /// Arguments of `cargo xtask provision`.
 #[derive(Debug, clap::Args)]
