@@ -123,7 +123,7 @@ impl Stillness {
         }
         Some(format!(
             "no counter has changed for {:.0} s: the target waits, is stopped, or counts in registers while a loop runs \
-             (-mllvm -do-counter-promotion=false)",
+             (-mllvm -do-counter-promotion=false, GCC: -fno-tree-loop-im)",
             still.as_secs_f64()
         ))
     }
