@@ -4,7 +4,7 @@
 //! that begin there; what leaves is a [`GcdaFile`] for each object. What always holds: a count is the target's own; a list
 //! that could not be followed is empty and [`has_lists`](GcovProfile::has_lists) says so.
 
-use super::{GcdaCounters, GcdaFile, GcdaFunction, is_topn_list};
+use super::{GcdaCounters, GcdaFile, GcdaFunction, is_topn_list, topn};
 use crate::locate::gcov::{CounterKind, Function, GcovImage, Layout, Object};
 use crate::locate::llvm::uint;
 use crate::profile::stats::{self, Stats};
@@ -110,8 +110,9 @@ impl GcovProfile {
         let Function { ident, lineno_checksum, cfg_checksum, ref counters } = *function;
         let counted = counters.iter().map(|counters| {
             let bytes = counters.bytes(regions)?.chunks_exact(COUNTER_BYTES);
-            let values: Vec<u64> = bytes.map(|bytes| uint(bytes, image.endianness)).collect();
+            let mut values: Vec<u64> = bytes.map(|bytes| uint(bytes, image.endianness)).collect();
             let index = counters.index;
+            topn::prune_fixed(layout, index, &mut values);
             let values = if is_topn_list(layout, index) { self.lists(&values, lists) } else { values };
             Some(GcdaCounters { index, values })
         });

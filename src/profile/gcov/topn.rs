@@ -122,6 +122,18 @@ pub(super) fn merge_lists(values: &mut Vec<u64>, file: &[u64]) -> Result<(), Str
     Ok(())
 }
 
+/// Takes from what GCC 10 has in memory the values that its libgcov writes no file with (`prune_topn_counter`): those
+/// that were not all there were.
+pub(super) fn prune_fixed(layout: &Layout, index: usize, values: &mut [u64]) {
+    if layout.has_topn_lists || tuple_len(layout, index) != Some(FIXED_LEN) {
+        return;
+    }
+    for [total, pairs @ ..] in values.as_chunks_mut::<FIXED_LEN>().0 {
+        let rare = |[_, count]: &&mut [u64; 2]| count.cast_signed() < total.cast_signed();
+        pairs.as_chunks_mut::<2>().0.iter_mut().filter(rare).for_each(|pair| *pair = [0; 2]);
+    }
+}
+
 /// Merges the fixed forms of GCC 10.
 pub(super) fn merge_fixed(values: &mut [u64], file: &[u64]) {
     let (ours, theirs) = (values.as_chunks_mut::<FIXED_LEN>().0, file.as_chunks::<FIXED_LEN>().0);
@@ -179,6 +191,7 @@ pub(super) fn merge_single(values: &mut [u64], file: &[u64], skipped: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::locate::gcov::Version;
 
     fn merged_list(ours: &[u64], file: &[u64]) -> Vec<u64> {
         let mut values = ours.to_vec();
@@ -218,6 +231,20 @@ mod tests {
         assert_eq!(values, [7, 7, 4, 9, 2, 8, 1, 0, 0]);
         merge_fixed(&mut values, &[9, 5, 3, 6, 6, 0, 0, 0, 0]);
         assert_eq!(values.map(u64::cast_signed), [-16, 7, 4, 9, 2, 6, 6, 5, 3]);
+    }
+
+    #[test]
+    fn gcc_10_writes_values_that_were_all_there_were() {
+        let version = |text: &[u8; 4]| Version::from_word(u32::from_be_bytes(*text)).unwrap();
+        let memory = [40, 10, 20, 5, 40, 2, 41, 1, 4, u64::MAX, 7, 0, 8, u64::MAX, 9, 2, 6, u64::MAX - 1];
+        let mut values = memory;
+        prune_fixed(version(b"B02*").layout().unwrap(), 3, &mut values);
+        assert_eq!(values, [40, 0, 0, 5, 40, 2, 41, 0, 0, u64::MAX, 7, 0, 8, u64::MAX, 9, 2, 0, 0]);
+        for (text, index) in [(b"B02*", 0), (b"A93*", 3), (b"B13*", 3)] {
+            let mut values = memory;
+            prune_fixed(version(text).layout().unwrap(), index, &mut values);
+            assert_eq!(values, memory);
+        }
     }
 
     #[test]
