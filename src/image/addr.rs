@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use covtap_link::{PointerWidth, TargetAddr};
+use covtap_link::{Endianness, PointerWidth, TargetAddr};
 
 /// An address as the ELF writes it: before any slide.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +89,15 @@ pub(crate) const fn wrap(value: u64, width: PointerWidth) -> u64 {
     match width {
         PointerWidth::Bits32 => value & 0xffff_ffff,
         PointerWidth::Bits64 => value,
+    }
+}
+
+/// The number in at most 8 bytes.
+pub(crate) fn uint(bytes: &[u8], endianness: Endianness) -> u64 {
+    let append = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    match endianness {
+        Endianness::Little => bytes.iter().rev().fold(0, append),
+        Endianness::Big => bytes.iter().fold(0, append),
     }
 }
 

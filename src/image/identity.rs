@@ -10,14 +10,17 @@
 //!   breakpoints, or are being debugged; and not a bare half, because two builds of one program share much;
 //! - bytes that a loader relocates are never sampled, and neither are runs of one repeated byte, which an
 //!   erased or cleared memory has as well;
+//! - of a kernel, addresses of its own are never sampled: it changes them itself when it goes elsewhere (KASLR), by a
+//!   list that is not in the ELF; and neither is what it gives back once it is up (Linux: `__init`);
 //! - what could not be read counts neither for nor against.
 
 use std::fmt;
+use std::ops::Range;
 
 use covtap_link::{AddrRange, Endianness};
 use object::elf;
 
-use super::{BuildId, Image, ImageAddr, Slide, notes};
+use super::{BuildId, Image, ImageAddr, Section, Slide, notes, uint};
 
 /// How many samples are taken at most.
 const MAX_SAMPLES: u64 = 64;
@@ -27,6 +30,12 @@ const SAMPLE_BYTES: u64 = 16;
 
 /// Shorter ones, at the end of a range, are left out.
 const MIN_SAMPLE_BYTES: usize = 8;
+
+/// What Linux gives back once it is up, and what it uses then for something else: from one symbol to the other.
+const GIVEN_BACK: [[&str; 2]; 2] = [["__init_begin", "__init_end"], ["__smp_locks", "__smp_locks_end"]];
+
+/// What Linux does not write any more once it is up, although its sections may be written.
+const READ_ONLY: [[&str; 2]; 1] = [["__start_rodata", "__end_rodata"]];
 
 /// How many quarters of the samples must be equal.
 pub const NEEDED_QUARTERS: usize = 3;
@@ -224,7 +233,34 @@ impl Image {
         // A relocated word may begin up to 7 bytes before.
         let before = ImageAddr::new(at.saturating_sub(7));
         let is_relocated = self.relocated_words(before, SAMPLE_BYTES + 7).next().is_some();
-        (!is_plain(bytes) && !is_relocated).then(|| (addr, bytes.to_vec()))
+        (!is_plain(bytes) && !is_relocated && !self.has_own_address(at, len)).then(|| (addr, bytes.to_vec()))
+    }
+
+    /// Whether any part of the `len` bytes at `at` belongs to an address of the image itself: a whole one, or the lower
+    /// half that instructions have. Only in the upper half of 64 bits, where kernels are, are addresses told from other
+    /// numbers.
+    fn has_own_address(&self, at: u64, len: u64) -> bool {
+        const UPPER_HALF: u64 = 1 << 63;
+        let loads = self.parts.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD);
+        let own: Vec<_> = loads.filter(|segment| segment.address >= UPPER_HALF).collect();
+        if own.is_empty() {
+            return false;
+        }
+        let holds = |value: u64| {
+            own.iter().any(|s| value.checked_sub(s.address).is_some_and(|offset| offset < s.memory_bytes))
+        };
+        // One may begin before the sample, and end behind it.
+        let around = self.bytes_at(ImageAddr::new(at.saturating_sub(7)), len.saturating_add(14));
+        let bytes = around.or_else(|| self.bytes_at(ImageAddr::new(at), len)).unwrap_or_default();
+        let number = |bytes: &[u8]| uint(bytes, self.endianness());
+        bytes.windows(8).any(|whole| holds(number(whole)))
+            || bytes.windows(4).any(|half| holds(number(half) | u64::MAX << 32))
+    }
+
+    /// From one symbol to another, for each pair of those that the image has.
+    fn between(&self, symbols: &[[&str; 2]]) -> Vec<Range<u64>> {
+        let at = |name| self.symbol(name).map(|symbol| symbol.address.get());
+        symbols.iter().filter_map(|[start, end]| Some(at(start)?..at(end)?)).collect()
     }
 
     /// The loaded ranges that the program does not write.
@@ -232,10 +268,15 @@ impl Image {
     /// Sections tell more than segments: bare-metal linker scripts often make one segment of everything, readable,
     /// writable and executable. Segments serve an image without section headers.
     fn constant_ranges(&self) -> Vec<ConstantRange> {
+        let [given_back, read_only] = [&GIVEN_BACK[..], &READ_ONLY].map(|symbols| self.between(symbols));
+        let is_in = |ranges: &[Range<u64>], section: &Section<'_>| {
+            ranges.iter().any(|range| range.contains(&section.header.address))
+        };
         let of_sections: Vec<ConstantRange> = self
             .sections()
             .filter(|section| section.header.kind == elf::SHT_PROGBITS)
-            .filter(|section| section.is_loaded() && !section.is_writable())
+            .filter(|section| section.is_loaded() && !is_in(&given_back, section))
+            .filter(|section| !section.is_writable() || is_in(&read_only, section))
             .filter_map(|s| ConstantRange::new(s.header.address, s.header.size, s.is_executable()))
             .collect();
         if !of_sections.is_empty() {

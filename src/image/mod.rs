@@ -27,8 +27,8 @@ use std::fmt;
 
 use covtap_link::{Endianness, PointerWidth};
 
-pub(crate) use addr::wrap;
 pub use addr::{ImageAddr, Slide};
+pub(crate) use addr::{uint, wrap};
 pub use bytes::Source;
 pub use error::ImageError;
 pub use identity::Identity;

@@ -9,7 +9,7 @@ use covtap_link::{Endianness, PointerWidth};
 use super::NameRef;
 use super::layout::{CounterPtr, RawVersion, RecordLayout};
 use super::names::Names;
-use crate::image::{ImageAddr, wrap};
+use crate::image::{ImageAddr, uint, wrap};
 
 /// The number of value kinds that the newest version has.
 pub(crate) const MAX_VALUE_KINDS: usize = 3;
@@ -199,15 +199,6 @@ impl Raw<'_> {
         bytes
             .map(|bytes| uint(bytes, self.around.endianness))
             .ok_or_else(|| format!("it has no {len} bytes at {at}"))
-    }
-}
-
-/// The number in at most 8 bytes.
-pub(crate) fn uint(bytes: &[u8], endianness: Endianness) -> u64 {
-    let append = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-    match endianness {
-        Endianness::Little => bytes.iter().rev().fold(0, append),
-        Endianness::Big => bytes.iter().fold(0, append),
     }
 }
 

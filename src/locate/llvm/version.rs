@@ -8,7 +8,8 @@
 
 use super::LocateError;
 use super::layout::{RawVersion, Variant, version_number};
-use super::records::{self, DataRecord, Reading, RecordFault, Surroundings, uint};
+use super::records::{self, DataRecord, Reading, RecordFault, Surroundings};
+use super::uint;
 use crate::image::Image;
 
 /// The variable with the version word, where the compiler or a runtime left one.
