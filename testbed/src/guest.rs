@@ -25,6 +25,8 @@ pub enum Machine {
     An385,
     /// x86-64 from a PVH entry point.
     X86Pvh,
+    /// x86-64 with 1 GiB, from firmware: boots a Linux kernel's `bzImage`.
+    X86Linux,
     /// One 32-bit RISC-V hart with memory at 0x8000_0000.
     Riscv32Virt,
     /// One 64-bit RISC-V hart with memory at 0x8000_0000.
@@ -37,7 +39,7 @@ impl Machine {
     pub fn emulator(self) -> &'static str {
         match self {
             Self::An385 => "qemu-system-arm",
-            Self::X86Pvh => "qemu-system-x86_64",
+            Self::X86Pvh | Self::X86Linux => "qemu-system-x86_64",
             Self::Riscv32Virt => "qemu-system-riscv32",
             Self::Riscv64Virt => "qemu-system-riscv64",
         }
@@ -47,6 +49,10 @@ impl Machine {
         match self {
             Self::An385 => &["-M", "mps2-an385"],
             Self::X86Pvh => &["-M", "q35", "-m", "64", "-accel", "tcg", "-vga", "none", "-net", "none"],
+            // RDRAND, among others, is what a kernel takes the random place from that it goes to.
+            Self::X86Linux => {
+                &["-M", "q35", "-m", "1024", "-accel", "tcg", "-cpu", "max", "-vga", "none", "-no-reboot"]
+            }
             Self::Riscv32Virt | Self::Riscv64Virt => &["-M", "virt", "-m", "16", "-bios", "none"],
         }
     }

@@ -21,6 +21,8 @@ use covtap_testbed::workspace_root;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use crate::Outcome;
+
 /// How often a child's end and an interruption are looked for.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -191,6 +193,18 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Comma
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(workspace_root());
     command
+}
+
+/// Figures of an unoptimised client would say nothing: starts this same command again, optimised.
+pub(crate) fn again_in_release() -> Result<Outcome> {
+    let mut command = cargo(["run", "--quiet", "--release", "--package", "xtask", "--"]);
+    command.args(std::env::args_os().skip(1));
+    eprintln!("xtask: this is a debug build; measuring with `{}`", show(&command));
+    match run(&mut command)?.code() {
+        Some(0) => Ok(Outcome::Passed),
+        Some(1) => Ok(Outcome::Failed),
+        _ => bail!("`{}` did not end well", show(&command)),
+    }
 }
 
 /// A command as a user would type it at the workspace's root: where it runs if not there, the variables that are

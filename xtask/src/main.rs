@@ -17,6 +17,8 @@ mod committed;
 mod conformance;
 mod covtap;
 mod demo;
+mod e2e;
+mod figures;
 mod fixtures;
 mod provision;
 mod soak;
@@ -40,6 +42,8 @@ enum Verb {
     Bench(bench::Args),
     /// Abuse, very often
     Soak(soak::Args),
+    /// Tap a whole system that is built here
+    E2e(e2e::Args),
     /// Compare covtap's reports with those of the tools that it stands in for
     Conformance(conformance::Args),
     /// Build the example guests and make the files under tests/fixtures from them
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Bench(args) => bench::run(&args),
         Verb::Soak(args) => soak::run(&args),
+        Verb::E2e(args) => e2e::run(&args),
         Verb::Conformance(args) => conformance::run(&args),
         Verb::Fixtures(args) => provision::ensure(Need::Fixtures).and_then(|()| fixtures::run(&args)),
         Verb::Provision(args) => provision::run(&args),

@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use object::{Object, ObjectSymbol};
 use tempfile::TempDir;
 
-use super::figures::{median, quartiles, three_digits};
+use crate::figures::{median, quartiles, three_digits};
 use crate::{Outcome, child, covtap};
 
 /// Arguments of `cargo xtask bench disturbance`.

@@ -21,8 +21,8 @@ use covtap_qemu::{self as qemu, QemuLink};
 use covtap_testbed::{Guest, Machine, fixture};
 use tempfile::TempDir;
 
-use super::figures::{median_time, rate, time};
 use crate::Outcome;
+use crate::figures::{median_time, rate, time};
 
 /// Arguments of `cargo xtask bench find-image`.
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,6 @@ use crate::provision::{self, Need};
 use crate::{Outcome, child};
 
 mod disturbance;
-mod figures;
 mod find_image;
 mod gdb;
 mod report;
@@ -38,7 +37,7 @@ enum What {
 /// Measures, in a release build.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
     if cfg!(debug_assertions) {
-        return again_in_release();
+        return child::again_in_release();
     }
     provision::ensure(Need::Bench)?;
     match &args.what {
@@ -47,13 +46,4 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         What::Report(args) => report::run(args),
         What::FindImage(args) => find_image::run(args),
     }
-}
-
-/// Figures of an unoptimised client would say nothing: starts this same command again, optimised.
-fn again_in_release() -> Result<Outcome> {
-    let mut command = child::cargo(["run", "--quiet", "--release", "--package", "xtask", "--"]);
-    command.args(std::env::args_os().skip(1));
-    eprintln!("xtask: this is a debug build; measuring with `{}`", child::show(&command));
-    child::run_well(&mut command)?;
-    Ok(Outcome::Passed)
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wait4::Wait4;
 
-use super::figures::{median, median_ratio, median_time, three_digits, time};
+use crate::figures::{median, median_ratio, median_time, three_digits, time};
 use crate::{Outcome, child, covtap};
 
 /// Arguments of `cargo xtask bench report`.

@@ -24,8 +24,8 @@ use covtap_testbed::{Guest, Machine, Monitor, fixture};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::figures::{median_ratio, median_time, rate, size, three_digits, time};
 use super::gdb;
+use crate::figures::{median_ratio, median_time, rate, size, three_digits, time};
 use crate::{Outcome, child};
 
 /// Arguments of `cargo xtask bench snapshot`.

@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Fixtures,
     /// `cargo xtask conformance`
     Conformance,
+    /// `cargo xtask e2e linux`
+    E2e,
 }
 
 /// What shows that a package is there.
@@ -58,12 +60,12 @@ pub(super) struct Package {
 }
 
 use FileName::{Fixed, ProfileRuntime};
-use Need::{Bench, Conformance, Demo, Fixtures, Soak, Test};
+use Need::{Bench, Conformance, Demo, E2e, Fixtures, Soak, Test};
 use Proof::{File, FoundBy, Program, Qemu};
 
 #[rustfmt::skip] // One line for each package.
 pub(super) const PACKAGES: &[Package] = &[
-    Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures] },
+    Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures, E2e] },
     Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Soak, Fixtures] },
     Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures] },
     Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance] },
@@ -79,18 +81,18 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "binutils-arm-none-eabi", purpose: "GNU ld, which takes covtap's linker script as well", proof: Program("arm-none-eabi-ld"), needed_by: &[Test] },
     Package { name: "gdb-multiarch", purpose: "the client that covtap's GDB link is measured against", proof: Program("gdb-multiarch"), needed_by: &[Test, Bench] },
     Package { name: "gdbserver", purpose: "a GDB server that is not QEMU's", proof: Program("gdbserver"), needed_by: &[Test] },
-    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Fixtures, Conformance, E2e] },
     Package { name: "g++", purpose: "the standard library of C++ programs", proof: FoundBy("clang-19", Fixed("libstdc++.a")), needed_by: &[Test, Conformance] },
     Package { name: "gcc-12", purpose: "gcov's counters as GCC 12 has them, and its gcov tools", proof: Program("gcov-tool-12"), needed_by: &[Test, Conformance] },
     Package { name: "g++-12", purpose: "the same of C++ programs", proof: Program("g++-12"), needed_by: &[Test, Conformance] },
     Package { name: "gcc-11", purpose: "gcov's counters as GCC 11 has them, and its gcov tools", proof: Program("gcov-tool-11"), needed_by: &[Test, Conformance] },
     Package { name: "g++-11", purpose: "the same of C++ programs", proof: Program("g++-11"), needed_by: &[Test, Conformance] },
-    Package { name: "lcov", purpose: "reads gcov's files, and takes traces", proof: Program("geninfo"), needed_by: &[Test] },
-    Package { name: "gcovr", purpose: "reads gcov's files", proof: Program("gcovr"), needed_by: &[Test] },
+    Package { name: "lcov", purpose: "reads gcov's files, and takes traces", proof: Program("geninfo"), needed_by: &[Test, E2e] },
+    Package { name: "gcovr", purpose: "reads gcov's files", proof: Program("gcovr"), needed_by: &[Test, E2e] },
     Package { name: "gcc-arm-none-eabi", purpose: "gcov's tools for files of a Cortex-M", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test, Soak] },
     Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test] },
     Package { name: "gcc-powerpc-linux-gnu", purpose: "compiles big-endian programs with GCC's own coverage", proof: Program("powerpc-linux-gnu-gcc"), needed_by: &[Test] },
-    Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures, Conformance] },
+    Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures, Conformance, E2e] },
     Package { name: "chromium", purpose: "the browser that opens the HTML site", proof: Program("chromium"), needed_by: &[Test] },
     Package { name: "git", purpose: "lists the committed files", proof: Program("git"), needed_by: &[Test] },
     Package { name: "libxml2-utils", purpose: "xmllint, which validates the XML that covtap writes", proof: Program("xmllint"), needed_by: &[Test] },
@@ -98,6 +100,13 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "rustc-web", purpose: "compiles Rust guests that need their own core", proof: File("/usr/bin/rustc"), needed_by: &[Fixtures, Conformance, Test] },
     Package { name: "cargo-web", purpose: "builds core from source with that compiler", proof: File("/usr/bin/cargo"), needed_by: &[Fixtures] },
     Package { name: "rust-web-src", purpose: "the source of core", proof: File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), needed_by: &[Fixtures, Conformance, Test] },
+    Package { name: "linux-source-6.1", purpose: "the kernel that is tapped", proof: File("/usr/src/linux-source-6.1.tar.xz"), needed_by: &[E2e] },
+    Package { name: "xz-utils", purpose: "unpacks it", proof: Program("xz"), needed_by: &[E2e] },
+    Package { name: "make", purpose: "builds it", proof: Program("make"), needed_by: &[E2e] },
+    Package { name: "flex", purpose: "reads its configuration", proof: Program("flex"), needed_by: &[E2e] },
+    Package { name: "bison", purpose: "reads its configuration", proof: Program("bison"), needed_by: &[E2e] },
+    Package { name: "bc", purpose: "makes its table of times", proof: Program("bc"), needed_by: &[E2e] },
+    Package { name: "libelf-dev", purpose: "for its objtool", proof: FoundBy("gcc", Fixed("libelf.so")), needed_by: &[E2e] },
 ];
 
 /// The packages that `need` has and that are not there.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The median; of an even number the mean of the middle two. `None` of nothing.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -15,7 +15,7 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 }
 
 /// The values below which a quarter, a half and three quarters lie. `None` of nothing.
-pub(super) fn quartiles(values: &[f64]) -> Option<[f64; 3]> {
+pub(crate) fn quartiles(values: &[f64]) -> Option<[f64; 3]> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().checked_sub(1)?;
@@ -23,17 +23,17 @@ pub(super) fn quartiles(values: &[f64]) -> Option<[f64; 3]> {
 }
 
 /// The median of the ratios `over / under`, pair by pair.
-pub(super) fn median_ratio(over: &[Duration], under: &[Duration]) -> Option<f64> {
+pub(crate) fn median_ratio(over: &[Duration], under: &[Duration]) -> Option<f64> {
     median(over.iter().zip(under).map(|(over, under)| over.as_secs_f64() / under.as_secs_f64()))
 }
 
 /// The median of times.
-pub(super) fn median_time(times: &[Duration]) -> Option<Duration> {
+pub(crate) fn median_time(times: &[Duration]) -> Option<Duration> {
     median(times.iter().map(Duration::as_secs_f64)).map(Duration::from_secs_f64)
 }
 
 /// Three significant digits and a unit.
-pub(super) fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let units = [(1.0, "s"), (1e-3, "ms"), (1e-6, "us")];
     let (scale, unit) = units.into_iter().find(|(scale, _)| seconds >= *scale).unwrap_or((1e-9, "ns"));
@@ -41,7 +41,7 @@ pub(super) fn time(time: Duration) -> String {
 }
 
 /// Bytes in a time, in units of 10^6 or 10^9 bytes per second.
-pub(super) fn rate(len_bytes: usize, time: Duration) -> String {
+pub(crate) fn rate(len_bytes: usize, time: Duration) -> String {
     // Lengths here are far below 2^52.
     #[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
     let rate = len_bytes as f64 / time.as_secs_f64();
@@ -53,12 +53,12 @@ pub(super) fn rate(len_bytes: usize, time: Duration) -> String {
 }
 
 /// A power of two of bytes.
-pub(super) fn size(len_bytes: usize) -> String {
+pub(crate) fn size(len_bytes: usize) -> String {
     if len_bytes >= 1 << 20 { format!("{} MiB", len_bytes >> 20) } else { format!("{} KiB", len_bytes >> 10) }
 }
 
 /// A number with three significant digits; whole from 100 on.
-pub(super) fn three_digits(value: f64) -> String {
+pub(crate) fn three_digits(value: f64) -> String {
     let decimals = if value >= 100.0 {
         0
     } else if value >= 10.0 {
