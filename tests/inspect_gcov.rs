@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{assert_done, run, stderr};
+use common::{assert_done, covtap, run, stderr};
 use covtap_testbed::{self as testbed, workspace_root};
 use serde_json::Value;
 
@@ -190,7 +190,10 @@ fn counts_of_loops_in_registers_are_told_with_their_cure() {
         }
         // Whoever attaches is told the same, before the target is looked for.
         let snapshot =
-            run(["snapshot".as_ref(), "--qemu".as_ref(), "/nonexistent".as_ref(), elf.as_os_str()]);
+            covtap(["snapshot".as_ref(), "--qemu".as_ref(), "/nonexistent".as_ref(), elf.as_os_str()])
+                .current_dir(dir.path())
+                .output()
+                .expect("covtap starts");
         let said = stderr(&snapshot);
         assert_eq!(snapshot.status.code(), Some(2), "{said}");
         assert_eq!(said.contains("counts of loops may be in registers"), code.is_some(), "{flags}: {said}");

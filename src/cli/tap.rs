@@ -101,7 +101,6 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let mappings = mappings(&formats, &programs, &status)?;
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
-    notes.place(&gcda, &note)?;
     let reader = reader(args, physical, &programs, &notes, &status)?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
@@ -178,6 +177,9 @@ impl Taker<'_> {
         if let Some(unbelievable) = &self.unbelievable {
             self.status.note(&unbelievable.to_string());
             return Ok(());
+        }
+        if self.last.is_empty() {
+            self.notes.place(&self.gcda, &|line| self.status.note(line))?;
         }
         self.last = self.output.write(self.programs, snapshot)?;
         self.last.extend(self.gcda.write(&profiles)?.map(Path::to_owned));
