@@ -132,3 +132,40 @@ fn no_name_leads_out_of_the_directory() {
     let args = ["snapshot", "--qemu", &nobody, &elf, "--gcda-dir", &out, "--gcda-strip", "9"];
     assert_refused(&common::run(args), "nobody", "is the target up");
 }
+
+/// Notes of another compile are named before anything is read, their unit is in no report, and what stands beside the
+/// files already is not touched.
+#[test]
+fn notes_of_another_compile_are_named_and_not_used() {
+    let scene = Scene::new();
+    let notes = scene.dir.path().join("guest.elf.d");
+    let beside = scene.path("valve").with_extension("gcno");
+    fs::create_dir_all(beside.parent().unwrap()).unwrap();
+    fs::write(&beside, "something else").unwrap();
+    let main = notes.join("main.gcno");
+    let mut other = fs::read(&main).unwrap();
+    // Behind magic and version.
+    other[8] ^= 1;
+    fs::write(&main, &other).unwrap();
+
+    let more = ["--notes", notes.to_str().unwrap(), "--lcov", "trace.info"];
+    let said = scene.snapshot(&more);
+    assert_done(&said);
+    let said = stderr(&said);
+    let named = format!(
+        "find the notes of /covtap/main.gcda: {} is of another compile: its stamp is ",
+        main.display()
+    );
+    assert!(said.contains(&named), "{said}");
+    assert!(said.contains("1 of 3 objects have no notes (.gcno)"), "{said}");
+    assert!(said.contains("gcda/covtap/valve.gcno is of another compile"), "{said}");
+    let trace = fs::read_to_string(scene.dir.path().join("trace.info")).unwrap();
+    let files: Vec<_> = trace.lines().filter(|line| line.starts_with("SF:")).collect();
+    assert!(files.len() == 2 && !files.iter().any(|file| file.ends_with("main.c")), "{files:?}");
+    assert_eq!(fs::read(&beside).unwrap(), b"something else");
+    assert!(scene.path("command").with_extension("gcno").exists());
+    assert!(!scene.path("main").with_extension("gcno").exists());
+
+    assert_done(&scene.snapshot(&["--notes", notes.to_str().unwrap(), "--gcda-replace"]));
+    assert_eq!(fs::read(&beside).unwrap(), fs::read(notes.join("valve.gcno")).unwrap());
+}
