@@ -17,44 +17,11 @@ use std::path::Path;
 use std::process::Command;
 
 use common::gcov_guest::{UNITS, build};
+use common::gcov_tool::{self, Counts, lines, lines_of_trace, run_in};
 use common::{PATIENCE, Way};
-use covtap_testbed::{Guest, Machine, Monitor, tool, workspace_root};
+use covtap_testbed::{Guest, Machine, Monitor, workspace_root};
 use serde_json::Value;
 use tempfile::tempdir;
-
-/// Runs a program in a folder, and gives what it printed.
-fn run_in(dir: &Path, name: &str, args: &[&str]) -> String {
-    let output = Command::new(tool(name).unwrap()).args(args).current_dir(dir).output().unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name} {args:?}: {err}");
-    out
-}
-
-/// How often each function and each line ran, by file.
-type Counts = BTreeMap<String, (BTreeMap<String, u64>, BTreeMap<u64, u64>)>;
-
-/// What gcov makes of the files in a folder that has the notes as well.
-fn gcov(dir: &Path, gcov: &str) -> Counts {
-    let mut counts = Counts::new();
-    for unit in UNITS {
-        let notes = format!("{unit}.gcno");
-        let json = run_in(dir, gcov, &["--json-format", "--branch-probabilities", "--stdout", &notes]);
-        let report: Value = serde_json::from_str(&json).unwrap();
-        for file in report["files"].as_array().unwrap() {
-            let name = Path::new(file["file"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
-            let (functions, lines) = counts.entry(name.to_owned()).or_default();
-            for function in file["functions"].as_array().unwrap() {
-                let name = function["name"].as_str().unwrap().to_owned();
-                functions.insert(name, function["execution_count"].as_u64().expect("no negative count"));
-            }
-            for line in file["lines"].as_array().unwrap() {
-                let count = line["count"].as_u64().expect("no negative count");
-                lines.insert(line["line_number"].as_u64().unwrap(), count);
-            }
-        }
-    }
-    counts
-}
 
 /// The counts of a run of the same steps on this host.
 fn native() -> Counts {
@@ -71,7 +38,7 @@ fn native() -> Counts {
     }
     run_in(dir.path(), "gcc-12", &["--coverage", "-o", "run", "board.o", "command.o", "main.o", "valve.o"]);
     assert!(Command::new(dir.path().join("run")).current_dir(dir.path()).status().unwrap().success());
-    gcov(dir.path(), "gcov-12")
+    gcov_tool::counts(dir.path(), "gcov-12", &UNITS)
 }
 
 #[test]
@@ -113,7 +80,7 @@ fn record_and_compare(way: Way) {
     assert!(!said.contains("have no notes") && !said.contains("not checked"), "{said}");
     // The notes are placed where all tools look for them.
     let rest = Path::new(&rest);
-    let counts = gcov(rest, "arm-none-eabi-gcov");
+    let counts = gcov_tool::counts(rest, "arm-none-eabi-gcov", &UNITS);
     compare_with_tallies(&counts, &tallies);
     assert_eq!(counts, native());
     others_read_them(rest, &counts);
@@ -121,10 +88,6 @@ fn record_and_compare(way: Way) {
     let reported = path("reported.info");
     common::assert_done(&common::run(["report", rest.to_str().unwrap(), "--lcov", &reported]));
     assert_eq!(fs::read(&reported).unwrap(), fs::read(&trace).unwrap(), "report");
-}
-
-fn lines(counts: &Counts) -> BTreeMap<String, BTreeMap<u64, u64>> {
-    counts.iter().map(|(file, (_, lines))| (file.clone(), lines.clone())).collect()
 }
 
 fn compare_with_tallies(counts: &Counts, tallies: &BTreeMap<String, u64>) {
@@ -152,18 +115,4 @@ fn others_read_them(dir: &Path, counts: &Counts) {
 
     run_in(dir, "lcov", &["--gcov-tool", "arm-none-eabi-gcov", "-c", "-d", ".", "-b", root, "-o", "a.info"]);
     assert_eq!(lines_of_trace(&dir.join("a.info")), lines(counts), "lcov");
-}
-
-/// The counts of lines by the last part of a file's name.
-fn lines_of_trace(trace: &Path) -> BTreeMap<String, BTreeMap<u64, u64>> {
-    let mut found: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
-    let mut file = String::new();
-    for line in fs::read_to_string(trace).unwrap().lines() {
-        if let Some(path) = line.strip_prefix("SF:") {
-            file = path.rsplit('/').next().unwrap().to_owned();
-        } else if let Some((number, count)) = line.strip_prefix("DA:").and_then(|da| da.split_once(',')) {
-            found.entry(file.clone()).or_default().insert(number.parse().unwrap(), count.parse().unwrap());
-        }
-    }
-    found
 }

@@ -12,10 +12,9 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use common::running::Running;
 use common::{Session, counts};
 use covtap_testbed as testbed;
 use nix::sys::signal::Signal;
@@ -80,55 +79,6 @@ fn build(compiler: &str, dir: &Path, args: &[&str]) -> PathBuf {
     let args: Vec<&str> = base.iter().chain(args).chain(&paths).copied().collect();
     testbed::run(compiler, args).expect("it is built");
     exe
-}
-
-/// A running program. Dropping it ends it.
-struct Running {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    exe: PathBuf,
-}
-
-impl Running {
-    fn start(exe: &Path, profile: &Path) -> Self {
-        let mut command = Command::new(exe);
-        command.env("LLVM_PROFILE_FILE", profile).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let input = child.stdin.take().expect("its input");
-        let output = BufReader::new(child.stdout.take().expect("its output"));
-        Self { child, input, output, exe: exe.to_owned() }
-    }
-
-    /// Lets it do what each letter says, and waits until it has.
-    fn go(&mut self, letters: &str) {
-        write!(self.input, "{letters}").expect("it reads");
-        for _ in letters.chars() {
-            let mut line = String::new();
-            self.output.read_line(&mut line).expect("an answer");
-            assert_eq!(line, "done\n");
-        }
-    }
-
-    /// A covtap command for it.
-    fn args(&self, verb: &str, profile: &Path) -> Vec<String> {
-        let pid = self.child.id();
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("its maps");
-        let exe = self.exe.display().to_string();
-        let first = maps.lines().find(|line| line.ends_with(&exe)).expect("its first segment");
-        let slide = first.split('-').next().expect("an address");
-        let server = format!("exec:gdbserver --attach - {pid}");
-        let elf = format!("{exe}@0x{slide}");
-        let output = profile.display().to_string();
-        [verb, "--gdb", &server, &elf, "-o", &output].map(str::to_owned).to_vec()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// LLVM's runtime maps the profile's file into memory and lets the program count there: covtap reads what stands in

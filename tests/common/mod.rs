@@ -4,8 +4,10 @@
 
 pub(crate) mod corpus;
 pub(crate) mod gcov_guest;
+pub(crate) mod gcov_tool;
 pub(crate) mod hostile;
 pub(crate) mod indexed;
+pub(crate) mod running;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
