@@ -9,7 +9,7 @@ use covtap_link::{LinkError, Operation, RunState};
 use crate::core::console;
 use crate::core::features::{self, Features};
 use crate::core::memory::ReadPacket;
-use crate::core::resume::Actions;
+use crate::core::resume::{self, Actions};
 use crate::core::session::{Acks, Expected, Incoming, Rules};
 use crate::core::stop::{StopReply, ThreadId};
 use crate::core::target_xml::Description;
@@ -42,6 +42,7 @@ impl GdbRemote {
         });
         self.enter_non_stop(&features, &operation)?;
         self.learn_threads(&features, &operation)?;
+        self.learn_owner(&operation)?;
         self.describe(&features, &operation)?;
         self.set_up(&operation)?;
         self.let_run(connected, &operation)
@@ -96,6 +97,16 @@ impl GdbRemote {
         if self.is_non_stop {
             let rules = Rules { sends_while_running: true, sends_while_stop_pending: true };
             self.wire.session.set_rules(rules);
+        }
+        Ok(())
+    }
+
+    /// Learns whether the program ends with a server of ours. It does not if it ran before; a gdbserver that is left
+    /// attached to such a program says without end that its input has ended (measured on 13).
+    fn learn_owner(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        if self.profile.owns_programs && self.owns_server {
+            let process = self.thread.as_ref().and_then(ThreadId::process);
+            self.owns_program = self.exchange(operation, &resume::is_attached(process))? != b"1";
         }
         Ok(())
     }

@@ -41,8 +41,7 @@ impl GdbRemote {
         self.settle(operation)?;
         self.answer_file_io(operation)?;
         self.remove_breakpoints(operation)?;
-        let is_ended_by_close = self.profile.owns_programs && self.owns_server;
-        if !self.leaves_running || is_ended_by_close {
+        if !self.leaves_running || self.owns_program {
             return self.wire.flush(operation);
         }
         let needs_stop = !self.reads_while_running() || self.profile.stops_to_detach;

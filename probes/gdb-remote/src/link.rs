@@ -66,6 +66,8 @@ pub struct GdbRemote {
     pub(crate) is_lossy: bool,
     /// The server was started by us and ends with us.
     pub(crate) owns_server: bool,
+    /// So was the program, by that server.
+    pub(crate) owns_program: bool,
     pub(crate) actions: Actions,
     pub(crate) description: Description,
     pub(crate) thread: Option<ThreadId>,
@@ -118,6 +120,7 @@ impl GdbRemote {
             is_non_stop: false,
             is_lossy: matches!(endpoint, Endpoint::Serial { .. }),
             owns_server: matches!(endpoint, Endpoint::Exec(_)),
+            owns_program: false,
             actions: Actions::default(),
             description: Description::default(),
             thread: None,

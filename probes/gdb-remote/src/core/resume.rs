@@ -8,6 +8,7 @@
 //! -> vCont;CAA:THREAD;c  one thread gets signal AA, and all run on
 //! -> Z0,ADDR,KIND | z0,ADDR,KIND    <- OK | E NN | (empty)
 //! -> D | D;PID           <- OK
+//! -> qAttached[:PID]     <- 1 | 0               the server was attached to the program, or started it
 //! ```
 
 use std::collections::BTreeMap;
@@ -66,6 +67,11 @@ pub(crate) fn detach(process: Option<u64>) -> Vec<u8> {
     process.map_or_else(|| b"D".to_vec(), |process| format!("D;{process:x}").into_bytes())
 }
 
+/// Asks whether the program ran before the server came.
+pub(crate) fn is_attached(process: Option<u64>) -> Vec<u8> {
+    process.map_or_else(|| b"qAttached".to_vec(), |process| format!("qAttached:{process:x}").into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +93,8 @@ mod tests {
         assert_eq!(breakpoint(false, 0x1000, 2), b"z0,1000,2");
         assert_eq!(detach(Some(0x3273)), b"D;3273");
         assert_eq!(detach(None), b"D");
+        assert_eq!(is_attached(Some(0x3273)), b"qAttached:3273");
+        assert_eq!(is_attached(None), b"qAttached");
     }
 
     #[test]
