@@ -1,5 +1,5 @@
 //! Several programs in one target: a bootloader that counts, starts an application that counts, and both are read in one
-//! session. LLVM's own tools are the oracle for the profile of both.
+//! session. Each compiler's own tools are the oracle for what both counted.
 
 #![allow(
     clippy::expect_used,
@@ -14,7 +14,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{PATIENCE, assert_done, assert_refused, run};
+use common::{PATIENCE, assert_done, assert_refused, gcov_tool, run};
 use covtap_testbed::{self as testbed, Guest, Machine, workspace_root};
 use tempfile::TempDir;
 
@@ -60,11 +60,43 @@ struct Scene {
     guest: Guest,
 }
 
+/// Who instruments a program.
+#[derive(Clone, Copy)]
+enum Compiler {
+    Clang,
+    Gcc,
+}
+
+impl Compiler {
+    /// The compiler, and what it needs for the target and for coverage.
+    fn command(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Clang => (
+                "clang-19",
+                &["--target=thumbv7m-none-eabi", "-fprofile-instr-generate", "-fcoverage-mapping"],
+            ),
+            Self::Gcc => (
+                "arm-none-eabi-gcc",
+                &["-mcpu=cortex-m3", "--coverage", "-fprofile-info-section", "-fno-tree-loop-im"],
+            ),
+        }
+    }
+
+    /// Compiles `NAME.c` of a folder to `NAME.o`.
+    fn compile(self, dir: &Path, name: &str) {
+        let (source, object) = (dir.join(format!("{name}.c")), format!("{name}.o"));
+        let (compiler, flags) = self.command();
+        let common = ["-Os", "-ffreestanding", "-fdata-sections"];
+        let files = ["-c", source.to_str().expect("a path"), "-o", &object];
+        gcov_tool::run_in(dir, compiler, &[flags, &common, &files].concat());
+    }
+}
+
 impl Scene {
-    fn new(application_flags: &[&str]) -> Self {
+    fn new(bootloader: Compiler) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let boot = link(dir.path(), "boot", BOOTLOADER, "0", &[]);
-        let app = link(dir.path(), "app", APPLICATION, "0x10000", application_flags);
+        let boot = link(dir.path(), "boot", BOOTLOADER, "0", bootloader);
+        let app = link(dir.path(), "app", APPLICATION, "0x10000", Compiler::Clang);
         let loader = format!("loader,file={}", app.display());
         let guest = Guest::builder(Machine::An385, &boot).args(["-device", &loader]).start();
         let scene = Self { guest: guest.expect("the guest starts"), dir };
@@ -85,23 +117,21 @@ impl Scene {
     }
 }
 
-fn link(dir: &Path, name: &str, source: &str, at: &str, flags: &[&str]) -> PathBuf {
+fn link(dir: &Path, name: &str, source: &str, at: &str, compiler: Compiler) -> PathBuf {
     let path = |extension: &str| dir.join(format!("{name}{extension}")).display().to_string();
     fs::write(path(".c"), source).expect("a program");
     fs::write(path(".x"), SCRIPT.replace("@AT@", at)).expect("a script");
-    let (c, o, x, elf) = (path(".c"), path(".o"), path(".x"), path(".elf"));
-    let compile = ["--target=thumbv7m-none-eabi", "-Os", "-ffreestanding", "-fprofile-instr-generate"];
-    let files = ["-fcoverage-mapping", "-c", &c, "-o", &o];
-    testbed::run("clang-19", compile.iter().chain(flags).chain(&files)).expect("it compiles");
+    compiler.compile(dir, name);
+    let (o, x, elf) = (path(".o"), path(".x"), path(".elf"));
     let coverage = workspace_root().join("examples/guests/coverage.x").display().to_string();
-    let args = ["--build-id=sha1", "--nmagic", "-T", &x, "-T", &coverage, &o, "-o", &elf];
+    let args = ["--build-id=sha1", "--nmagic", "-T", &coverage, "-T", &x, &o, "-o", &elf];
     testbed::run("ld.lld-19", args).expect("it links");
     elf.into()
 }
 
 #[test]
 fn a_bootloader_and_its_application_in_one_profile() {
-    let scene = Scene::new(&[]);
+    let scene = Scene::new(Compiler::Clang);
     let mut args = scene.args(&["boot.elf", "app.elf"], "both.profraw");
     args.extend(["--lcov".to_owned(), scene.path("ours.info")]);
     let output = run(args);
@@ -120,9 +150,42 @@ fn a_bootloader_and_its_application_in_one_profile() {
     assert_eq!(fs::read_to_string(scene.path("ours.info")).expect("a trace"), theirs);
 }
 
+/// Each is in the files of its own kind, and both in one report.
+#[test]
+fn a_bootloader_by_gcc_and_its_application_by_clang() {
+    let scene = Scene::new(Compiler::Gcc);
+    let mut args = scene.args(&["boot.elf", "app.elf"], "app.profraw");
+    let reports =
+        ["--lcov", &scene.path("ours.info"), "--gcda-dir", &scene.path("gcda"), "--gcda-strip", "99"];
+    args.extend(reports.map(str::to_owned));
+    let output = run(args);
+    assert_done(&output);
+    let said = common::stderr(&output);
+    assert!(said.contains("functions 6/6"), "{said}");
+    let files = format!("the profiles are {} and 1 .gcda file below ", scene.path("app.profraw"));
+    assert!(said.contains(&files), "{said}");
+
+    let counts = common::counts(&scene.dir.path().join("app.profraw"));
+    assert_eq!(counts.into_keys().collect::<Vec<_>>(), ["app.c:drive", "app.c:shared", "start"]);
+    let boot = gcov_tool::counts(&scene.dir.path().join("gcda"), "arm-none-eabi-gcov", &["boot"]);
+    let entered = [("check", 3), ("reset", 1), ("shared", 3)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(boot["boot.c"].0, entered.into());
+
+    let app = scene.path("app.profraw");
+    let profdata = scene.path("app.profdata");
+    testbed::run("llvm-profdata-19", ["merge", &app, "-o", &profdata]).expect("it is read");
+    let export = ["export", "--format=lcov", &scene.path("app.elf"), "--instr-profile", &profdata];
+    let app = testbed::run("llvm-cov-19", export).expect("it is shown");
+    let both = scene.dir.path().join("ours.info");
+    assert!(fs::read_to_string(&both).expect("a trace").contains(&app), "the application's record differs");
+    let mut lines = gcov_tool::lines_of_trace(&both);
+    assert!(lines.remove("app.c").is_some());
+    assert_eq!(lines, gcov_tool::lines(&boot));
+}
+
 #[test]
 fn a_profile_of_its_own_for_each() {
-    let scene = Scene::new(&[]);
+    let scene = Scene::new(Compiler::Clang);
     let output = run(scene.args(&["app.elf", "boot.elf"], "%m.profraw"));
     assert_done(&output);
     assert!(common::stderr(&output).contains("the profiles are "), "{}", common::stderr(&output));
@@ -138,7 +201,7 @@ fn a_profile_of_its_own_for_each() {
 
 #[test]
 fn programs_that_do_not_go_together_are_refused() {
-    let scene = Scene::new(&[]);
+    let scene = Scene::new(Compiler::Clang);
     let twice = run(scene.args(&["app.elf", "app.elf"], "a.profraw"));
     assert_refused(&twice, "app.elf: both are at 0x20010", "give each ELF once");
     let swapped = run(scene.args(&["boot.elf", "app.elf@0x100"], "a.profraw"));

@@ -77,9 +77,34 @@ struct Run<'a> {
     start: u64,
     /// The first address behind it.
     end: u64,
-    /// What is known of it, from its start on.
-    bytes: &'a [u8],
+    content: Content<'a>,
     is_writable: bool,
+}
+
+/// What is known of a run, from its start on.
+#[derive(Clone, Copy, Debug)]
+enum Content<'a> {
+    Known(&'a [u8]),
+    /// A section of code, which no structure is in: it is read only if one points there. Linker scripts may put
+    /// constants beside the code, and so the names of files.
+    Code(Loaded<'a>),
+}
+
+impl<'a> Run<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        match &self.content {
+            Content::Known(bytes) => bytes,
+            Content::Code(loaded) => loaded.bytes(),
+        }
+    }
+
+    /// What may have structures in it.
+    fn scanned(&self) -> &'a [u8] {
+        match &self.content {
+            Content::Known(bytes) => bytes,
+            Content::Code(_) => &[],
+        }
+    }
 }
 
 /// What is loaded, and what is not loaded and has structures all the same.
@@ -96,12 +121,12 @@ pub(super) struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     pub(super) fn of(image: &'a Image) -> Self {
-        // Code is not looked at: it would be read for nothing.
-        let bytes = |run: &Loaded<'a>| if run.is_code { &[] } else { run.bytes() };
+        let content =
+            |run: Loaded<'a>| if run.is_code { Content::Code(run) } else { Content::Known(run.bytes()) };
         let run = |run: Loaded<'a>| Run {
             start: run.start,
             end: run.end(),
-            bytes: bytes(&run),
+            content: content(run),
             is_writable: run.is_writable,
         };
         let aside = image.section(INFO_SECTION).filter(|section| !section.is_loaded());
@@ -123,7 +148,7 @@ impl<'a> Memory<'a> {
         let run = |piece: &Piece<'a>| {
             let start = piece.start.get();
             let end = start.saturating_add(piece.bytes.len() as u64);
-            Run { start, end, bytes: piece.bytes, is_writable: piece.is_writable }
+            Run { start, end, content: Content::Known(piece.bytes), is_writable: piece.is_writable }
         };
         let mut runs: Vec<_> = pieces.iter().map(run).filter(|run| run.start < run.end).collect();
         runs.sort_by_key(|run| run.start);
@@ -133,7 +158,7 @@ impl<'a> Memory<'a> {
 
     /// How much there is to read, in bytes: of a file all of it.
     pub(super) fn len_bytes(&self) -> u64 {
-        let known = || self.runs.iter().map(|run| run.bytes.len() as u64).fold(0, u64::saturating_add);
+        let known = || self.runs.iter().map(|run| run.scanned().len() as u64).fold(0, u64::saturating_add);
         self.image.map_or_else(known, Image::file_len_bytes)
     }
 
@@ -145,7 +170,7 @@ impl<'a> Memory<'a> {
     /// All places whose address is a multiple of 4, with the word there: before the loader's changes, which are
     /// of no interest to words that are no pointers.
     pub(super) fn words(&self) -> impl Iterator<Item = (Place, u32)> {
-        let loaded = self.runs.iter().map(|run| (false, run.start, run.bytes));
+        let loaded = self.runs.iter().map(|run| (false, run.start, run.scanned()));
         let aside = self.aside.iter().map(|(start, bytes)| (true, *start, *bytes));
         loaded.chain(aside).flat_map(move |(is_aside, start, bytes)| {
             let skipped = start.wrapping_neg() % 4;
@@ -177,7 +202,7 @@ impl<'a> Memory<'a> {
             (true, Some(aside)) => aside,
             (true, None) => return &[],
             (false, _) => match self.run(at.address) {
-                Some(run) => (run.start, run.bytes),
+                Some(run) => (run.start, run.bytes()),
                 None => return &[],
             },
         };
