@@ -208,7 +208,8 @@ fn for_locate(error: &LocateError) -> Option<&'static str> {
         LocateError::Relocatable { .. } => Some("give the linked ELF that the target runs"),
         LocateError::Gcov { .. } => Some(
             "its gcov_info structures are not in the file: with --gc-sections the linker script needs KEEP(*(.gcov_info)), as \
-             the one has that covtap inspect --linker-script prints",
+             the one has that covtap inspect --linker-script prints; if start-up code unpacks them, record and snapshot find them \
+             in memory with --scan",
         ),
         _ => None,
     }
@@ -226,6 +227,9 @@ fn for_gcov(error: &GcovError) -> Option<&'static str> {
         GcovError::NotInstrumented { .. } => {
             Some("compile it with --coverage, and keep what GCC puts into .data when linking")
         }
+        GcovError::NotInMemory { .. } => Some(
+            "has its start-up code run? without the file's own gcov_info structures, the target must have them loaded",
+        ),
         GcovError::NoRange { .. } => None,
     }
 }
@@ -289,7 +293,7 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
             Some("is the ELF where the target has it? no program counts that fast")
         }
         CollectError::NeverAtRest { .. } => Some("start covtap again when the target has started up"),
-        CollectError::TooLarge { .. } => Some("is the ELF damaged?"),
+        CollectError::TooLarge { .. } | CollectError::TooMuchMemory { .. } => Some("is the ELF damaged?"),
     }
 }
 

@@ -11,7 +11,7 @@ use super::hints;
 use super::tap::load;
 use crate::collect::{Counters, Snapshot};
 use crate::image::{Image, Slide};
-use crate::locate::gcov::GcovImage;
+use crate::locate::gcov::{self, GcovError, GcovImage};
 use crate::locate::llvm::LlvmImage;
 use crate::locate::{self, CounterRegion, ListHead, Located, frozen};
 use crate::profile::Stats;
@@ -58,6 +58,8 @@ pub(super) struct Program {
     num_llvm_regions: usize,
     num_lists: usize,
     cautions: Vec<Cow<'static, str>>,
+    /// Whether gcov's side was searched for in the target's memory, which was then known to be this program's.
+    pub(super) is_scanned: bool,
 }
 
 /// The programs that the target runs, in the order in which they were given.
@@ -79,6 +81,9 @@ pub(super) struct Profiles {
     pub(super) gcov: Vec<GcovProfile>,
 }
 
+/// What a target's memory has of gcov's, or what kept it from being read.
+pub(super) type Scanned = Result<Result<gcov::Located, GcovError>>;
+
 /// Two programs cannot be told apart in memory.
 #[derive(Debug, thiserror::Error)]
 #[error("read the counters of {} and {}: both are at {at}", first.display(), second.display())]
@@ -89,8 +94,17 @@ pub(super) struct SamePlace {
 }
 
 impl Program {
-    fn locate(image: Image, slide: Slide) -> Result<Self> {
-        let Located { llvm, gcov, left_out } = locate::locate(&image, slide).map_err(plain)?;
+    fn locate(
+        image: Image,
+        slide: Slide,
+        scan: Option<impl FnMut(&Image, Slide) -> Scanned>,
+    ) -> Result<Self> {
+        let found = gcov::locate(&image, slide);
+        let may_scan = !matches!(found, Ok(_) | Err(GcovError::Relocatable { .. }));
+        let scan = scan.filter(|_| may_scan);
+        let is_scanned = scan.is_some();
+        let found = scan.map_or(Ok(found), |mut scan| scan(&image, slide))?;
+        let Located { llvm, gcov, left_out } = locate::locate_with(&image, slide, found).map_err(plain)?;
         let (mut regions, mut cautions) = (Vec::new(), Vec::new());
         let llvm = llvm.map(|located| {
             regions.extend(located.regions);
@@ -107,7 +121,7 @@ impl Program {
         });
         cautions.extend(left_out.map(|error| Cow::from(format!("left out: {error}"))));
         let num_lists = gcov.as_ref().map_or(0, |image| image.lists(0).len());
-        Ok(Self { image, slide, llvm, gcov, regions, num_llvm_regions, num_lists, cautions })
+        Ok(Self { image, slide, llvm, gcov, regions, num_llvm_regions, num_lists, cautions, is_scanned })
     }
 
     /// The profile of the program's gcov side before anything ran.
@@ -119,18 +133,23 @@ impl Program {
 }
 
 impl Programs {
-    /// Reads the ELFs and finds their counters. `place` says where one was loaded for which the user did not.
+    /// Reads the ELFs and finds their counters. `place` says where one was loaded for which the user did not; `scan`
+    /// searches the target's memory for gcov's structures where an ELF has none.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, is no ELF or has no counters; or two of them count in the same place; or what `place`
-    /// says.
-    pub(super) fn load(args: &[ElfArg], mut place: impl FnMut(&Image) -> Result<Slide>) -> Result<Self> {
+    /// A file cannot be read, is no ELF or has no counters; or two of them count in the same place; or what `place` or
+    /// `scan` says.
+    pub(super) fn load(
+        args: &[ElfArg],
+        mut place: impl FnMut(&Image) -> Result<Slide>,
+        mut scan: Option<impl FnMut(&Image, Slide) -> Scanned>,
+    ) -> Result<Self> {
         let mut all: Vec<Program> = Vec::with_capacity(args.len());
         for arg in args {
             let image = load(&arg.path)?;
             let slide = arg.slide.map_or_else(|| place(&image), Ok)?;
-            let program = Program::locate(image, slide)?;
+            let program = Program::locate(image, slide, scan.as_mut())?;
             for (other, earlier) in args.iter().zip(&all) {
                 if let Some(region) = overlap(&earlier.regions, &program.regions) {
                     let (first, second) = (other.path.clone(), arg.path.clone());

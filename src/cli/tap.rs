@@ -14,7 +14,7 @@ use super::hints;
 use super::interrupt;
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
-use super::programs::{ElfArg, Profiles, Program, Programs};
+use super::programs::{ElfArg, Profiles, Program, Programs, Scanned};
 use super::status::{Restless, Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
 use crate::collect::find_image::{self, Found};
@@ -22,6 +22,7 @@ use crate::collect::{self, CollectError, MeteredLink, PhysicalLink, Reader, Sche
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::identity::Agreement;
 use crate::image::{Image, Slide};
+use crate::locate::gcov::{self, Piece};
 use crate::locate::llvm::{LlvmImage, RawVersion};
 
 /// Options of every verb that reads counters from a target.
@@ -48,6 +49,9 @@ pub(super) struct TapArgs {
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
     force: bool,
+    /// Search the target's memory for gcov's structures where an ELF has none, as when start-up code unpacks its data
+    #[arg(long, conflicts_with = "find_image")]
+    scan: bool,
     /// No status on stderr; errors are still shown
     #[arg(short, long)]
     quiet: bool,
@@ -88,10 +92,13 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let interrupts = interrupt::listen()?;
     let status = Status::new(args.quiet);
     let mut physical = args.target.find_image.then(|| open_physical(args, &status)).transpose()?;
-    let programs = Programs::load(&args.elves, |image| match &mut physical {
+    let mut scanned = args.scan.then(|| open(args, &status).map(MeteredLink::new)).transpose()?;
+    let place = |image: &Image| match &mut physical {
         Some(link) => find(link, image, &status),
         None => Ok(Slide::ZERO),
-    })?;
+    };
+    let scan = scanned.as_mut().map(|link| |image: &Image, slide| scan(args, link, image, slide, &status));
+    let programs = Programs::load(&args.elves, place, scan)?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
     let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
@@ -101,7 +108,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let mappings = mappings(&formats, &programs, &status)?;
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
-    let reader = reader(args, physical, &programs, &notes, &status)?;
+    let opened = scanned.or(physical.map(|link| MeteredLink::new(Box::new(link))));
+    let reader = reader(args, opened, &programs, &notes, &status)?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
         programs: &programs,
@@ -124,22 +132,21 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     taker.finish()
 }
 
-/// Connects, makes sure that the target runs the programs, and reads their counters once.
+/// Connects where that is not `opened`, makes sure that the target runs the programs, and reads their counters once.
 fn reader(
     args: &TapArgs,
-    physical: Option<PhysicalLink>,
+    opened: Option<MeteredLink>,
     programs: &Programs,
     notes: &LiveNotes,
     status: &Status,
 ) -> Result<Reader> {
     let checks = notes.checks(programs, &|line| status.note(line));
     // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
-    let lists = if physical.is_some() { Vec::new() } else { programs.lists() };
-    let link = match physical {
-        Some(link) => Box::new(link),
-        None => open(args, status)?,
-    };
-    let link = attach(args, link, programs, status)?;
+    let lists = if args.target.find_image { Vec::new() } else { programs.lists() };
+    let mut link = opened.map_or_else(|| open(args, status).map(MeteredLink::new), Ok)?;
+    for program in programs.iter().filter(|program| !program.is_scanned) {
+        check(args, &mut link, &program.image, program.slide, status)?;
+    }
     let reader = Reader::new(link, programs.regions())?.with_lists(lists);
     Ok(match checks {
         Some(checks) => reader.with_checks(checks),
@@ -279,19 +286,40 @@ fn find(link: &mut PhysicalLink, image: &Image, status: &Status) -> Result<Slide
     Ok(slide)
 }
 
-/// Makes sure that the target runs the programs.
-fn attach(args: &TapArgs, link: Box<dyn Link>, programs: &Programs, status: &Status) -> Result<MeteredLink> {
-    let mut link = MeteredLink::new(link);
-    for program in programs.iter() {
-        match collect::check_identity(&mut link, &program.image, program.slide) {
-            Ok(_) => {}
-            Err(wrong @ CollectError::WrongImage { .. }) if args.force => {
-                status.note(&format!("{wrong}; going on, as --force says"));
-            }
-            Err(error) => return Err(error.into()),
+/// Makes sure that the target runs `image`.
+fn check(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Result<()> {
+    match collect::check_identity(link, image, slide) {
+        Ok(_) => Ok(()),
+        Err(wrong @ CollectError::WrongImage { .. }) if args.force => {
+            status.note(&format!("{wrong}; going on, as --force says"));
+            Ok(())
         }
+        Err(error) => Err(error.into()),
     }
-    Ok(link)
+}
+
+/// Searches the target's memory of `image` for gcov's structures.
+fn scan(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Scanned {
+    check(args, link, image, slide, status)?;
+    let memory = collect::read_image_memory(link, image, slide)?;
+    let (name, len_bytes, unread_bytes) = (image.name(), memory.len_bytes(), memory.unread_bytes);
+    if unread_bytes > 0 {
+        status.note(&format!(
+            "{name}: {unread_bytes} bytes of its memory could not be read, and are not searched"
+        ));
+    }
+    let parts = memory.parts.iter();
+    let pieces =
+        parts.map(|part| Piece { start: part.start, bytes: &part.bytes, is_writable: part.is_writable });
+    let pieces: Vec<_> = pieces.collect();
+    let found = gcov::locate_in_memory(name, &pieces, image.endianness(), image.pointer_width());
+    if let Ok(located) = &found {
+        let objects = located.image.objects.len();
+        status.note(&format!(
+            "{name}: gcov's counters of {objects} object files were found in {len_bytes} bytes of memory"
+        ));
+    }
+    Ok(found)
 }
 
 /// Opens an ELF; of its content is read what is used.

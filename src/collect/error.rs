@@ -91,6 +91,16 @@ pub enum CollectError {
         /// The most that is accepted.
         limit_bytes: u64,
     },
+    /// An image has more memory in the target than is read of any.
+    #[error("read the memory of {image}: it has {len_bytes} bytes, the limit is {limit_bytes} bytes")]
+    TooMuchMemory {
+        /// The image, as the user wrote it.
+        image: String,
+        /// What its program headers load.
+        len_bytes: u64,
+        /// The most that is accepted.
+        limit_bytes: u64,
+    },
     /// The target does not run the image.
     #[error("check that {endpoint} runs {image}: {difference}")]
     WrongImage {

@@ -2,7 +2,24 @@
 
 use object::elf;
 
-use super::Image;
+use super::{Image, ImageAddr};
+
+/// Memory that an image has in a target, whether the file has anything for it or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// Its address, before any slide.
+    pub start: ImageAddr,
+    /// Its length in the target's memory, in bytes.
+    pub len_bytes: u64,
+    /// Whether the program may write it.
+    pub is_writable: bool,
+}
+
+impl Extent {
+    fn end(&self) -> u64 {
+        self.start.get().saturating_add(self.len_bytes)
+    }
+}
 
 /// A run of the loaded program: a section, or a segment where there are no section headers.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +50,31 @@ impl<'a> Loaded<'a> {
 }
 
 impl Image {
+    /// What the program headers load (`PT_LOAD`), by address and without overlaps. What borders on each other and is
+    /// alike is one.
+    #[must_use]
+    pub fn extents(&self) -> Vec<Extent> {
+        let mut loads = self.loaded_segments();
+        loads.sort_by_key(|load| load.start);
+        let mut all: Vec<Extent> = Vec::new();
+        for load in loads {
+            let end = load.end();
+            let start = load.start.max(all.last().map_or(0, Extent::end));
+            match all.last_mut() {
+                _ if start >= end => {}
+                Some(last) if last.end() == start && last.is_writable == load.is_writable => {
+                    last.len_bytes = end.saturating_sub(last.start.get());
+                }
+                _ => all.push(Extent {
+                    start: ImageAddr::new(start),
+                    len_bytes: end.saturating_sub(start),
+                    is_writable: load.is_writable,
+                }),
+            }
+        }
+        all
+    }
+
     /// What is loaded, by address. Of runs that overlap only the first is there.
     pub(crate) fn loaded(&self) -> Vec<Loaded<'_>> {
         let mut all = self.loaded_sections();

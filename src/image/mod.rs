@@ -32,6 +32,7 @@ pub(crate) use addr::{uint, wrap};
 pub use bytes::Source;
 pub use error::ImageError;
 pub use identity::Identity;
+pub use loaded::Extent;
 pub(crate) use loaded::Loaded;
 pub use notes::BuildId;
 pub use section::Section;

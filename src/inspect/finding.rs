@@ -140,7 +140,7 @@ impl Finding {
 
 fn gcov_code(error: &GcovError) -> &'static str {
     match error {
-        GcovError::NotInstrumented { .. } => "not-instrumented",
+        GcovError::NotInstrumented { .. } | GcovError::NotInMemory { .. } => "not-instrumented",
         GcovError::Clang { .. } => "gcov",
         GcovError::Relocatable { .. } => "relocatable",
         GcovError::NoRange { .. } => "no-range",

@@ -58,8 +58,21 @@ impl Error {
 ///
 /// There are neither.
 pub fn locate(image: &Image, slide: Slide) -> Result<Located, Error> {
+    locate_with(image, slide, gcov::locate(image, slide))
+}
+
+/// As [`locate`], with what was found of gcov's already: where the image has no data, in the target's memory.
+///
+/// # Errors
+///
+/// There are neither.
+pub fn locate_with(
+    image: &Image,
+    slide: Slide,
+    gcov: Result<gcov::Located, GcovError>,
+) -> Result<Located, Error> {
     let llvm = llvm::locate(image, slide).map_err(Error::from);
-    let gcov = gcov::locate(image, slide).map_err(Error::from);
+    let gcov = gcov.map_err(Error::from);
     let (llvm, gcov, left_out) = match (llvm, gcov) {
         (Ok(llvm), Ok(gcov)) => (Some(llvm), Some(gcov), None),
         (Ok(llvm), Err(error)) => (Some(llvm), None, Some(error)),

@@ -111,7 +111,7 @@ fn a_copy_alone_is_refused() {
         *start += if *is_writable { 0x1000_0000 } else { 0 };
     }
     let error = located(&image, &moved).unwrap_err();
-    assert!(matches!(error, GcovError::Object { .. } | GcovError::NotInstrumented { .. }), "{error}");
+    assert!(matches!(error, GcovError::Object { .. } | GcovError::NotInMemory { .. }), "{error}");
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn memory_without_structures_has_none() {
     let dir = tempdir().unwrap();
     let image = build(COMPILERS[1].0, COMPILERS[1].1, dir.path());
     let error = located(&image, &[]).unwrap_err();
-    assert_eq!(error.to_string(), "find gcov's counters in the target: it has no gcov_info");
+    assert_eq!(error.to_string(), "find gcov's counters in the memory of the target: there is no gcov_info");
     // At the end of the address space, and on top of each other.
     let all: Vec<Part> = [u64::MAX - 7, u64::MAX - 40, 0].map(|start| (start, vec![0x42; 64], true)).to_vec();
-    assert!(matches!(located(&image, &all).unwrap_err(), GcovError::NotInstrumented { .. }));
+    assert!(matches!(located(&image, &all).unwrap_err(), GcovError::NotInMemory { .. }));
 }

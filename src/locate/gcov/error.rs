@@ -15,6 +15,12 @@ pub enum GcovError {
         /// The image's name.
         image: String,
     },
+    /// There is no structure of gcov in what was read from the target.
+    #[error("find gcov's counters in the memory of {image}: there is no gcov_info")]
+    NotInMemory {
+        /// What the memory is of.
+        image: String,
+    },
     /// clang made its counters and optimised the tables of them away.
     #[error(
         "find gcov's counters in {image}: they are clang's ({evidence}), whose tables are there at -O0 alone"

@@ -196,7 +196,7 @@ pub fn locate(image: &Image, slide: Slide) -> Result<Located, GcovError> {
 }
 
 /// Finds the counters in memory that was read from a target, and what they count: for images that have no data, or
-/// where there is no image at all. `name` is what messages call the memory.
+/// where there is no image at all. `name` is what messages say that the memory is of.
 ///
 /// A structure is found if it is in one piece, and only together with its counters: what borders on each other is to
 /// be one piece, and what the target has for `.bss` a part of it. The memory need not be read at one moment. Copies
@@ -248,6 +248,7 @@ fn nothing(subject: &Subject<'_>, misfits: Vec<Misfit>) -> GcovError {
     let mut symbols = subject.image.into_iter().flat_map(Image::symbols).map(|symbol| symbol.name);
     match symbols.find(is_clang) {
         Some(symbol) => GcovError::Clang { image: name, evidence: format!("symbol {symbol}") },
+        None if subject.image.is_none() => GcovError::NotInMemory { image: name },
         None => GcovError::NotInstrumented { image: name },
     }
 }
