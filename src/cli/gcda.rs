@@ -128,12 +128,13 @@ impl GcdaOutput {
         self.is_replacing
     }
 
-    /// Writes the files whose content has changed, and gives the directory, if any program has files.
+    /// Writes the files whose content has changed, and gives how many there are in all and the directory that they are
+    /// below, if any program has files.
     ///
     /// # Errors
     ///
     /// A file could not be written.
-    pub(super) fn write(&mut self, profiles: &Profiles) -> Result<Option<&Path>> {
+    pub(super) fn write(&mut self, profiles: &Profiles) -> Result<Option<(usize, &Path)>> {
         let mut sums: Vec<Option<GcdaFile>> = self.targets.iter().map(|_| None).collect();
         let files = profiles.gcov.iter().flat_map(|profile| &profile.files);
         for (file, index) in files.zip(&self.by_object) {
@@ -159,7 +160,7 @@ impl GcdaOutput {
             }
         }
         write_all_whole(&changed)?;
-        Ok((!self.targets.is_empty()).then_some(&*self.dir))
+        Ok((!self.targets.is_empty()).then_some((self.targets.len(), &*self.dir)))
     }
 }
 

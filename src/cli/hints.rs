@@ -134,8 +134,8 @@ pub(super) fn for_loops(frozen: &Frozen) -> Option<Cow<'static, str>> {
 }
 
 /// What to do where the compiler's options are not recorded.
-const FOR_UNKNOWN_LOOPS: &str = "if it is optimised, counts of loops may be in registers while they run: -fno-tree-loop-im \
-     (GCC) has each stored; with -g or -frecord-gcc-switches covtap can tell";
+const FOR_UNKNOWN_LOOPS: &str = "if what GCC compiled is optimised, counts of loops may be in registers while they run: \
+     -fno-tree-loop-im has each stored; with -g or -frecord-gcc-switches covtap can tell";
 
 /// What has counts of loops stored.
 fn for_frozen(units: &FrozenUnits) -> &'static str {

@@ -1,6 +1,7 @@
 //! The line that says how a session goes, on stderr.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,23 +68,23 @@ impl Status {
     }
 
     /// Shows what a session did that ended well.
-    pub(super) fn done(&self, summary: &Summary, last: &[PathBuf]) {
+    pub(super) fn done(&self, summary: &Summary, last: &LastFiles) {
         self.leave_last_line();
         self.note(&summary_line(summary));
-        match last {
-            [] => self.note("no profile was written"),
-            [path] => self.note(&format!("the profile is {}", path.display())),
-            paths => self.note(&format!("the profiles are {}", list(paths))),
+        match last.count() {
+            0 => self.note("no profile was written"),
+            1 => self.note(&format!("the profile is {last}")),
+            _ => self.note(&format!("the profiles are {last}")),
         }
     }
 
     /// Shows what an error leaves behind.
-    pub(super) fn last_profile(&self, last: &[PathBuf]) {
+    pub(super) fn last_profile(&self, last: &LastFiles) {
         self.leave_last_line();
-        match last {
-            [] => {}
-            [path] => self.note(&format!("the last profile written is {}", path.display())),
-            paths => self.note(&format!("the last profiles written are {}", list(paths))),
+        match last.count() {
+            0 => {}
+            1 => self.note(&format!("the last profile written is {last}")),
+            _ => self.note(&format!("the last profiles written are {last}")),
         }
     }
 
@@ -156,8 +157,42 @@ impl Restless {
     }
 }
 
-fn list(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+/// The files of the last snapshot that was written.
+#[derive(Clone, Default, Debug)]
+pub(super) struct LastFiles {
+    /// LLVM's profiles.
+    pub(super) profiles: Vec<PathBuf>,
+    /// How many `.gcda` files there are, and below which directory.
+    pub(super) data: Option<(usize, PathBuf)>,
+}
+
+impl LastFiles {
+    /// Whether there are none.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    fn count(&self) -> usize {
+        let data = self.data.as_ref().map_or(0, |(count, _)| *count);
+        self.profiles.len().saturating_add(data)
+    }
+
+    /// The profiles, and the directory that the `.gcda` files are below.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.profiles.iter().chain(self.data.as_ref().map(|(_, dir)| dir)).cloned().collect()
+    }
+}
+
+impl fmt::Display for LastFiles {
+    /// `a.profraw, b.profraw and 3 .gcda files below gcda`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<_> = self.profiles.iter().map(|path| path.display().to_string()).collect();
+        f.write_str(&paths.join(", "))?;
+        let Some((count, dir)) = &self.data else { return Ok(()) };
+        let (and, plural) = (if paths.is_empty() { "" } else { " and " }, if *count == 1 { "" } else { "s" });
+        write!(f, "{and}{count} .gcda file{plural} below {}", dir.display())
+    }
 }
 
 /// `11 snapshots, the workload was paused for 0 in all; ended as scheduled`
@@ -246,6 +281,32 @@ mod tests {
         ];
         for (number, at_s, changed, expected) in cases {
             assert_eq!(said(number, at_s, changed), expected, "snapshot {number}");
+        }
+    }
+
+    #[test]
+    fn files_of_both_kinds_are_told_apart() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect();
+        let cases = [
+            (LastFiles::default(), 0, ""),
+            (
+                LastFiles { profiles: paths(&["a.profraw", "b.profraw"]), data: None },
+                2,
+                "a.profraw, b.profraw",
+            ),
+            (
+                LastFiles { profiles: paths(&[]), data: Some((1, "gcda".into())) },
+                1,
+                "1 .gcda file below gcda",
+            ),
+            (
+                LastFiles { profiles: paths(&["a.profraw"]), data: Some((3, "gcda".into())) },
+                4,
+                "a.profraw and 3 .gcda files below gcda",
+            ),
+        ];
+        for (files, count, text) in cases {
+            assert_eq!((files.count(), &*files.to_string()), (count, text));
         }
     }
 

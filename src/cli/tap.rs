@@ -1,7 +1,7 @@
 //! What `record` and `snapshot` share: from ELFs and a target to profiles on disk.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -15,7 +15,7 @@ use super::interrupt;
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Profiles, Program, Programs, Scanned};
-use super::status::{Restless, Status, Stillness};
+use super::status::{LastFiles, Restless, Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
 use crate::collect::find_image::{self, Found};
 use crate::collect::{self, CollectError, MeteredLink, PhysicalLink, Reader, Schedule, Session, Snapshot};
@@ -119,7 +119,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         mappings,
         notes,
         status: &status,
-        last: Vec::new(),
+        last: LastFiles::default(),
         said: Said::default(),
         unbelievable: None,
     };
@@ -171,7 +171,7 @@ struct Taker<'a> {
     mappings: Vec<Mapping>,
     notes: LiveNotes,
     status: &'a Status,
-    last: Vec<PathBuf>,
+    last: LastFiles,
     said: Said,
     unbelievable: Option<Unbelievable>,
 }
@@ -188,14 +188,14 @@ impl Taker<'_> {
         if self.last.is_empty() {
             self.notes.place(&self.gcda, &|line| self.status.note(line))?;
         }
-        self.last = self.output.write(self.programs, snapshot)?;
-        self.last.extend(self.gcda.write(&profiles)?.map(Path::to_owned));
+        self.last = LastFiles { profiles: self.output.write(self.programs, snapshot)?, data: None };
+        self.last.data = self.gcda.write(&profiles)?.map(|(count, dir)| (count, dir.to_owned()));
         if self.formats.are_wanted() {
             let counts = Counts::from(&profiles.llvm[..]);
             let mut coverage = Coverage::default();
             self.mappings.iter().for_each(|mapping| coverage.add(mapping, &counts));
             self.notes.add_to(&mut coverage, &self.formats, &profiles.gcov);
-            self.formats.write(coverage, &self.last, |line| self.status.note(line))?;
+            self.formats.write(coverage, &self.last.paths(), |line| self.status.note(line))?;
         }
         self.say(snapshot, &profiles);
         self.status.show(snapshot, &profiles.stats());
