@@ -13,7 +13,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{PATIENCE, assert_done, assert_refused, run, stderr};
+use common::{PATIENCE, assert_done, assert_refused, gcov_guest, run, stderr};
 use covtap_testbed::{self as testbed, Guest, Machine, Monitor, fixture};
 use tempfile::TempDir;
 
@@ -134,4 +134,26 @@ fn a_program_that_is_not_loaded_is_refused() {
         "has it been loaded yet",
     );
     assert!(!profile.exists());
+}
+
+/// GCC's counters are read where the program is, and so are notes and files.
+#[test]
+fn a_program_of_gccs_is_found() {
+    let (dir, elf) = gcov_guest::build("covered");
+    let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
+    common::tallies_at_rest(&guest);
+    let elf = elf.display().to_string();
+    let files = |folder: &str, more: &[&str]| {
+        let path = dir.path().join(folder).display().to_string();
+        let qmp = guest.qmp().display().to_string();
+        let args = ["snapshot", "--qemu", &qmp, &elf, "--gcda-dir", &path, "--gcda-strip", "1"];
+        let output = run(args.iter().chain(more));
+        assert_done(&output);
+        let names = gcov_guest::UNITS.map(|unit| dir.path().join(folder).join(format!("{unit}.gcda")));
+        (stderr(&output), names.map(|name| fs::read(name).unwrap()))
+    };
+    let (said, found) = files("found", &["--find-image"]);
+    assert!(said.contains(", slide 0x0: ") && !said.contains("not checked"), "{said}");
+    let (_, told) = files("told", &[]);
+    assert_eq!(found, told);
 }
