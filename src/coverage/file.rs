@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::branch::FileBranch;
-use super::file_function::{FileFunction, of_lines};
+use super::file_function::{self, FileFunction, of_lines};
 use super::function::{CountedRegion, Expansion, FunctionCoverage};
-use super::gcov::{LineSum, SourceSum};
+use super::gcov::{ConditionCount, LineSum, SourceSum};
 use super::lines::{self, LineRun};
 use super::mapping::{FileName, LineCol};
 use super::mcdc::McdcRecord;
@@ -133,6 +133,11 @@ impl<'a> FileCoverage<'a> {
             branches.sort_by_key(|branch| branch.start.line);
         }
         branches
+    }
+
+    /// What gcov counted of decisions, by the lines that they are taken on.
+    pub fn conditions(&self) -> impl Iterator<Item = (u32, &'a [ConditionCount])> + use<'a> {
+        file_function::conditions(self.whole_lines())
     }
 
     /// MC/DC of the decisions in its text.

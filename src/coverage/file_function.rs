@@ -3,7 +3,7 @@
 use super::branch::FileBranch;
 use super::file::FileCoverage;
 use super::function::FunctionCoverage;
-use super::gcov::{FunctionSum, LineSum};
+use super::gcov::{ConditionCount, FunctionSum, LineSum};
 use super::lines::LineRun;
 use super::mapping::LineCol;
 use super::segments::Segment;
@@ -102,6 +102,14 @@ impl<'a> FileFunction<'a> {
         }
     }
 
+    /// What gcov counted of decisions in its body, by the lines that they are taken on.
+    pub fn conditions(&self) -> impl Iterator<Item = (u32, &'a [ConditionCount])> + use<'a> {
+        match self.source {
+            Source::Llvm(_) => conditions(&[]),
+            Source::Gcov(function) => conditions(&function.lines),
+        }
+    }
+
     /// How much ran of its lines, regions, branches and conditions.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -131,4 +139,10 @@ pub(super) fn of_lines(lines: &[LineSum]) -> impl Iterator<Item = FileBranch<'_>
         let at = LineCol { line: line.line_number, col: 0 };
         FileBranch::arcs(at, &line.branches, line.is_reached)
     })
+}
+
+/// The decisions on lines.
+pub(super) fn conditions(lines: &[LineSum]) -> impl Iterator<Item = (u32, &[ConditionCount])> {
+    let with_conditions = lines.iter().filter(|line| !line.conditions.is_empty());
+    with_conditions.map(|line| (line.line_number, &*line.conditions))
 }

@@ -97,6 +97,7 @@ pub struct Coverage {
     has_units: bool,
     has_branches: bool,
     has_mcdc: bool,
+    has_conditions: bool,
 }
 
 /// What is known of a file.
@@ -148,6 +149,7 @@ impl Coverage {
         self.has_units = true;
         for source in unit.sources.iter().filter(|source| !source.is_empty()) {
             self.has_branches |= source.lines.iter().any(|line| !line.branches.is_empty());
+            self.has_conditions |= source.lines.iter().any(|line| !line.conditions.is_empty());
             let file = self.by_file.entry(FileName::clone(&source.name)).or_default();
             file.sum.get_or_insert_default().add(source);
         }
@@ -223,12 +225,14 @@ impl Coverage {
     }
 
     /// Whether the build carries a metric: some function of it, whether it ran or not. What is not carried must not be
-    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC; gcov has no regions.
+    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC, and GCC conditions; gcov
+    /// has no regions.
     #[must_use]
     pub fn carries(&self, metric: Metric) -> bool {
         match metric {
             Metric::Branches => self.has_branches,
             Metric::Mcdc => self.has_mcdc,
+            Metric::Conditions => self.has_conditions,
             Metric::Regions => self.has_mapping || !self.has_units,
             Metric::Functions | Metric::Instantiations | Metric::Lines => true,
         }

@@ -1,8 +1,8 @@
 //! How much ran: of functions, instantiations, lines, regions, branches and conditions.
 //!
 //! Sums over files are over groups of instantiations, of which the best covered counts, as Clang's documentation
-//! of source-based coverage defines it; gcov's lines and branches are added up over instantiations first. Source: `CoverageSummaryInfo.cpp` and `CoverageReport.cpp` in
-//! `llvm/tools/llvm-cov`, llvmorg-19.1.7.
+//! of source-based coverage defines it; gcov's lines, branches and conditions are added up over instantiations first.
+//! Source: `CoverageSummaryInfo.cpp` and `CoverageReport.cpp` in `llvm/tools/llvm-cov`, llvmorg-19.1.7.
 
 use std::collections::HashMap;
 use std::ops::{Add, AddAssign};
@@ -10,7 +10,7 @@ use std::ops::{Add, AddAssign};
 use super::file::FileCoverage;
 use super::file_function::of_lines as of_lines_with_branches;
 use super::function::{CountedRegion, FunctionCoverage};
-use super::gcov::{FunctionSum, LineSum, SourceSum};
+use super::gcov::{ConditionCount, FunctionSum, LineSum, SourceSum};
 use super::lines::LineRun;
 use super::mapping::RegionKind;
 use super::mcdc::McdcCondition;
@@ -76,6 +76,8 @@ pub struct Statistics {
     /// Conditions of decisions that were shown to decide by themselves (MC/DC). As llvm-cov 19 counts them, those that
     /// the compiler knew the outcome of are not among all of them, but are among those that ran if they are.
     pub mcdc: Tally,
+    /// Outcomes of conditions, two for each, that were seen to decide by themselves: what gcov's `--conditions` counts.
+    pub conditions: Tally,
 }
 
 /// What is counted.
@@ -93,12 +95,21 @@ pub enum Metric {
     Branches,
     /// [`Statistics::mcdc`].
     Mcdc,
+    /// [`Statistics::conditions`].
+    Conditions,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Functions, Self::Instantiations, Self::Lines, Self::Regions, Self::Branches, Self::Mcdc];
+    pub const ALL: [Self; 7] = [
+        Self::Functions,
+        Self::Instantiations,
+        Self::Lines,
+        Self::Regions,
+        Self::Branches,
+        Self::Mcdc,
+        Self::Conditions,
+    ];
 }
 
 impl Statistics {
@@ -112,6 +123,7 @@ impl Statistics {
             Metric::Regions => self.regions,
             Metric::Branches => self.branches,
             Metric::Mcdc => self.mcdc,
+            Metric::Conditions => self.conditions,
         }
     }
 }
@@ -124,6 +136,7 @@ impl AddAssign for Statistics {
         self.regions = self.regions + other.regions;
         self.branches = self.branches + other.branches;
         self.mcdc = self.mcdc + other.mcdc;
+        self.conditions = self.conditions + other.conditions;
     }
 }
 
@@ -136,7 +149,8 @@ pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
             let (functions, instantiations) = of_both(file, units, sum);
             // A line that both count is one.
             let lines = of_lines(&file.lines());
-            Statistics { functions, instantiations, lines, branches: sum.branches + whole.branches, ..sum }
+            let branches = sum.branches + whole.branches;
+            Statistics { functions, instantiations, lines, branches, conditions: whole.conditions, ..sum }
         }
     }
 }
@@ -167,12 +181,13 @@ fn of_both(file: &FileCoverage<'_>, units: &SourceSum, llvm: Statistics) -> (Tal
     (functions, instantiations)
 }
 
-/// Lines and branches of lines that are counted as wholes.
+/// Lines, branches and conditions of lines that are counted as wholes.
 pub(super) fn of_whole_lines(lines: &[LineSum]) -> Statistics {
     let branches = of_lines_with_branches(lines).map(|branch| branch.tally());
     Statistics {
         lines: Tally::of(lines.iter().map(|line| line.count > 0)),
         branches: branches.fold(Tally::default(), Tally::add),
+        conditions: of_decisions(lines.iter().flat_map(|line| &line.conditions)),
         ..Statistics::default()
     }
 }
@@ -212,6 +227,12 @@ pub(super) fn of_function(function: &FunctionCoverage) -> Statistics {
         mcdc: of_conditions(records.flat_map(|record| &record.conditions)),
         ..Statistics::default()
     }
+}
+
+fn of_decisions<'a>(decisions: impl Iterator<Item = &'a ConditionCount>) -> Tally {
+    decisions.fold(Tally::default(), |tally, decision| {
+        tally + Tally { covered: decision.covered().into(), total: decision.count().into() }
+    })
 }
 
 fn outcomes(branch: &CountedRegion) -> [bool; 2] {

@@ -74,7 +74,7 @@ mod tests {
     use crate::coverage::lines;
 
     fn line((line_number, count): (u32, u64)) -> LineSum {
-        LineSum { line_number, count, is_reached: true, branches: Vec::new() }
+        LineSum { line_number, count, is_reached: true, branches: Vec::new(), conditions: Vec::new() }
     }
 
     fn lines_of(all: &[(u32, u64)]) -> Vec<LineSum> {

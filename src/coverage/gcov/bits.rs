@@ -9,6 +9,7 @@
 //!
 //! Source: `read_count_file`, `condition_info` and `output_intermediate_json_line` in `gcc/gcov.cc`, releases/gcc-15.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::gcno::Function;
@@ -27,10 +28,23 @@ pub struct ConditionCount {
 }
 
 impl ConditionCount {
-    fn new(num_terms: u32, is_true: u64, is_false: u64) -> Self {
+    pub(super) fn new(num_terms: u32, is_true: u64, is_false: u64) -> Self {
         let num_terms = num_terms.min(u64::BITS);
         let mask = u64::MAX.checked_shr(u64::BITS.saturating_sub(num_terms)).unwrap_or(0);
         Self { num_terms, is_true: is_true & mask, is_false: is_false & mask }
+    }
+
+    /// Adds what another unit, or instantiation, has of the decision. The one with more conditions stays where the two
+    /// differ: they are not the same source then.
+    pub(super) fn add(&mut self, other: &Self) {
+        match self.num_terms.cmp(&other.num_terms) {
+            Ordering::Less => *self = *other,
+            Ordering::Equal => {
+                self.is_true |= other.is_true;
+                self.is_false |= other.is_false;
+            }
+            Ordering::Greater => {}
+        }
     }
 
     /// How many outcomes there are: two of each condition.
@@ -54,10 +68,24 @@ impl ConditionCount {
     pub fn not_covered_false(&self) -> impl Iterator<Item = u32> {
         unset(self.is_false, self.num_terms)
     }
+    /// The conditions, from 0, with whether each was seen to decide by being true and by being false.
+    pub fn outcomes(&self) -> impl Iterator<Item = (u32, [bool; 2])> {
+        let (is_true, is_false) = (self.is_true, self.is_false);
+        (0..self.num_terms).map(move |number| (number, [is_set(is_true, number), is_set(is_false, number)]))
+    }
+
+    /// Those of them with an outcome that was never seen.
+    pub fn not_covered(&self) -> impl Iterator<Item = (u32, [bool; 2])> {
+        self.outcomes().filter(|(_, outcomes)| *outcomes != [true, true])
+    }
 }
 
 fn unset(bits: u64, num: u32) -> impl Iterator<Item = u32> {
-    (0..num).filter(move |bit| bits.checked_shr(*bit).unwrap_or(0) & 1 == 0)
+    (0..num).filter(move |bit| !is_set(bits, *bit))
+}
+
+fn is_set(bits: u64, bit: u32) -> bool {
+    bits.checked_shr(bit).unwrap_or(0) & 1 != 0
 }
 
 /// The prime paths of a function.
@@ -116,5 +144,16 @@ mod tests {
         let some = ConditionCount::new(3, 0b101, 0b010);
         assert_eq!(some.not_covered_true().collect::<Vec<_>>(), [1]);
         assert_eq!(some.not_covered_false().collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn an_outcome_was_seen_if_one_saw_it_and_the_larger_decision_stays() {
+        let mut sum = ConditionCount::new(2, 0b01, 0b00);
+        sum.add(&ConditionCount::new(2, 0b10, 0b10));
+        assert_eq!(sum, ConditionCount::new(2, 0b11, 0b10));
+        sum.add(&ConditionCount::new(1, 0b1, 0b1));
+        assert_eq!(sum, ConditionCount::new(2, 0b11, 0b10));
+        sum.add(&ConditionCount::new(3, 0b100, 0));
+        assert_eq!(sum, ConditionCount::new(3, 0b100, 0));
     }
 }

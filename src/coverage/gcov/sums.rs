@@ -4,11 +4,13 @@
 //! once, and so is a function of one name and place; both are in order.
 //!
 //! As lcov and gcovr have it, counts of a line add up, also those of instantiations of a template, and branches of a
-//! line by their number: where a unit has more of them than another, the further ones stand behind.
+//! line by their number: where a unit has more of them than another, the further ones stand behind. So it is with
+//! decisions, of which an outcome was seen if one unit saw it.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use super::bits::ConditionCount;
 use super::lines::{Branch, FunctionCount, LineCount, SourceCount};
 use crate::coverage::FileName;
 
@@ -47,6 +49,8 @@ pub struct LineSum {
     pub is_reached: bool,
     /// The branches that end on it.
     pub branches: Vec<Branch>,
+    /// The decisions that are taken on it (from GCC 14, with `-fcondition-coverage`).
+    pub conditions: Vec<ConditionCount>,
 }
 
 impl SourceCount {
@@ -126,6 +130,10 @@ impl LineSum {
             sum.is_reached |= branch.is_reached;
         }
         self.branches.extend(other.branches.iter().skip(self.branches.len()).copied().collect::<Vec<_>>());
+        for (sum, decision) in self.conditions.iter_mut().zip(&other.conditions) {
+            sum.add(decision);
+        }
+        self.conditions.extend_from_slice(other.conditions.get(self.conditions.len()..).unwrap_or_default());
     }
 }
 
@@ -136,6 +144,7 @@ impl From<&LineCount> for LineSum {
             count: line.count,
             is_reached: line.count > 0 || !line.unexecuted_block,
             branches: line.branches.clone(),
+            conditions: line.conditions.clone(),
         }
     }
 }
@@ -214,6 +223,22 @@ mod tests {
         let functions: Vec<_> = sum.functions().iter().map(|it| (it.start_line, it.count)).collect();
         assert_eq!(functions, [(1, 1), (3, 7)]);
         assert_eq!(shown(&sum.functions()[1].lines), [b]);
+    }
+
+    #[test]
+    fn decisions_add_up_by_their_number() {
+        let with = |conditions: &[(u32, u64, u64)]| {
+            let conditions = conditions
+                .iter()
+                .map(|(num, is_true, is_false)| ConditionCount::new(*num, *is_true, *is_false));
+            LineCount { conditions: conditions.collect(), ..line(3, 1, None, &[]) }
+        };
+        let mut sum = SourceSum::default();
+        sum.add(&source(Vec::new(), vec![with(&[(2, 0b01, 0)])]));
+        sum.add(&source(Vec::new(), vec![with(&[(2, 0b10, 0b11), (1, 1, 0)])]));
+        sum.add(&source(Vec::new(), vec![with(&[])]));
+        let counts: Vec<_> = sum.lines()[0].conditions.iter().map(|it| (it.covered(), it.count())).collect();
+        assert_eq!(counts, [(4, 4), (1, 2)]);
     }
 
     /// Instantiations have a line once each, the file has it once.
