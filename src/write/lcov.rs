@@ -8,6 +8,8 @@
 //! DA:line,count      for each line that has code
 //! BRDA:line,block,branch,count   two for each condition, one for each of gcov's arcs; `-` if it was never reached
 //! BRF:n BRH:n        outcomes of branches found, hit
+//! MCDC:line,size,t or f,count,index,index   two for each condition that gcov counted
+//! MCF:n MCH:n        outcomes of conditions found, hit
 //! LF:n LH:n          lines found, hit
 //! end_of_record
 //! ```
@@ -15,13 +17,17 @@
 //! The totals are those of functions, not of the lines above them: a line that is in two functions is found twice. Of
 //! gcov's they are those of lines; instantiations of a template are one function, as they are for lcov 2.
 //! A condition is a block of its own, and gcov's arcs on a line are one block, exceptional ones among them, as for lcov
-//! without `no_exception_branch`.
-//! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7; `bin/geninfo`, lcov 1.16 and 2.0.
+//! without `no_exception_branch`. Decisions of one size on a line are one for lcov: the count is in how many of them the
+//! outcome was seen, and the totals are of what is written.
+//! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7; `bin/geninfo`, lcov 1.16 and 2.0; of
+//! `MCDC`, `bin/geninfo` and `lib/lcovutil.pm`, lcov 2.3.1.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use rayon::prelude::*;
 
+use crate::coverage::gcov::ConditionCount;
 use crate::coverage::{Coverage, FileBranch, FileCoverage, Tally, Ways};
 
 /// How many files' texts are in memory at a time: enough for processors to share them out.
@@ -79,9 +85,28 @@ fn text(file: &FileCoverage<'_>) -> Vec<u8> {
         (0..).zip(on_line).for_each(|(block, branch)| text.branch(block, &mut number, branch));
     }
     text.totals(["BRF:", "BRH:"], statistics.branches);
+    text.conditions(file);
     text.totals(["LF:", "LH:"], statistics.lines);
     text.put("end_of_record\n", &[]);
     text.0
+}
+
+/// Of the decisions of each size, in how many each condition decided by being true, and by being false.
+fn by_size(decisions: &[ConditionCount]) -> BTreeMap<u32, Vec<[u64; 2]>> {
+    let mut sizes: BTreeMap<u32, Vec<[u64; 2]>> = BTreeMap::new();
+    for decision in decisions {
+        let counts = sizes.entry(decision.num_terms).or_default();
+        for (index, (_, [is_true, is_false])) in decision.outcomes().enumerate() {
+            if index == counts.len() {
+                counts.push([0, 0]);
+            }
+            if let Some([by_true, by_false]) = counts.get_mut(index) {
+                *by_true = by_true.saturating_add(is_true.into());
+                *by_false = by_false.saturating_add(is_false.into());
+            }
+        }
+    }
+    sizes
 }
 
 /// The text of a file.
@@ -117,6 +142,27 @@ impl Text {
         self.put("\n", &[]);
         self.put(hit, &[tally.covered]);
         self.put("\n", &[]);
+    }
+
+    /// Puts the outcomes of conditions, and how many there are, if gcov counted any.
+    fn conditions(&mut self, file: &FileCoverage<'_>) {
+        let mut tally = Tally::default();
+        for (line, decisions) in file.conditions() {
+            for (size, seen) in by_size(decisions) {
+                for (index, counts) in (0u64..).zip(seen) {
+                    for (sense, count) in [",t", ",f"].into_iter().zip(counts) {
+                        self.put("MCDC:", &[line.into(), size.into()]);
+                        self.put(sense, &[]);
+                        self.put(",", &[count, index, index]);
+                        self.put("\n", &[]);
+                        tally = tally + Tally { covered: u64::from(count > 0), total: 1 };
+                    }
+                }
+            }
+        }
+        if tally.total > 0 {
+            self.totals(["MCF:", "MCH:"], tally);
+        }
     }
 
     /// Puts the outcomes of a branch; `number` goes on over those of a line.
