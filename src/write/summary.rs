@@ -35,6 +35,8 @@ pub struct Options {
     pub branches: Show,
     /// Conditions of decisions: MC/DC.
     pub mcdc: Show,
+    /// Outcomes of conditions, as gcov counts them.
+    pub conditions: Show,
     /// Say 0.00% of nothing in tables of functions, as `llvm-cov` does, and not `-`.
     pub is_nothing_zero: bool,
     /// Names of functions as in the source.
@@ -49,6 +51,7 @@ impl Default for Options {
             regions: Show::WhereCarried,
             branches: Show::WhereCarried,
             mcdc: Show::WhereCarried,
+            conditions: Show::WhereCarried,
             is_nothing_zero: false,
             is_demangled: true,
             ..Self::llvm()
@@ -65,6 +68,7 @@ impl Options {
             instantiations: Show::Never,
             branches: Show::Always,
             mcdc: Show::Never,
+            conditions: Show::Never,
             is_nothing_zero: true,
             is_demangled: false,
             is_coloured: false,
@@ -83,7 +87,7 @@ struct Columns {
     show: fn(&Options) -> Show,
 }
 
-const OF_FILES: [Columns; 6] = [
+const OF_FILES: [Columns; 7] = [
     Columns {
         heads: ["Regions", "Missed Regions", "Cover"],
         widths: [12, 18, 10],
@@ -132,9 +136,17 @@ const OF_FILES: [Columns; 6] = [
         percent_colour: Metric::Lines,
         show: |options| options.mcdc,
     },
+    Columns {
+        heads: ["Condition Outcomes", "Missed Outcomes", "Cover"],
+        widths: [20, 18, 10],
+        metric: Metric::Conditions,
+        missed_colour: Some(Metric::Conditions),
+        percent_colour: Metric::Conditions,
+        show: |options| options.conditions,
+    },
 ];
 
-const OF_FUNCTIONS: [Columns; 4] = [
+const OF_FUNCTIONS: [Columns; 5] = [
     Columns {
         heads: ["Regions", "Miss", "Cover"],
         widths: [10, 8, 8],
@@ -166,6 +178,14 @@ const OF_FUNCTIONS: [Columns; 4] = [
         missed_colour: Some(Metric::Lines),
         percent_colour: Metric::Mcdc,
         show: |options| options.mcdc,
+    },
+    Columns {
+        heads: ["Condition Outcomes", "Miss", "Cover"],
+        widths: [20, 8, 8],
+        metric: Metric::Conditions,
+        missed_colour: Some(Metric::Conditions),
+        percent_colour: Metric::Conditions,
+        show: |options| options.conditions,
     },
 ];
 

@@ -36,7 +36,8 @@ enum Show {
     Regions,
     /// The outcomes of branches
     Branches,
-    /// The conditions of decisions
+    /// The conditions of decisions, as LLVM or gcov counts them
+    #[value(alias = "conditions")]
     Mcdc,
     /// The text of macros where they are used
     Expansions,

@@ -24,6 +24,9 @@ pub(super) struct ThresholdArgs {
     /// Exit with 1 if less than PERCENT of the conditions of decisions were shown to matter (MC/DC)
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     fail_under_mcdc: Option<f64>,
+    /// Exit with 1 if less than PERCENT of the outcomes of conditions were seen to matter (gcov)
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    fail_under_conditions: Option<f64>,
 }
 
 /// Reads a percentage.
@@ -41,13 +44,14 @@ impl ThresholdArgs {
         self.by_metric().into_iter().any(|(_, _, threshold)| threshold.is_some())
     }
 
-    fn by_metric(&self) -> [(Metric, &'static str, Option<f64>); 5] {
+    fn by_metric(&self) -> [(Metric, &'static str, Option<f64>); 6] {
         [
             (Metric::Lines, "lines", self.fail_under_lines),
             (Metric::Functions, "functions", self.fail_under_functions),
             (Metric::Regions, "regions", self.fail_under_regions),
             (Metric::Branches, "branches", self.fail_under_branches),
             (Metric::Mcdc, "mcdc", self.fail_under_mcdc),
+            (Metric::Conditions, "conditions", self.fail_under_conditions),
         ]
     }
 

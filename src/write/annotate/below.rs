@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 
+use super::conditions;
 use super::line::{Line, margin, shown_count};
 use super::mcdc;
 use super::view::{Expansion, View, bars};
 use super::{Branches, MAX_NESTED, Printer};
+use crate::coverage::gcov::ConditionCount;
 use crate::coverage::{FileBranch, FileFunction, McdcRecord, OutcomeKind, Tally};
 use crate::write::paint::{ON_RED, RED};
 use crate::write::paths;
@@ -17,12 +19,13 @@ pub(super) struct Below<'v, 'a> {
     instantiations: &'v [(u32, FileFunction<'a>)],
     branches: &'v [(u32, Vec<FileBranch<'a>>)],
     mcdc: &'v [(u32, Vec<&'a McdcRecord>)],
+    conditions: &'v [(u32, &'a [ConditionCount])],
 }
 
 impl<'v, 'a> Below<'v, 'a> {
     pub(super) fn new(view: &'v View<'a>) -> Self {
-        let View { expansions, instantiations, branches, mcdc, .. } = view;
-        Self { view, expansions, instantiations, branches, mcdc }
+        let View { expansions, instantiations, branches, mcdc, conditions, .. } = view;
+        Self { view, expansions, instantiations, branches, mcdc, conditions }
     }
 
     /// The column of the first expansion on the line.
@@ -63,6 +66,13 @@ impl<'v, 'a> Below<'v, 'a> {
             records
                 .iter()
                 .try_for_each(|record| mcdc::print(record, printer, depth.saturating_add(1), out))?;
+            is_any = true;
+        }
+        while let Some((_, decisions)) = next(&mut self.conditions, |(at, _)| *at == line.number) {
+            divider(printer, depth, out)?;
+            for decision in *decisions {
+                conditions::print(line.number, decision, printer, depth.saturating_add(1), out)?;
+            }
             is_any = true;
         }
         if is_any { divider(printer, depth, out) } else { Ok(()) }

@@ -15,6 +15,7 @@
 //! `SourceCoverageViewText.cpp`, llvmorg-19.1.7.
 
 mod below;
+mod conditions;
 mod line;
 mod mcdc;
 mod source;
@@ -56,7 +57,8 @@ pub struct Options {
     pub instantiations: bool,
     /// The outcomes of branches below their lines.
     pub branches: Option<Branches>,
-    /// MC/DC: the test vectors of decisions, and which conditions they show to decide.
+    /// MC/DC: the test vectors of decisions, and which conditions they show to decide; of gcov's decisions, which outcomes
+    /// were seen.
     pub mcdc: bool,
     /// Names of functions as in the source.
     pub is_demangled: bool,

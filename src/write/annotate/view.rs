@@ -10,6 +10,7 @@ use super::Printer;
 use super::below::Below;
 use super::line::{Line, margin};
 use super::source::Text;
+use crate::coverage::gcov::ConditionCount;
 use crate::coverage::{
     CountedRegion, FileBranch, FileCoverage, FileFunction, FunctionCoverage, LineRun, McdcRecord, RegionKind,
     Segment,
@@ -55,6 +56,8 @@ pub(super) struct View<'a> {
     pub(super) branches: Vec<(u32, Vec<FileBranch<'a>>)>,
     /// The same of decisions, by the lines that they end on.
     pub(super) mcdc: Vec<(u32, Vec<&'a McdcRecord>)>,
+    /// gcov's decisions, by their lines.
+    pub(super) conditions: Vec<(u32, &'a [ConditionCount])>,
 }
 
 impl<'a> View<'a> {
@@ -83,6 +86,7 @@ impl<'a> View<'a> {
             instantiations,
             branches: branches(|| file.shown_branches(), printer),
             mcdc: decisions(file.mcdc_records(), printer),
+            conditions: file.conditions().filter(|_| printer.options.mcdc).collect(),
         })
     }
 
@@ -103,6 +107,7 @@ impl<'a> View<'a> {
             instantiations: Vec::new(),
             branches: branches(|| function.own_branches(), printer),
             mcdc: decisions(records, printer),
+            conditions: function.conditions().filter(|_| printer.options.mcdc).collect(),
         }
     }
 
@@ -119,6 +124,8 @@ impl<'a> View<'a> {
             branches: branches(|| function.branches_of(file).iter().map(FileBranch::from).collect(), printer),
             // LLVM shows those with the file.
             mcdc: Vec::new(),
+            // gcov knows no expansions.
+            conditions: Vec::new(),
         })
     }
 

@@ -17,12 +17,13 @@ pub(super) struct Column {
 }
 
 /// All of them, in the order of columns.
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 6] = [
     Column { name: "Lines", metric: Metric::Lines },
     Column { name: "Functions", metric: Metric::Functions },
     Column { name: "Regions", metric: Metric::Regions },
     Column { name: "Branches", metric: Metric::Branches },
     Column { name: "MC/DC", metric: Metric::Mcdc },
+    Column { name: "Conditions", metric: Metric::Conditions },
 ];
 
 /// Those that the build carries.

@@ -11,6 +11,7 @@
 //! the directory is there whole or not at all, and only an older site, or nothing, is replaced by it; the same
 //! coverage, sources and options make the same bytes.
 
+mod conditions;
 mod decisions;
 mod file;
 mod functions;

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use maud::{Markup, html};
 
+use super::conditions;
 use super::decisions;
 use super::functions;
 use super::number::{counted, grouped, short};
 use super::paint::{self, Painter};
 use super::source::Sources;
 use super::text::visible;
+use crate::coverage::gcov::ConditionCount;
 use crate::coverage::{
     FileBranch, FileCoverage, FileFunction, LineRun, MacroUse, McdcRecord, Outcome, OutcomeKind, Ways,
 };
@@ -28,6 +30,7 @@ const MAX_DEPTH: usize = 8;
 pub(super) struct Notes<'a> {
     branches: BTreeMap<u32, Vec<FileBranch<'a>>>,
     decisions: BTreeMap<u32, Vec<&'a McdcRecord>>,
+    conditions: BTreeMap<u32, &'a [ConditionCount]>,
     expansions: BTreeMap<u32, Vec<MacroUse<'a>>>,
     groups: BTreeMap<u32, Vec<Vec<FileFunction<'a>>>>,
     macro_lines_left: u32,
@@ -54,6 +57,7 @@ impl<'a> Notes<'a> {
         let mut notes = Self {
             branches: BTreeMap::new(),
             decisions: BTreeMap::new(),
+            conditions: file.conditions().collect(),
             expansions: BTreeMap::new(),
             groups: BTreeMap::new(),
             macro_lines_left: MAX_MACRO_LINES,
@@ -79,9 +83,11 @@ impl<'a> Notes<'a> {
     pub(super) fn line(&mut self, line: u32, text: &[u8], around: &mut Around<'_, '_>) -> Option<Note> {
         let branches = self.branches.remove(&line).unwrap_or_default();
         let decisions = self.decisions.remove(&line).unwrap_or_default();
+        let conditions = self.conditions.remove(&line).unwrap_or_default();
         let expansions = self.expansions.remove(&line).unwrap_or_default();
         let groups = self.groups.remove(&line).unwrap_or_default();
-        if branches.is_empty() && decisions.is_empty() && expansions.is_empty() && groups.is_empty() {
+        let has_decisions = !decisions.is_empty() || !conditions.is_empty();
+        if branches.is_empty() && !has_decisions && expansions.is_empty() && groups.is_empty() {
             return None;
         }
         let uses = all_uses(&expansions);
@@ -95,18 +101,21 @@ impl<'a> Notes<'a> {
                 summary {
                     (branch_badge(&branches, missed, total))
                     (decisions::badge(missed_mcdc, total_mcdc))
+                    (conditions::badge(conditions))
                     @if !expansions.is_empty() { span { (counted(expansions.len(), "macro", "macros")) } }
                     @for group in &groups { (group_badge(group)) }
                 }
                 div {
                     (table(&branches, |_| text))
                     (decisions::list(&decisions, |at| if at == line { text } else { &[] }))
+                    (conditions::list(conditions))
                     @for expansion in &expansions { (self.expansion(expansion, text, 1, around)) }
                     @for group in &groups { (functions::instantiations(group)) }
                 }
             }
         };
-        Some(Note { is_missed: missed > 0 || missed_mcdc > 0, markup })
+        let is_missed = missed > 0 || missed_mcdc > 0 || conditions::missed(conditions) > 0;
+        Some(Note { is_missed, markup })
     }
 
     /// A macro: what was written, where it is from, its lines with counts, its branches, and the macros in it.
