@@ -136,6 +136,14 @@ fn a_function_that_never_returns_is_coherent() {
     assert_eq!(flow.fault([4, 5].into_iter()), Some(negative));
 }
 
+/// A thunk goes on in another function: its notes say that it is entered, and not that it is left.
+#[test]
+fn a_thunk_is_coherent() {
+    let (notes, flow) = prepared(&[(ENTRY, 2, 0)]);
+    assert_eq!(flow.fault([4].into_iter()), None);
+    assert_eq!(certain(&notes.functions[0], &[4]), None);
+}
+
 /// A call that returned twice, as `setjmp` does, is nothing that a reading tore.
 #[test]
 fn calls_that_return_twice_are_coherent() {

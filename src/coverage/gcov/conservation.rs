@@ -5,7 +5,7 @@
 //!
 //! As many times as a block is entered it is left. Each block but the entry and the exit gives one equation of its arcs,
 //! and each equation gives the one arc in it that has no counter and follows from no other equation. An arc from a
-//! block to itself is on both sides.
+//! block to itself is on both sides. [Open ends](open_ends) give none.
 
 use super::gcno::{Arc, Function};
 use super::solve::{Incoherence, index};
@@ -64,6 +64,19 @@ struct Equations<'f> {
     terms: Vec<Term>,
 }
 
+/// Of each block, whether it is entered by arcs that have counters, and by its notes not left: of a thunk, which goes on
+/// in another function, GCC notes no more.
+pub(super) fn open_ends(function: &Function) -> Vec<bool> {
+    let mut is_open = vec![true; index(function.num_blocks)];
+    for arc in function.arcs.iter().filter(|arc| arc.source != arc.destination) {
+        let closed = [Some(arc.source), arc.is_on_tree().then_some(arc.destination)];
+        for block in closed.into_iter().flatten() {
+            is_open.get_mut(index(block)).into_iter().for_each(|is_open| *is_open = false);
+        }
+    }
+    is_open
+}
+
 impl Conservation {
     /// Prepares a function; `None` if counts of arcs do not follow from its counters.
     pub(super) fn of(function: &Function) -> Option<Self> {
@@ -80,8 +93,12 @@ impl Conservation {
             return None;
         }
         let mut balanced = Vec::new();
-        let unused =
-            (0..).zip(blocks).zip(is_used).filter(|((_, terms), is_used)| !is_used && !terms.is_empty());
+        let is_settled =
+            is_used.into_iter().zip(open_ends(function)).map(|(is_used, is_open)| is_used || is_open);
+        let unused = (0..)
+            .zip(blocks)
+            .zip(is_settled)
+            .filter(|((_, terms), is_settled)| !is_settled && !terms.is_empty());
         for ((block, of_block), _) in unused {
             terms.extend(of_block);
             balanced.push(Balance { block, end: terms.len() });

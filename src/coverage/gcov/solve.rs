@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::bits::{ConditionCount, PathCount};
+use super::conservation::open_ends;
 use super::gcno::Function;
 
 /// Why counters do not fit a flow graph.
@@ -117,7 +118,7 @@ impl Graph {
     pub(super) fn solve(function: &Function, counters: &[u64]) -> Self {
         let (mut graph, known) = Self::new(function, counters);
         let (counts, solved) = Solver::new(&graph, known, function.exit_block).solve(&graph);
-        graph.incoherence = solved.incoherence(&graph, &counts, function.exit_block);
+        graph.incoherence = solved.incoherence(&graph, &counts, function);
         // Negative ones are reported; they must not reach a report as numbers.
         let shown = |count: i128| u64::try_from(count.max(0)).unwrap_or(u64::MAX);
         for (arc, count) in graph.arcs.iter_mut().zip(counts) {
@@ -371,7 +372,7 @@ impl Solution {
     }
 
     /// The first thing that no run can have left.
-    fn incoherence(&self, graph: &Graph, counts: &[i128], exit_block: u32) -> Option<Incoherence> {
+    fn incoherence(&self, graph: &Graph, counts: &[i128], function: &Function) -> Option<Incoherence> {
         let all = || (0..).zip(&self.blocks);
         let unsolvable = all().find(|(_, state)| !state.is_known);
         let below = |is_call: bool| {
@@ -381,11 +382,15 @@ impl Solution {
         let sum = |arcs: &mut dyn Iterator<Item = usize>| {
             arcs.filter_map(|arc| counts.get(arc)).fold(0, |sum: i128, count| sum.saturating_add(*count))
         };
-        let unbalanced = all().find_map(|(block, _)| {
+        let unbalanced = all().zip(open_ends(function)).find_map(|((block, _), is_open)| {
             let entered = sum(&mut graph.entering_at(block).iter().copied());
             let left = sum(&mut graph.leaving_at(block));
-            let is_inner = block != 0 && block != exit_block;
-            (is_inner && entered != left).then_some(Incoherence::Unbalanced { block, entered, left })
+            let is_inner = block != 0 && block != function.exit_block;
+            (is_inner && !is_open && entered != left).then_some(Incoherence::Unbalanced {
+                block,
+                entered,
+                left,
+            })
         });
         let unsolvable = unsolvable.map(|(block, _)| Incoherence::Unsolvable { block });
         let negative = below(false).map(|(arc, count)| Incoherence::Negative {
