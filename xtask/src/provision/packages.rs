@@ -89,7 +89,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "g++-11", purpose: "the same of C++ programs", proof: Program("g++-11"), needed_by: &[Test, Conformance] },
     Package { name: "lcov", purpose: "reads gcov's files, and takes traces", proof: Program("geninfo"), needed_by: &[Test, E2e] },
     Package { name: "gcovr", purpose: "reads gcov's files", proof: Program("gcovr"), needed_by: &[Test, E2e] },
-    Package { name: "gcc-arm-none-eabi", purpose: "gcov's tools for files of a Cortex-M", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test, Soak] },
+    Package { name: "gcc-arm-none-eabi", purpose: "compiles Cortex-M guests with GCC's own coverage; gcov's tools for its files", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test, Soak] },
     Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test] },
     Package { name: "gcc-powerpc-linux-gnu", purpose: "compiles big-endian programs with GCC's own coverage", proof: Program("powerpc-linux-gnu-gcc"), needed_by: &[Test] },
     Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Fixtures, Conformance, E2e] },
