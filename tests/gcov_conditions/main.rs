@@ -195,8 +195,8 @@ fn the_site_has_both_outcomes_of_each_condition() {
         let [covered, total] = outcomes(release);
         let index = fs::read_to_string(site.join("index.html")).unwrap();
         assert!(index.contains(">Conditions<") && index.contains(&format!("{covered}/{total}")), "{index}");
-        let pages = fs::read_dir(site.join("files")).unwrap().map(|entry| entry.unwrap().path());
-        let page = pages.filter(|path| path.to_str().unwrap().contains("decide")).next().unwrap();
+        let mut pages = fs::read_dir(site.join("files")).unwrap().map(|entry| entry.unwrap().path());
+        let page = pages.find(|path| path.to_str().unwrap().contains("decide")).unwrap();
         let page = fs::read_to_string(page).unwrap();
         for (line, decisions) in decisions(release) {
             let begin = page.find(&format!("id=\"L{line}\"")).unwrap();
