@@ -6,8 +6,12 @@
 
 use covtap_link::{Endianness, PointerWidth, TargetAddr};
 
+use super::layout::Version;
 use crate::image::{Image, ImageAddr, Loaded, wrap};
 use crate::locate::llvm::uint;
+
+/// How much is looked through at once for anything like a version, without a branch for each word.
+const BLOCK_BYTES: usize = 64;
 
 /// A part of a target's memory, as it was read.
 #[derive(Clone, Copy, Debug)]
@@ -167,18 +171,23 @@ impl<'a> Memory<'a> {
         self.pointer_width.bytes() as u64
     }
 
-    /// All places whose address is a multiple of 4, with the word there: before the loader's changes, which are
-    /// of no interest to words that are no pointers.
-    pub(super) fn words(&self) -> impl Iterator<Item = (Place, u32)> {
+    /// All places whose address is a multiple of 4 and that have the word of a version: before the loader's changes,
+    /// which are of no interest to words that are no pointers.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (Place, Version)> {
         let loaded = self.runs.iter().map(|run| (false, run.start, run.scanned()));
         let aside = self.aside.iter().map(|(start, bytes)| (true, *start, *bytes));
         loaded.chain(aside).flat_map(move |(is_aside, start, bytes)| {
             let skipped = start.wrapping_neg() % 4;
             let aligned = bytes.get(usize::try_from(skipped).unwrap_or(0)..).unwrap_or_default();
             let first = start.saturating_add(skipped);
-            let address = move |offset: u64| first.saturating_add(offset);
-            let places = (0..).step_by(4).map(move |offset| Place { is_aside, address: address(offset) });
-            places.zip(aligned.chunks_exact(4).map(move |word| self.number(word)))
+            let blocks = (0u64..).step_by(BLOCK_BYTES).zip(aligned.chunks(BLOCK_BYTES));
+            blocks.filter(|(_, block)| may_have_version(block)).flat_map(move |(offset, block)| {
+                let words = (offset..).step_by(4).zip(block.chunks_exact(4));
+                words.filter_map(move |(offset, word)| {
+                    let place = Place { is_aside, address: first.saturating_add(offset) };
+                    Some((place, Version::from_word(self.number(word))?))
+                })
+            })
         })
     }
 
@@ -252,6 +261,13 @@ impl<'a> Memory<'a> {
         let step = usize::try_from(self.pointer_bytes()).unwrap_or(8);
         range.step_by(step).filter_map(|address| self.pointer(Place::loaded(address))?.address())
     }
+}
+
+/// Whether any of the words has digits in the middle, as those of versions have in both byte orders.
+fn may_have_version(block: &[u8]) -> bool {
+    let [mask, digits] = [[0, 0xf0, 0xf0, 0], [0, 0x30, 0x30, 0]].map(u32::from_ne_bytes);
+    let (words, _) = block.as_chunks();
+    words.iter().fold(false, |has, word| has | (u32::from_ne_bytes(*word) & mask == digits))
 }
 
 /// Reads a structure field by field, each aligned by its width.

@@ -111,12 +111,10 @@ pub(super) enum Outcome {
 pub(super) fn find(memory: &Memory<'_>) -> Result<Objects, Exhausted> {
     let mut reading = Reading::new(memory);
     let listed = memory.listed().map(Place::loaded);
-    let listed: Vec<(Place, u32)> = listed.filter_map(|at| Some((at, memory.u32(at)?))).collect();
-    for (at, word) in memory.words().chain(listed) {
-        if let Some(version) = Version::from_word(word) {
-            reading.look_at(at, version)?;
-            reading.look_at_clangs(at, version)?;
-        }
+    let listed = listed.filter_map(|at| Some((at, Version::from_word(memory.u32(at)?)?)));
+    for (at, version) in memory.versions().chain(listed) {
+        reading.look_at(at, version)?;
+        reading.look_at_clangs(at, version)?;
     }
     Ok(reading.finish())
 }

@@ -13,6 +13,7 @@ mod disturbance;
 mod find_image;
 mod gdb;
 mod report;
+mod scan;
 mod snapshot;
 
 /// Arguments of `cargo xtask bench`.
@@ -32,6 +33,8 @@ enum What {
     Report(report::Args),
     /// Time to find an image in 1 GiB of a guest's memory
     FindImage(find_image::Args),
+    /// Time to find gcov's structures in 256 MiB of memory
+    Scan(scan::Args),
 }
 
 /// Measures, in a release build.
@@ -45,5 +48,6 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         What::Disturbance(args) => disturbance::run(args),
         What::Report(args) => report::run(args),
         What::FindImage(args) => find_image::run(args),
+        What::Scan(args) => scan::run(args),
     }
 }
