@@ -4,6 +4,7 @@
 //! What always holds: data goes to stdout or into files; status, errors and hints go to stderr; the exit code
 //! is 0 for done, 1 for done and below a threshold, and 2 for an error.
 
+mod attach;
 mod formats;
 mod gcda;
 mod gcov_units;

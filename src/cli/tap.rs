@@ -5,24 +5,20 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use covtap_link::Link;
 
 use super::Verdict;
+use super::attach::Early;
 use super::formats::{FormatArgs, Formats};
 use super::gcda::{GcdaArgs, GcdaOutput};
-use super::hints;
 use super::interrupt;
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
-use super::programs::{ElfArg, Profiles, Program, Programs, Scanned};
+use super::programs::{ElfArg, Profiles, Program, Programs};
 use super::status::{LastFiles, Restless, Status, Stillness};
-use super::target::{OpenLink, TargetArgs};
-use crate::collect::find_image::{self, Found};
-use crate::collect::{self, CollectError, MeteredLink, PhysicalLink, Reader, Schedule, Session, Snapshot};
+use super::target::TargetArgs;
+use crate::collect::{Schedule, Session, Snapshot};
 use crate::coverage::{Counts, Coverage, Mapping};
-use crate::image::identity::Agreement;
-use crate::image::{Image, Slide};
-use crate::locate::gcov::{self, Piece};
+use crate::image::Image;
 use crate::locate::llvm::{LlvmImage, RawVersion};
 
 /// Options of every verb that reads counters from a target.
@@ -31,7 +27,7 @@ pub(super) struct TapArgs {
     /// The programs that the target runs, a bootloader and a kernel say; a slide says how far from its own addresses one
     /// was loaded
     #[arg(value_name = "ELF[@SLIDE]", required = true, value_parser = ElfArg::parse)]
-    elves: Vec<ElfArg>,
+    pub(super) elves: Vec<ElfArg>,
     /// The profile to write, for each ELF a file of its own if there is a %m; %p %h %m %Nm as LLVM has them, %n the snapshot's number, %t its UTC time
     #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
     output: String,
@@ -48,16 +44,16 @@ pub(super) struct TapArgs {
     notes: NotesArgs,
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
     /// Search the target's memory for gcov's structures where an ELF has none, as when start-up code unpacks its data
     #[arg(long, conflicts_with = "find_image")]
-    scan: bool,
+    pub(super) scan: bool,
     /// No status on stderr; errors are still shown
     #[arg(short, long)]
     quiet: bool,
     // Last, because their help has headings of its own.
     #[command(flatten)]
-    target: TargetArgs,
+    pub(super) target: TargetArgs,
     #[command(flatten)]
     formats: FormatArgs,
 }
@@ -91,14 +87,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
     let interrupts = interrupt::listen()?;
     let status = Status::new(args.quiet);
-    let mut physical = args.target.find_image.then(|| open_physical(args, &status)).transpose()?;
-    let mut scanned = args.scan.then(|| open(args, &status).map(MeteredLink::new)).transpose()?;
-    let place = |image: &Image| match &mut physical {
-        Some(link) => find(link, image, &status),
-        None => Ok(Slide::ZERO),
-    };
-    let scan = scanned.as_mut().map(|link| |image: &Image, slide| scan(args, link, image, slide, &status));
-    let programs = Programs::load(&args.elves, place, scan)?;
+    let mut early = Early::open(args, &status)?;
+    let programs = early.load(args, &status)?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
     let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
@@ -108,8 +98,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let mappings = mappings(&formats, &programs, &status)?;
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
-    let opened = scanned.or(physical.map(|link| MeteredLink::new(Box::new(link))));
-    let reader = reader(args, opened, &programs, &notes, &status)?;
+    let checks = notes.checks(&programs, &note);
+    let reader = early.reader(args, &programs, checks, &status)?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
         programs: &programs,
@@ -130,28 +120,6 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     }
     done?;
     taker.finish()
-}
-
-/// Connects where that is not `opened`, makes sure that the target runs the programs, and reads their counters once.
-fn reader(
-    args: &TapArgs,
-    opened: Option<MeteredLink>,
-    programs: &Programs,
-    notes: &LiveNotes,
-    status: &Status,
-) -> Result<Reader> {
-    let checks = notes.checks(programs, &|line| status.note(line));
-    // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
-    let lists = if args.target.find_image { Vec::new() } else { programs.lists() };
-    let mut link = opened.map_or_else(|| open(args, status).map(MeteredLink::new), Ok)?;
-    for program in programs.iter().filter(|program| !program.is_scanned) {
-        check(args, &mut link, &program.image, program.slide, status)?;
-    }
-    let reader = Reader::new(link, programs.regions())?.with_lists(lists);
-    Ok(match checks {
-        Some(checks) => reader.with_checks(checks),
-        None => reader,
-    })
 }
 
 /// What was said of snapshots, so that it is not said of each.
@@ -257,69 +225,6 @@ fn mappings(formats: &Formats<'_>, programs: &Programs, status: &Status) -> Resu
         formats.mapping(&program.image, image.names(), |line| status.note(line))
     };
     programs.llvm().map(mapping).collect()
-}
-
-/// Connects.
-fn open(args: &TapArgs, status: &Status) -> Result<Box<dyn Link>> {
-    let OpenLink { link, fallback } = args.target.open()?;
-    status.attached(&link.info());
-    if let Some(reason) = fallback {
-        status.note(&format!("memory is not read in the fastest way: {reason}"));
-        status.note(hints::FOR_FALLBACK);
-    }
-    Ok(link)
-}
-
-/// Connects, to read at physical addresses.
-fn open_physical(args: &TapArgs, status: &Status) -> Result<PhysicalLink> {
-    Ok(PhysicalLink::new(open(args, status)?)?)
-}
-
-/// Finds out where the target has `image`.
-fn find(link: &mut PhysicalLink, image: &Image, status: &Status) -> Result<Slide> {
-    let found = find_image::find(link, image)?;
-    let Found { slide, at, agreement } = found;
-    let (name, Agreement { equal, of }) = (image.name(), agreement);
-    status.note(&format!(
-        "{name} is loaded at {at}, slide {slide}: {equal} of {of} samples are as in the image"
-    ));
-    Ok(slide)
-}
-
-/// Makes sure that the target runs `image`.
-fn check(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Result<()> {
-    match collect::check_identity(link, image, slide) {
-        Ok(_) => Ok(()),
-        Err(wrong @ CollectError::WrongImage { .. }) if args.force => {
-            status.note(&format!("{wrong}; going on, as --force says"));
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Searches the target's memory of `image` for gcov's structures.
-fn scan(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Scanned {
-    check(args, link, image, slide, status)?;
-    let memory = collect::read_image_memory(link, image, slide)?;
-    let (name, len_bytes, unread_bytes) = (image.name(), memory.len_bytes(), memory.unread_bytes);
-    if unread_bytes > 0 {
-        status.note(&format!(
-            "{name}: {unread_bytes} bytes of its memory could not be read, and are not searched"
-        ));
-    }
-    let parts = memory.parts.iter();
-    let pieces =
-        parts.map(|part| Piece { start: part.start, bytes: &part.bytes, is_writable: part.is_writable });
-    let pieces: Vec<_> = pieces.collect();
-    let found = gcov::locate_in_memory(name, &pieces, image.endianness(), image.pointer_width());
-    if let Ok(located) = &found {
-        let objects = located.image.objects.len();
-        status.note(&format!(
-            "{name}: gcov's counters of {objects} object files were found in {len_bytes} bytes of memory"
-        ));
-    }
-    Ok(found)
 }
 
 /// Opens an ELF; of its content is read what is used.

@@ -1,0 +1,153 @@
+//! From a target's address to a reader of its programs' counters.
+//!
+//! What enters is arguments; what leaves is the programs, located, and a [`Reader`]. What always holds: no counter is read
+//! of a target that does not run these ELFs, unless the user forces it. A link is opened before the programs are located
+//! only where the target is asked where something is: where an image lies (`--find-image`), or gcov's structures
+//! (`--scan`).
+
+use anyhow::Result;
+use covtap_link::Link;
+
+use super::hints;
+use super::programs::{Programs, Scanned};
+use super::status::Status;
+use super::tap::TapArgs;
+use super::target::OpenLink;
+use crate::collect::find_image::{self, Found};
+use crate::collect::{self, Coherence, CollectError, MeteredLink, PhysicalLink, Reader};
+use crate::image::identity::Agreement;
+use crate::image::{Image, Slide};
+use crate::locate::gcov::{self, Piece};
+
+/// What of a target is open before its programs are located.
+pub(super) enum Early {
+    /// Nothing.
+    Closed,
+    /// Its physical memory, which images are searched for in.
+    Physical(Box<PhysicalLink>),
+    /// Its memory, which gcov's structures are searched for in.
+    Scanned(MeteredLink),
+}
+
+impl Early {
+    /// Connects, if the target has to be asked.
+    ///
+    /// # Errors
+    ///
+    /// It could not be reached.
+    pub(super) fn open(args: &TapArgs, status: &Status) -> Result<Self> {
+        if args.target.find_image {
+            return Ok(Self::Physical(Box::new(PhysicalLink::new(open(args, status)?)?)));
+        }
+        if args.scan {
+            return Ok(Self::Scanned(MeteredLink::new(open(args, status)?)));
+        }
+        Ok(Self::Closed)
+    }
+
+    /// Reads the ELFs and finds their counters, with the target's help.
+    ///
+    /// # Errors
+    ///
+    /// As [`Programs::load`].
+    pub(super) fn load(&mut self, args: &TapArgs, status: &Status) -> Result<Programs> {
+        let (mut physical, mut scanned) = match self {
+            Self::Closed => (None, None),
+            Self::Physical(link) => (Some(link), None),
+            Self::Scanned(link) => (None, Some(link)),
+        };
+        let place = |image: &Image| match &mut physical {
+            Some(link) => find(link, image, status),
+            None => Ok(Slide::ZERO),
+        };
+        let scan = scanned.as_mut().map(|link| |image: &Image, slide| scan(args, link, image, slide, status));
+        Programs::load(&args.elves, place, scan)
+    }
+
+    /// Connects if nothing is open yet, makes sure that the target runs the programs, and reads their counters once.
+    ///
+    /// # Errors
+    ///
+    /// It could not be reached or read, or runs something else.
+    pub(super) fn reader(
+        self,
+        args: &TapArgs,
+        programs: &Programs,
+        checks: Option<Box<dyn Coherence>>,
+        status: &Status,
+    ) -> Result<Reader> {
+        // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
+        let lists = if matches!(self, Self::Physical(_)) { Vec::new() } else { programs.lists() };
+        let mut link = match self {
+            Self::Closed => MeteredLink::new(open(args, status)?),
+            Self::Physical(link) => MeteredLink::new(link),
+            Self::Scanned(link) => link,
+        };
+        for program in programs.iter().filter(|program| !program.is_scanned) {
+            check(args, &mut link, &program.image, program.slide, status)?;
+        }
+        let reader = Reader::new(link, programs.regions())?.with_lists(lists);
+        Ok(match checks {
+            Some(checks) => reader.with_checks(checks),
+            None => reader,
+        })
+    }
+}
+
+/// Connects.
+fn open(args: &TapArgs, status: &Status) -> Result<Box<dyn Link>> {
+    let OpenLink { link, fallback } = args.target.open()?;
+    status.attached(&link.info());
+    if let Some(reason) = fallback {
+        status.note(&format!("memory is not read in the fastest way: {reason}"));
+        status.note(hints::FOR_FALLBACK);
+    }
+    Ok(link)
+}
+
+/// Finds out where the target has `image`.
+fn find(link: &mut PhysicalLink, image: &Image, status: &Status) -> Result<Slide> {
+    let found = find_image::find(link, image)?;
+    let Found { slide, at, agreement } = found;
+    let (name, Agreement { equal, of }) = (image.name(), agreement);
+    status.note(&format!(
+        "{name} is loaded at {at}, slide {slide}: {equal} of {of} samples are as in the image"
+    ));
+    Ok(slide)
+}
+
+/// Makes sure that the target runs `image`.
+fn check(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Result<()> {
+    match collect::check_identity(link, image, slide) {
+        Ok(_) => Ok(()),
+        Err(wrong @ CollectError::WrongImage { .. }) if args.force => {
+            status.note(&format!("{wrong}; going on, as --force says"));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Searches the target's memory of `image` for gcov's structures.
+fn scan(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Scanned {
+    check(args, link, image, slide, status)?;
+    let memory = collect::read_image_memory(link, image, slide)?;
+    let (name, len_bytes, unread_bytes) = (image.name(), memory.len_bytes(), memory.unread_bytes);
+    if unread_bytes > 0 {
+        status.note(&format!(
+            "{name}: {unread_bytes} bytes of its memory could not be read, and are not searched"
+        ));
+    }
+    let parts = memory.parts.iter();
+    let pieces =
+        parts.map(|part| Piece { start: part.start, bytes: &part.bytes, is_writable: part.is_writable });
+    let pieces: Vec<_> = pieces.collect();
+    let found = gcov::locate_in_memory(name, &pieces, image.endianness(), image.pointer_width());
+    if let Ok(located) = &found {
+        let objects = located.image.objects.len();
+        status.note(&format!(
+            "{name}: gcov's counters of {objects} object files were found in {len_bytes} bytes of memory"
+        ));
+    }
+    Ok(found)
+}
