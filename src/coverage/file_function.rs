@@ -115,7 +115,7 @@ impl<'a> FileFunction<'a> {
     pub fn statistics(&self) -> Statistics {
         match self.source {
             Source::Llvm(function) => function.statistics(),
-            Source::Gcov(function) => statistics::of_whole_lines(&function.lines),
+            Source::Gcov(function) => statistics::of_sum(function),
         }
     }
 }

@@ -98,6 +98,7 @@ pub struct Coverage {
     has_branches: bool,
     has_mcdc: bool,
     has_conditions: bool,
+    has_paths: bool,
 }
 
 /// What is known of a file.
@@ -150,6 +151,7 @@ impl Coverage {
         for source in unit.sources.iter().filter(|source| !source.is_empty()) {
             self.has_branches |= source.lines.iter().any(|line| !line.branches.is_empty());
             self.has_conditions |= source.lines.iter().any(|line| !line.conditions.is_empty());
+            self.has_paths |= source.functions.iter().any(|function| function.paths.is_some());
             let file = self.by_file.entry(FileName::clone(&source.name)).or_default();
             file.sum.get_or_insert_default().add(source);
         }
@@ -225,7 +227,8 @@ impl Coverage {
     }
 
     /// Whether the build carries a metric: some function of it, whether it ran or not. What is not carried must not be
-    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC, and GCC conditions; gcov
+    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC, and GCC conditions and
+    /// prime paths; gcov
     /// has no regions.
     #[must_use]
     pub fn carries(&self, metric: Metric) -> bool {
@@ -233,6 +236,7 @@ impl Coverage {
             Metric::Branches => self.has_branches,
             Metric::Mcdc => self.has_mcdc,
             Metric::Conditions => self.has_conditions,
+            Metric::Paths => self.has_paths,
             Metric::Regions => self.has_mapping || !self.has_units,
             Metric::Functions | Metric::Instantiations | Metric::Lines => true,
         }

@@ -78,6 +78,8 @@ pub struct Statistics {
     pub mcdc: Tally,
     /// Outcomes of conditions, two for each, that were seen to decide by themselves: what gcov's `--conditions` counts.
     pub conditions: Tally,
+    /// Prime paths of functions that were taken: what gcov's `--prime-paths` counts.
+    pub paths: Tally,
 }
 
 /// What is counted.
@@ -97,11 +99,13 @@ pub enum Metric {
     Mcdc,
     /// [`Statistics::conditions`].
     Conditions,
+    /// [`Statistics::paths`].
+    Paths,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Functions,
         Self::Instantiations,
         Self::Lines,
@@ -109,6 +113,7 @@ impl Metric {
         Self::Branches,
         Self::Mcdc,
         Self::Conditions,
+        Self::Paths,
     ];
 }
 
@@ -124,6 +129,7 @@ impl Statistics {
             Metric::Branches => self.branches,
             Metric::Mcdc => self.mcdc,
             Metric::Conditions => self.conditions,
+            Metric::Paths => self.paths,
         }
     }
 }
@@ -137,6 +143,7 @@ impl AddAssign for Statistics {
         self.branches = self.branches + other.branches;
         self.mcdc = self.mcdc + other.mcdc;
         self.conditions = self.conditions + other.conditions;
+        self.paths = self.paths + other.paths;
     }
 }
 
@@ -150,7 +157,15 @@ pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
             // A line that both count is one.
             let lines = of_lines(&file.lines());
             let branches = sum.branches + whole.branches;
-            Statistics { functions, instantiations, lines, branches, conditions: whole.conditions, ..sum }
+            Statistics {
+                functions,
+                instantiations,
+                lines,
+                branches,
+                conditions: whole.conditions,
+                paths: of_paths(units.functions()),
+                ..sum
+            }
         }
     }
 }
@@ -181,8 +196,19 @@ fn of_both(file: &FileCoverage<'_>, units: &SourceSum, llvm: Statistics) -> (Tal
     (functions, instantiations)
 }
 
+/// All of one of gcov's functions.
+pub(super) fn of_sum(function: &FunctionSum) -> Statistics {
+    Statistics { paths: of_paths(std::slice::from_ref(function)), ..of_whole_lines(&function.lines) }
+}
+
+fn of_paths(functions: &[FunctionSum]) -> Tally {
+    functions.iter().filter_map(|function| function.paths).fold(Tally::default(), |tally, paths| {
+        tally + Tally { covered: paths.covered.into(), total: paths.total.into() }
+    })
+}
+
 /// Lines, branches and conditions of lines that are counted as wholes.
-pub(super) fn of_whole_lines(lines: &[LineSum]) -> Statistics {
+fn of_whole_lines(lines: &[LineSum]) -> Statistics {
     let branches = of_lines_with_branches(lines).map(|branch| branch.tally());
     Statistics {
         lines: Tally::of(lines.iter().map(|line| line.count > 0)),

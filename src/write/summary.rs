@@ -37,6 +37,8 @@ pub struct Options {
     pub mcdc: Show,
     /// Outcomes of conditions, as gcov counts them.
     pub conditions: Show,
+    /// Prime paths of functions, as gcov counts them.
+    pub paths: Show,
     /// Say 0.00% of nothing in tables of functions, as `llvm-cov` does, and not `-`.
     pub is_nothing_zero: bool,
     /// Names of functions as in the source.
@@ -52,6 +54,7 @@ impl Default for Options {
             branches: Show::WhereCarried,
             mcdc: Show::WhereCarried,
             conditions: Show::WhereCarried,
+            paths: Show::WhereCarried,
             is_nothing_zero: false,
             is_demangled: true,
             ..Self::llvm()
@@ -69,6 +72,7 @@ impl Options {
             branches: Show::Always,
             mcdc: Show::Never,
             conditions: Show::Never,
+            paths: Show::Never,
             is_nothing_zero: true,
             is_demangled: false,
             is_coloured: false,
@@ -87,7 +91,7 @@ struct Columns {
     show: fn(&Options) -> Show,
 }
 
-const OF_FILES: [Columns; 7] = [
+const OF_FILES: [Columns; 8] = [
     Columns {
         heads: ["Regions", "Missed Regions", "Cover"],
         widths: [12, 18, 10],
@@ -144,9 +148,17 @@ const OF_FILES: [Columns; 7] = [
         percent_colour: Metric::Conditions,
         show: |options| options.conditions,
     },
+    Columns {
+        heads: ["Prime Paths", "Missed Paths", "Cover"],
+        widths: [14, 18, 10],
+        metric: Metric::Paths,
+        missed_colour: Some(Metric::Paths),
+        percent_colour: Metric::Paths,
+        show: |options| options.paths,
+    },
 ];
 
-const OF_FUNCTIONS: [Columns; 5] = [
+const OF_FUNCTIONS: [Columns; 6] = [
     Columns {
         heads: ["Regions", "Miss", "Cover"],
         widths: [10, 8, 8],
@@ -186,6 +198,14 @@ const OF_FUNCTIONS: [Columns; 5] = [
         missed_colour: Some(Metric::Conditions),
         percent_colour: Metric::Conditions,
         show: |options| options.conditions,
+    },
+    Columns {
+        heads: ["Prime Paths", "Miss", "Cover"],
+        widths: [14, 8, 8],
+        metric: Metric::Paths,
+        missed_colour: Some(Metric::Paths),
+        percent_colour: Metric::Paths,
+        show: |options| options.paths,
     },
 ];
 

@@ -154,6 +154,37 @@ fn tables_have_the_outcomes_that_gcov_counts() {
     }
 }
 
+/// GCC 14 has none.
+#[test]
+fn tables_have_the_prime_paths_that_gcov_counts() {
+    for release in RELEASES {
+        let [table, functions] = ["--text", "--functions"].map(|option| text(release, &[option]));
+        let files = printed(release, "decide");
+        let paths = |function: &Value| {
+            let number = |key: &str| function[key].as_u64();
+            number("covered_prime_paths").zip(number("total_prime_paths"))
+        };
+        let mut sum = [0, 0];
+        for function in files[0]["functions"].as_array().unwrap() {
+            let Some((covered, total)) = paths(function) else { continue };
+            let row = row(&functions, function["name"].as_str().unwrap());
+            // The last three columns.
+            let [.., shown, missed, _] = *row.as_slice() else { panic!("{row:?}") };
+            assert_eq!([shown, missed], [total.to_string(), (total - covered).to_string()]);
+            sum = [sum[0] + covered, sum[1] + total];
+        }
+        assert_eq!(sum[1] > 20, release == "gcc-15", "{release}: {sum:?}");
+        for table in [&table, &functions] {
+            assert_eq!(table.contains("Prime Paths"), sum[1] > 0, "{release}: {table}");
+        }
+        if sum[1] > 0 {
+            let row = row(&table, "decide.c");
+            let [.., shown, missed, _] = *row.as_slice() else { panic!("{row:?}") };
+            assert_eq!([shown, missed], [sum[1].to_string(), (sum[1] - sum[0]).to_string()]);
+        }
+    }
+}
+
 /// The words are gcov's.
 #[test]
 fn the_source_has_below_its_lines_what_gcov_has() {

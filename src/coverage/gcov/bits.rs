@@ -97,6 +97,14 @@ pub struct PathCount {
     pub covered: u32,
 }
 
+impl PathCount {
+    /// The better of two copies of the function: which paths were taken is not known here, so that they do not add up.
+    /// The one with more paths stays where the two differ.
+    pub(super) fn better(self, other: Self) -> Self {
+        if (self.total, self.covered) < (other.total, other.covered) { other } else { self }
+    }
+}
+
 /// How many counters of paths data files have for the function.
 pub(super) fn num_path_counters(function: &Function) -> usize {
     index(function.num_paths.unwrap_or(0).div_ceil(u64::BITS))
@@ -144,6 +152,14 @@ mod tests {
         let some = ConditionCount::new(3, 0b101, 0b010);
         assert_eq!(some.not_covered_true().collect::<Vec<_>>(), [1]);
         assert_eq!(some.not_covered_false().collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn of_two_copies_the_one_with_more_paths_taken_stays() {
+        let of = |covered, total| PathCount { total, covered };
+        assert_eq!(of(2, 5).better(of(4, 5)), of(4, 5));
+        assert_eq!(of(4, 5).better(of(2, 5)), of(4, 5));
+        assert_eq!(of(4, 5).better(of(0, 6)), of(0, 6));
     }
 
     #[test]

@@ -5,12 +5,12 @@
 //!
 //! As lcov and gcovr have it, counts of a line add up, also those of instantiations of a template, and branches of a
 //! line by their number: where a unit has more of them than another, the further ones stand behind. So it is with
-//! decisions, of which an outcome was seen if one unit saw it.
+//! decisions, of which an outcome was seen if one unit saw it. Of prime paths the best copy of a function counts.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use super::bits::ConditionCount;
+use super::bits::{ConditionCount, PathCount};
 use super::lines::{Branch, FunctionCount, LineCount, SourceCount};
 use crate::coverage::FileName;
 
@@ -34,6 +34,8 @@ pub struct FunctionSum {
     pub end_line: u32,
     /// How often it was called.
     pub count: u64,
+    /// Its prime paths, if they were counted (from GCC 15, with `-fpath-coverage`).
+    pub paths: Option<PathCount>,
     /// The lines that it has code on.
     pub lines: Vec<LineSum>,
 }
@@ -101,6 +103,7 @@ impl FunctionSum {
             start_column: function.start_column.unwrap_or_default(),
             end_line: function.end_line.unwrap_or(function.start_line),
             count: function.execution_count,
+            paths: function.paths,
             lines,
         }
     }
@@ -113,6 +116,10 @@ impl FunctionSum {
     fn add(&mut self, other: &mut Self) {
         self.count = self.count.saturating_add(other.count);
         self.end_line = self.end_line.max(other.end_line);
+        self.paths = match (self.paths, other.paths) {
+            (Some(own), Some(other)) => Some(own.better(other)),
+            (own, other) => own.or(other),
+        };
         merge(&mut self.lines, std::mem::take(&mut other.lines), LineSum::order, LineSum::add);
     }
 }

@@ -17,13 +17,14 @@ pub(super) struct Column {
 }
 
 /// All of them, in the order of columns.
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column { name: "Lines", metric: Metric::Lines },
     Column { name: "Functions", metric: Metric::Functions },
     Column { name: "Regions", metric: Metric::Regions },
     Column { name: "Branches", metric: Metric::Branches },
     Column { name: "MC/DC", metric: Metric::Mcdc },
     Column { name: "Conditions", metric: Metric::Conditions },
+    Column { name: "Prime paths", metric: Metric::Paths },
 ];
 
 /// Those that the build carries.
