@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use common::gcov_guest::{UNITS, build};
 use common::{PATIENCE, Way, assert_done, assert_refused, run, stderr, tallies_at_rest};
 use covtap::image::Image;
+use covtap::profile::gcov::read;
 use covtap_testbed::{self as testbed, Guest, Machine, workspace_root};
 use tempfile::TempDir;
 
@@ -189,4 +190,46 @@ fn another_program_is_not_searched() {
     let guest = Guest::builder(Machine::An385, &other).start().expect("the guest starts");
     let output = scene.snapshot(Way::Qemu, &guest, &scene.without_data(), "other", &["--scan"]);
     assert_refused(&output, "the target has", "give the ELF that the target runs");
+}
+
+/// Garbage that looks like structures, in the place of those of all objects but the last.
+#[test]
+fn garbage_that_looks_like_structures_is_left_out() {
+    let scene = Scene::new();
+    let mut bytes = fs::read(&scene.elf).unwrap();
+    let image = Image::parse("guest.elf", bytes.clone()).unwrap();
+    // In `.data`, structures are before and after what the guest has of its own, in the order of the objects.
+    let own = image.symbols().find(|symbol| symbol.name == "random.0").unwrap().address.get();
+    let data = data_of(&bytes);
+    let len = usize::try_from(own - image.section(".data").unwrap().address().get()).unwrap();
+    let name = memchr::memmem::find(&bytes, b".gcda\0").unwrap() - 4;
+    let rodata = image.section(".rodata").unwrap();
+    let name = u32::try_from(rodata.address().get() + (name as u64 - rodata.file_offset())).unwrap();
+    // A version, and pointers to a name, of as many functions and at that address.
+    let garbage = std::iter::once(*b"*22B").chain(std::iter::repeat_n(name.to_le_bytes(), 5));
+    let garbage: Vec<u8> = garbage.flatten().cycle().take(len).collect();
+    bytes[data.start..][..len].copy_from_slice(&garbage);
+    let damaged = scene.path("damaged.elf");
+    fs::write(&damaged, bytes).unwrap();
+
+    let guest = Guest::builder(Machine::An385, &damaged).start().expect("the guest starts");
+    tallies_at_rest(&guest);
+    let zeroed = scene.without_data();
+    for way in [Way::Qemu, Way::Gdb] {
+        let [all, left] = ["all", "left"].map(|name| format!("{name}-{way:?}"));
+        assert_done(&scene.snapshot(way, &guest, &scene.whole(), &all, &[]));
+        let output = scene.snapshot(way, &guest, &zeroed, &left, &["--scan"]);
+        assert_done(&output);
+        let said = stderr(&output);
+        assert_eq!(said.matches("are left out: its gcov_info at 0x20000").count(), 16, "{said}");
+        assert!(said.contains(" more that look like a gcov_info do not fit"), "{said}");
+        let folders = [all, left].map(|folder| files(Path::new(&scene.path(&folder))));
+        assert!(folders[1].keys().eq([Path::new("covtap/valve.gcda")]), "{:?}", folders[1].keys());
+        // The largest counter of the program may be among those that are left out.
+        let [all, left] = folders.map(|files| {
+            let file = read("valve.gcda", &files[Path::new("covtap/valve.gcda")]).unwrap();
+            (file.stamp, file.checksum, file.functions)
+        });
+        assert!(all == left, "{way:?}");
+    }
 }

@@ -116,7 +116,9 @@ pub(super) fn for_caution(caution: &Caution) -> &'static str {
 pub(super) fn for_gcov_caution(caution: &gcov::Caution) -> &'static str {
     match caution {
         gcov::Caution::NewerVersion(_) => "compare a .gcda file with what gcov of that release reads",
-        gcov::Caution::LeftOut { .. } => "no .gcda file is written for it; the others are not affected",
+        gcov::Caution::LeftOut { .. } | gcov::Caution::MoreLeftOut { .. } => {
+            "no .gcda file is written for what is left out; the others are not affected"
+        }
         gcov::Caution::WithoutTable { .. } => {
             "build those with -O0, or with -fprofile-instr-generate -fcoverage-mapping"
         }

@@ -97,3 +97,7 @@ pub fn read_image_memory(
     }
     Ok(memory)
 }
+
+#[cfg(test)]
+#[path = "image_memory_tests.rs"]
+mod tests;

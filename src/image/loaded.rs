@@ -121,3 +121,40 @@ impl Image {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X86_PVH: &[u8] = include_bytes!("../../tests/fixtures/x86-pvh/covered.elf");
+
+    /// The extents of a file with these program headers: address, length, flags.
+    fn extents(loads: &[(u64, u64, u32)]) -> Vec<(u64, u64, bool)> {
+        let mut bytes = X86_PVH.to_vec();
+        bytes[56..58].copy_from_slice(&u16::try_from(loads.len()).unwrap().to_le_bytes());
+        for (index, (address, len_bytes, flags)) in loads.iter().enumerate() {
+            let header = &mut bytes[64 + 56 * index..][..56];
+            header.fill(0);
+            header[..4].copy_from_slice(&elf::PT_LOAD.0.to_le_bytes());
+            header[4..8].copy_from_slice(&flags.to_le_bytes());
+            header[16..24].copy_from_slice(&address.to_le_bytes());
+            header[40..48].copy_from_slice(&len_bytes.to_le_bytes());
+        }
+        let extents = Image::parse("a.elf", bytes).unwrap().extents();
+        extents.iter().map(|extent| (extent.start.get(), extent.len_bytes, extent.is_writable)).collect()
+    }
+
+    #[test]
+    fn extents_are_all_memory_once() {
+        const R: u32 = 4;
+        const RW: u32 = 6;
+        assert_eq!(extents(&[(0x2000, 8, RW), (0x1000, 8, R)]), [(0x1000, 8, false), (0x2000, 8, true)]);
+        let bordering = [(0x1000, 8, RW), (0x1008, 8, RW), (0x1010, 8, R)];
+        assert_eq!(extents(&bordering), [(0x1000, 16, true), (0x1010, 8, false)]);
+        let overlapping = [(0x1000, 8, RW), (0x1004, 8, R), (0x1006, 2, RW), (0x1008, 16, R)];
+        assert_eq!(extents(&overlapping), [(0x1000, 8, true), (0x1008, 16, false)]);
+        assert_eq!(extents(&[(0x1000, 0, RW)]), []);
+        let end = u64::MAX - 3;
+        assert_eq!(extents(&[(end, 8, RW), (end, u64::MAX, R)]), [(end, 3, true)]);
+    }
+}

@@ -122,7 +122,9 @@ impl Finding {
             Self::Caution(Caution::UnknownBitmaps) => "unknown-bitmaps",
             Self::Caution(Caution::AssumedVersion) => "assumed-version",
             Self::GcovCaution(gcov::Caution::NewerVersion(_)) => "newer-gcc",
-            Self::GcovCaution(gcov::Caution::LeftOut { .. }) => "gcov-object-left-out",
+            Self::GcovCaution(gcov::Caution::LeftOut { .. } | gcov::Caution::MoreLeftOut { .. }) => {
+                "gcov-object-left-out"
+            }
             Self::GcovCaution(gcov::Caution::WithoutTable { .. }) => "gcov-without-table",
             Self::Frozen(_) => "loops-in-registers",
             Self::FrozenUnknown => "loops-unknown",

@@ -39,11 +39,10 @@ impl Reading<'_, '_> {
         let at = version_at.before(self.memory.pointer_bytes()).filter(|at| !self.seen.contains_key(at));
         let Some(at) = at else { return Ok(()) };
         let Some(info) = self.file_info(at)? else { return Ok(()) };
-        let each = u64::from(info.n_functions).saturating_mul(FUNCTION_BYTES);
-        self.spend(each.saturating_add(OBJECT_BYTES))?;
+        self.spend(OBJECT_BYTES)?;
         let filename = info.filename.clone();
         let misfit = Misfit { address: at.address(), version, filename, detail: String::new() };
-        let outcome = match self.functions_of(&info, version) {
+        let outcome = match self.functions_of(&info, version)? {
             Err(detail) => Outcome::Misfit(detail),
             Ok(slots) => Outcome::Fits(Draft {
                 dialect: Dialect::Clang,
@@ -73,17 +72,26 @@ impl Reading<'_, '_> {
         Ok(filename.map(|filename| FileInfo { filename, stamp, n_functions, functions, arcs }))
     }
 
-    fn functions_of(&self, info: &FileInfo, version: Version) -> Result<Vec<Slot>, String> {
+    fn functions_of(
+        &mut self,
+        info: &FileInfo,
+        version: Version,
+    ) -> Result<Result<Vec<Slot>, String>, Exhausted> {
         if Dialect::Clang.layout(version).is_none() {
-            return Err("no tool reads the files that clang writes of that version".to_owned());
+            return Ok(Err("no tool reads the files that clang writes of that version".to_owned()));
         }
-        let start = |address| Fields::new(self.memory, Place::loaded(address));
+        let memory = self.memory;
+        let start = |address| Fields::new(memory, Place::loaded(address));
         let (mut functions, mut arcs) = (start(info.functions), start(info.arcs));
-        let function = |ident| {
-            let function = self.function_of_clang(info, ident, &mut functions, &mut arcs);
-            function.map(Slot::Own).map_err(|detail| format!("function {ident}: {detail}"))
-        };
-        (0..info.n_functions).map(function).collect()
+        let mut slots = Vec::new();
+        for ident in 0..info.n_functions {
+            self.spend(FUNCTION_BYTES)?;
+            match self.function_of_clang(info, ident, &mut functions, &mut arcs) {
+                Ok(function) => slots.push(Slot::Own(function)),
+                Err(detail) => return Ok(Err(format!("function {ident}: {detail}"))),
+            }
+        }
+        Ok(Ok(slots))
     }
 
     fn function_of_clang(

@@ -29,6 +29,9 @@ use memory::Memory;
 use objects::{COUNTER_BYTES, CountersDraft, Draft, FunctionDraft, Misfit, Objects, Slot};
 use regions::{Array, Regions};
 
+/// How many structures that do not fit are told one by one: memory may hold any number of them.
+const MAX_LEFT_OUT: usize = 16;
+
 /// What was found in an image.
 #[derive(Clone, Debug)]
 pub struct Located {
@@ -55,6 +58,11 @@ pub enum Caution {
         /// What does not fit.
         detail: String,
     },
+    /// There are so many more that only their number is told.
+    MoreLeftOut {
+        /// How many.
+        objects: usize,
+    },
     /// Counters of clang without a table that tells whose they are, because it was optimised away: they are left out.
     WithoutTable {
         /// How many functions have such counters.
@@ -77,6 +85,9 @@ impl fmt::Display for Caution {
                     f,
                     "the counters for {filename} are left out: its gcov_info at {address} does not fit: {detail}"
                 )
+            }
+            Self::MoreLeftOut { objects } => {
+                write!(f, "{objects} more that look like a gcov_info do not fit and are left out")
             }
             Self::WithoutTable { functions } => {
                 write!(
@@ -270,11 +281,15 @@ fn cautions(drafts: &[Draft], misfits: Vec<Misfit>) -> Vec<Caution> {
             cautions.push(caution);
         }
     }
-    cautions.extend(misfits.into_iter().map(|Misfit { address, filename, detail, .. }| Caution::LeftOut {
-        address: ImageAddr::new(address),
-        filename,
-        detail,
-    }));
+    let more = misfits.len().saturating_sub(MAX_LEFT_OUT);
+    cautions.extend(misfits.into_iter().take(MAX_LEFT_OUT).map(
+        |Misfit { address, filename, detail, .. }| Caution::LeftOut {
+            address: ImageAddr::new(address),
+            filename,
+            detail,
+        },
+    ));
+    cautions.extend((more > 0).then_some(Caution::MoreLeftOut { objects: more }));
     cautions
 }
 

@@ -220,10 +220,7 @@ impl<'m, 'a> Reading<'m, 'a> {
         let mut detail = format!("its {} functions, at {array:#x}, are not in the file", info.n_functions);
         let mut all_lost = None;
         for array in arrays {
-            // A slot, and what is kept of it.
-            let each = (info.active.len() as u64).saturating_add(2).saturating_mul(8);
-            self.spend(u64::from(info.n_functions).saturating_mul(each))?;
-            match self.slots_of(at, info, array) {
+            match self.slots_of(at, info, array)? {
                 Ok(slots) if slots.iter().any(|slot| matches!(slot, Slot::Own(_))) => return Ok(Ok(slots)),
                 Ok(slots) => all_lost = all_lost.or(Some(slots)),
                 Err(error) => detail = error,
@@ -232,19 +229,31 @@ impl<'m, 'a> Reading<'m, 'a> {
         Ok(all_lost.ok_or(detail))
     }
 
-    fn slots_of(&self, at: Place, info: &Info, array: Place) -> Result<Vec<Slot>, String> {
+    /// Garbage, which ends with the first slot, takes no more than that of what may be read.
+    fn slots_of(
+        &mut self,
+        at: Place,
+        info: &Info,
+        array: Place,
+    ) -> Result<Result<Vec<Slot>, String>, Exhausted> {
+        // A slot, and what is kept of it.
+        let each = (info.active.len() as u64).saturating_add(2).saturating_mul(8);
         let step = self.memory.pointer_bytes();
         let mut slots = Vec::new();
         for index in 0..u64::from(info.n_functions) {
+            self.spend(each)?;
             let slot = array.after(index.saturating_mul(step)).and_then(|place| self.memory.pointer(place));
             let slot = match slot {
                 Some(Pointer::Null) => Ok(Slot::Null),
                 Some(Pointer::To(address)) => self.slot(at, info, address),
                 Some(Pointer::Elsewhere) | None => Err("it is not in the image".to_owned()),
             };
-            slots.push(slot.map_err(|detail| format!("function {index}: {detail}"))?);
+            match slot {
+                Ok(slot) => slots.push(slot),
+                Err(detail) => return Ok(Err(format!("function {index}: {detail}"))),
+            }
         }
-        Ok(slots)
+        Ok(Ok(slots))
     }
 
     fn slot(&self, at: Place, info: &Info, address: u64) -> Result<Slot, String> {
