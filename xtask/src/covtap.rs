@@ -9,7 +9,17 @@ use crate::child;
 
 /// Builds covtap as users have it and gives the program's path, wherever cargo's target directory is.
 pub(crate) fn build() -> Result<PathBuf> {
-    let mut command = child::cargo(["build", "--release", "--package", "covtap", "--bin", "covtap"]);
+    build_with(&["--release"])
+}
+
+/// Builds covtap as the tests have it, not optimised, and gives the program's path.
+pub(crate) fn build_unoptimised() -> Result<PathBuf> {
+    build_with(&[])
+}
+
+fn build_with(profile: &[&str]) -> Result<PathBuf> {
+    let mut command = child::cargo(["build", "--package", "covtap", "--bin", "covtap"]);
+    command.args(profile);
     println!("$ {}", child::show(&command));
     command.arg("--message-format=json-render-diagnostics");
     let messages = child::capture(&mut command)?;

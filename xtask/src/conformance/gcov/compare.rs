@@ -12,7 +12,7 @@ use covtap_testbed::Stopped;
 use serde_json::Value;
 
 use super::build::{self, PROGRAM};
-use super::{Case, files, report};
+use super::{Case, files, report, trace};
 use crate::child;
 
 /// Something of a case that is not as libgcov and gcov have it.
@@ -32,6 +32,8 @@ pub(super) struct Found {
     pub(super) lines: usize,
     pub(super) branches: usize,
     pub(super) conditions: usize,
+    /// Of the trace of all units.
+    pub(super) entries: usize,
     pub(super) differences: Vec<Difference>,
 }
 
@@ -42,7 +44,7 @@ impl Found {
 }
 
 /// Runs a case. Its folder stays only if something is wrong.
-pub(super) fn case(case: &Case<'_>) -> Result<Found> {
+pub(super) fn case(case: &Case<'_>, covtap: &Path) -> Result<Found> {
     let dir = case.dir();
     // What an earlier run kept.
     let _ = fs::remove_dir_all(&dir);
@@ -57,7 +59,13 @@ pub(super) fn case(case: &Case<'_>) -> Result<Found> {
     for (path, theirs) in notes.iter().zip(&theirs) {
         unit(case, path, theirs, &mut found)?;
     }
-    let has_lines = found.lines > 0 || (case.flavour.name == "lto" && case.toolchain.release <= 10);
+    if !notes.is_empty() {
+        let (entries, difference) = trace::compare(case.toolchain, covtap, &notes, &theirs)?;
+        found.entries = entries;
+        difference.into_iter().for_each(|detail| found.differs("lcov", detail));
+    }
+    let has_lines =
+        found.lines > 0 && found.entries > 0 || (case.flavour.name == "lto" && case.toolchain.release <= 10);
     ensure!(found.data_files > 0 && has_lines, "nothing was compared: {found:?}");
     if found.differences.is_empty() {
         fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;

@@ -1,5 +1,5 @@
 //! `cargo xtask conformance gcov`: covtap's `.gcda` files beside libgcov's, and its counts of lines, functions,
-//! branches and conditions beside gcov's, for a corpus of small programs that every GCC at hand builds in every way.
+//! branches and conditions beside gcov's, in numbers and as `covtap report` has them, for a corpus of small programs that every GCC at hand builds in every way.
 //!
 //! What enters is the programs of C and C++ under `tests/conformance` and those under `tests/gcov`; what leaves is a
 //! table of cases run and cases equal, and of each difference its first place.
@@ -15,6 +15,7 @@ mod kept;
 mod report;
 mod table;
 mod toolchains;
+mod trace;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -23,7 +24,7 @@ use anyhow::{Result, ensure};
 
 use super::corpus::{self, Program};
 use super::on_all_cores;
-use crate::Outcome;
+use crate::{Outcome, covtap};
 use flavours::{FLAVOURS, Flavour};
 use table::{Ended, Table};
 use toolchains::Toolchain;
@@ -78,8 +79,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     for toolchain in &toolchains {
         toolchain.prepare()?;
     }
+    let covtap = covtap::build_unoptimised()?;
     let ended = on_all_cores(&cases, |case| {
-        let ended = Ended::new(*case, compare::case(case));
+        let ended = Ended::new(*case, compare::case(case, &covtap));
         // What is wrong is seen at once.
         print!("{ended}");
         ended

@@ -58,12 +58,13 @@ impl<'a> Table<'a> {
 /// A column's name, and what it adds up.
 type Column = (&'static str, fn(&Found) -> usize);
 
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 6] = [
     ("gcda", |found| found.data_files),
     ("functions", |found| found.functions),
     ("lines", |found| found.lines),
     ("branches", |found| found.branches),
     ("conditions", |found| found.conditions),
+    ("lcov", |found| found.entries),
 ];
 
 impl fmt::Display for Table<'_> {
