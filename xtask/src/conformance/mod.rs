@@ -14,6 +14,7 @@ mod build;
 mod compare;
 mod corpus;
 mod counts;
+mod ended;
 mod gcov;
 mod kept;
 mod oracle;
@@ -125,7 +126,7 @@ fn llvm(args: &LlvmArgs) -> Result<Outcome> {
     print!("{table}");
     absent.iter().for_each(|absent| println!("not run: {absent}"));
     println!("programs {}, in {:.1} s", programs.len(), start.elapsed().as_secs_f64());
-    println!("cases run {}, equal {}", table.run(), table.equal());
+    println!("cases run {}, equal {}, kept differences {}", table.run(), table.equal(), table.kept());
     Ok(if table.is_as_expected() { Outcome::Passed } else { Outcome::Failed })
 }
 

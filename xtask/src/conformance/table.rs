@@ -3,57 +3,33 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::Result;
-
+use super::Case;
 use super::compare::{Difference, Found};
+use super::ended::{self, Compared, Named};
+use super::kept::{self, Kept};
 use super::setups::Setup;
-use super::{Case, kept};
 
 /// A case that was run to its end.
-pub(super) struct Ended<'a> {
-    case: Case<'a>,
-    found: Result<Found>,
-}
-
-impl<'a> Ended<'a> {
-    pub(super) fn new(case: Case<'a>, found: Result<Found>) -> Self {
-        Self { case, found }
-    }
-
-    fn is_equal(&self) -> bool {
-        self.found.as_ref().is_ok_and(|found| found.differences.is_empty())
-    }
-
-    /// Whether all that differs is kept on purpose.
-    fn is_as_expected(&self) -> bool {
-        let name = self.case.name();
-        let is_kept = |difference: &Difference| kept::reason(&name, difference.report).is_some();
-        self.found.as_ref().is_ok_and(|found| found.differences.iter().all(is_kept))
-    }
-}
+pub(super) type Ended<'a> = ended::Ended<Case<'a>, Found>;
 
 /// How the cases ended.
-pub(super) struct Table<'a>(&'a [Ended<'a>]);
+pub(super) type Table<'t, 'a> = ended::Table<'t, Case<'a>, Found>;
 
-impl<'a> Table<'a> {
-    pub(super) fn new(ended: &'a [Ended<'a>]) -> Self {
-        Self(ended)
-    }
+impl Named for Case<'_> {
+    const KEPT: &'static [Kept] = kept::OF_LLVM;
 
-    pub(super) fn run(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn equal(&self) -> usize {
-        self.0.iter().filter(|ended| ended.is_equal()).count()
-    }
-
-    pub(super) fn is_as_expected(&self) -> bool {
-        self.0.iter().all(Ended::is_as_expected)
+    fn name(&self) -> String {
+        Case::name(self)
     }
 }
 
-impl fmt::Display for Table<'_> {
+impl Compared for Found {
+    fn differing(&self) -> impl Iterator<Item = &'static str> {
+        self.differences.iter().map(|difference| difference.report)
+    }
+}
+
+impl fmt::Display for Table<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows: BTreeMap<usize, (&Setup, [usize; 4])> = BTreeMap::new();
         let mut known: Vec<&Setup> = Vec::new();
@@ -101,7 +77,7 @@ impl fmt::Display for Ended<'_> {
 
 fn difference(f: &mut fmt::Formatter<'_>, name: &str, difference: &Difference) -> fmt::Result {
     let Difference { report, counts, line, ours, theirs } = difference;
-    if let Some(reason) = kept::reason(name, report) {
+    if let Some(reason) = kept::reason(kept::OF_LLVM, name, report) {
         return writeln!(f, "{name}: {report} of {counts} counts differs, as it is meant to: {reason}");
     }
     writeln!(

@@ -11,7 +11,6 @@ mod build;
 mod compare;
 mod files;
 mod flavours;
-mod kept;
 mod report;
 mod table;
 mod toolchains;

@@ -2,56 +2,28 @@
 
 use std::fmt;
 
-use anyhow::Result;
-
+use super::super::ended::{self, Compared, Named};
+use super::super::kept::{self, Kept};
+use super::Case;
 use super::compare::{Difference, Found};
-use super::{Case, kept};
 
 /// A case that was run to its end.
-pub(super) struct Ended<'a> {
-    case: Case<'a>,
-    found: Result<Found>,
-}
-
-impl<'a> Ended<'a> {
-    pub(super) fn new(case: Case<'a>, found: Result<Found>) -> Self {
-        Self { case, found }
-    }
-
-    fn is_equal(&self) -> bool {
-        self.found.as_ref().is_ok_and(|found| found.differences.is_empty())
-    }
-
-    /// Whether all that differs is kept on purpose.
-    fn is_as_expected(&self) -> bool {
-        let name = self.case.name();
-        let is_kept = |difference: &Difference| kept::reason(&name, difference.what).is_some();
-        self.found.as_ref().is_ok_and(|found| found.differences.iter().all(is_kept))
-    }
-}
+pub(super) type Ended<'a> = ended::Ended<Case<'a>, Found>;
 
 /// How the cases ended.
-pub(super) struct Table<'a>(&'a [Ended<'a>]);
+pub(super) type Table<'t, 'a> = ended::Table<'t, Case<'a>, Found>;
 
-impl<'a> Table<'a> {
-    pub(super) fn new(ended: &'a [Ended<'a>]) -> Self {
-        Self(ended)
+impl Named for Case<'_> {
+    const KEPT: &'static [Kept] = kept::OF_GCOV;
+
+    fn name(&self) -> String {
+        Case::name(self)
     }
+}
 
-    pub(super) fn run(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn equal(&self) -> usize {
-        self.0.iter().filter(|ended| ended.is_equal()).count()
-    }
-
-    pub(super) fn kept(&self) -> usize {
-        self.0.iter().filter(|ended| !ended.is_equal() && ended.is_as_expected()).count()
-    }
-
-    pub(super) fn is_as_expected(&self) -> bool {
-        self.0.iter().all(Ended::is_as_expected)
+impl Compared for Found {
+    fn differing(&self) -> impl Iterator<Item = &'static str> {
+        self.differences.iter().map(|difference| difference.what)
     }
 }
 
@@ -67,7 +39,7 @@ const COLUMNS: [Column; 6] = [
     ("lcov", |found| found.entries),
 ];
 
-impl fmt::Display for Table<'_> {
+impl fmt::Display for Table<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<24}{:>6}{:>7}", "compiler", "cases", "equal")?;
         COLUMNS.iter().try_for_each(|(name, _)| write!(f, "{name:>11}"))?;
@@ -98,7 +70,7 @@ impl fmt::Display for Ended<'_> {
         match &self.found {
             Err(error) => writeln!(f, "{name}: {error:#}"),
             Ok(found) => found.differences.iter().try_for_each(|Difference { what, detail }| {
-                match kept::reason(&name, what) {
+                match kept::reason(kept::OF_GCOV, &name, what) {
                     Some(reason) => writeln!(f, "{name}: {what} differs, as it is meant to: {reason}"),
                     None => writeln!(f, "{name}: {what} differs: {detail}"),
                 }
