@@ -10,6 +10,7 @@
 //! report of it is, byte for byte, for every set of counts. What is not run is named. A compiler that Debian has
 //! must be there.
 
+mod alone;
 mod build;
 mod compare;
 mod corpus;
@@ -33,6 +34,7 @@ use covtap_testbed::workspace_root;
 
 use crate::provision::{self, Need};
 use crate::{Outcome, child};
+use alone::Alone;
 use build::Builder;
 use corpus::Program;
 use setups::Setup;
@@ -95,6 +97,7 @@ fn work_dir() -> PathBuf {
 /// Runs what is asked for.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
     provision::ensure(Need::Conformance)?;
+    let _alone = Alone::in_dir(&work_dir())?;
     match &args.family {
         Family::Llvm(args) => llvm(args),
         Family::Gcov(args) => gcov::run(args),
@@ -107,6 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
 ///
 /// A case differs, or could not be run.
 pub(crate) fn quick() -> Result<()> {
+    let _alone = Alone::in_dir(&work_dir())?;
     let outcome = llvm(&LlvmArgs { quick: true, only: Vec::new() })?;
     ensure!(outcome == Outcome::Passed, "covtap's reports are not those of LLVM's tools");
     let outcome = gcov::run(&gcov::Args::quick())?;
