@@ -152,6 +152,13 @@ fn options_are_found_where_there_is_no_debug_information() {
     assert_eq!(find("-frecord-gcc-switches -fno-tree-loop-im"), Frozen::No);
     assert_eq!(find(""), Frozen::Unknown);
     assert_eq!(find("-g -gno-record-gcc-switches"), Frozen::Unknown);
+    // As a Linux kernel has it; options that are recorded hold there too.
+    let find = |flags: &str| {
+        let link = ["--coverage -no-pie -Wl,--defsym=gcov_info_head=0"];
+        frozen::find(&load(&build(dir.path(), "gcc-12", &["-O2", flags], &link)))
+    };
+    assert_eq!(find(""), Frozen::No);
+    assert!(matches!(find("-g"), Frozen::Maybe(_)));
 }
 
 /// Compilers, and whether they add 64 bits atomically for that target.

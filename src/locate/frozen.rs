@@ -9,6 +9,10 @@
 //! `-fprofile-update=atomic` asks for, and which GCC makes only where the target adds 64 bits atomically. Of units that
 //! are optimised when they are linked (`-flto`) the options of their own compilation hold, not those of the link.
 //!
+//! Linux builds all that it instruments with `-fno-tree-loop-im`, if GCC does (`CFLAGS_GCOV` in its `Makefile`, since
+//! v4.7), and is known by the head of its list, `gcov_info_head`, where no options are recorded. Older kernels are not
+//! told from newer ones.
+//!
 //! Source: `tree-ssa-loop-im.cc`, `tree-profile.cc`, `opts.cc` in `gcc`, releases/gcc-12; measured by `tests/frozen.rs`.
 
 use std::fmt;
@@ -21,6 +25,9 @@ use crate::image::Image;
 
 /// How many units are named.
 const MAX_NAMES: usize = 3;
+
+/// The list of instrumented objects of a Linux kernel (`kernel/gcov/gcc_4_7.c`).
+const LIST_OF_LINUX: &str = "gcov_info_head";
 
 /// Longer ones are cut in messages.
 const MAX_NAME_CHARS: usize = 80;
@@ -84,7 +91,10 @@ pub fn find(image: &Image) -> Frozen {
     for text in bytes.unwrap_or_default().split(|byte| *byte == 0) {
         recorded.add("", std::str::from_utf8(text).unwrap_or_default());
     }
-    recorded.finish()
+    match recorded.finish() {
+        Frozen::Unknown if image.symbol(LIST_OF_LINUX).is_some() => Frozen::No,
+        found => found,
+    }
 }
 
 /// The units so far.
