@@ -3,6 +3,11 @@
 //! What enters is paths and bytes; what leaves is files with those bytes. What always holds: what
 //! [`write_whole`](super::write_whole) promises for each of them; and no file is in its place before all are on the
 //! disk, which is waited for once, not once for each file.
+//!
+//! Whole disks are waited for before the files are renamed, and their folders alone after it. Of a thousand files of 4 kB
+//! on ext4, while another program wrote without a rest, syncing each for itself took 3 to 6 s and the disk at once 0.03 to
+//! 0.4 s; after renaming, 30 folders took 0.07 s or less in most tries, and the disk 0.13 s. Without the other program the
+//! disk took 10 ms, each file for itself 65 ms, and folders and the disk 1 ms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -27,15 +32,24 @@ pub fn write_all_whole(files: &[(PathBuf, Vec<u8>)]) -> Result<(), WriteFileErro
         temporary.push(filled(path, |out| out.write_all(bytes))?);
     }
     let folders: BTreeSet<&Path> = files.iter().map(|(path, _)| folder(path)).collect();
-    send_to_disk(&folders)?;
+    send_disks(&folders)?;
     for ((path, _), file) in files.iter().zip(temporary) {
         file.persist(path).map_err(|error| failed(path, "rename the temporary file")(error.error))?;
     }
-    send_to_disk(&folders)
+    send_folders(&folders)
+}
+
+/// Waits for the names in some folders, and for nothing else.
+fn send_folders(folders: &BTreeSet<&Path>) -> Result<(), WriteFileError> {
+    for folder in folders {
+        let sent = File::open(folder).and_then(|opened| opened.sync_all());
+        sent.map_err(failed(folder, "send the folder to the disk"))?;
+    }
+    Ok(())
 }
 
 /// Waits for the disks of some folders, for each once.
-fn send_to_disk(folders: &BTreeSet<&Path>) -> Result<(), WriteFileError> {
+fn send_disks(folders: &BTreeSet<&Path>) -> Result<(), WriteFileError> {
     let mut disks = BTreeSet::new();
     for folder in folders {
         let fail = |step| failed(folder, step);
