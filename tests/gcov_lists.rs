@@ -8,25 +8,22 @@
     reason = "a test fails by panicking"
 )]
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+mod common;
+
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::PATIENCE;
+use common::process::Process;
 use covtap::collect::{MeteredLink, Reader};
 use covtap::image::{Image, Slide};
 use covtap::locate::gcov;
 use covtap::profile::gcov::{GcdaFile, GcovProfile, read};
 use covtap::write::gcda::encode;
-use covtap_link::{Effect, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport, ReadRequest};
 use covtap_testbed::{run, workspace_root};
 use tempfile::tempdir;
-
-/// A process that has not counted by then never will.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Nothing counts in it. When all that counts is done, and before libgcov writes, it says so and waits for a byte.
 const REST: &str = "#include <unistd.h>
@@ -54,56 +51,6 @@ const BUSY: &str = "#include <fcntl.h>
         for (unsigned j = 0; j < 2000; j++) sink += divide(i + j, 1 + j % 7);
     }";
 
-/// A process of this test, and its memory.
-struct Process(Child, File);
-
-impl Process {
-    /// Starts a program, and waits for its first line.
-    fn start(program: &Path, argument: &str, first_line: &str) -> Self {
-        let mut command = Command::new(program);
-        command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.current_dir(program.parent().unwrap()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, first_line);
-        let memory = File::open(format!("/proc/{}/mem", child.id())).unwrap();
-        Self(child, memory)
-    }
-}
-
-struct Memory(File);
-
-impl ReadMemory for Memory {
-    fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
-        for read in reads {
-            self.0.read_exact_at(read.buf, read.addr.get()).map_err(|error| LinkError::Refused {
-                operation: Operation::Read { addr: read.addr, len_bytes: read.buf.len() as u64 },
-                endpoint: "process".to_owned(),
-                reason: error.to_string(),
-            })?;
-        }
-        Ok(ReadReport::default())
-    }
-}
-
-impl Link for Memory {
-    fn info(&self) -> LinkInfo {
-        LinkInfo {
-            endpoint: "process".to_owned(),
-            server: "/proc".to_owned(),
-            architecture: None,
-            endianness: None,
-            pointer_width: None,
-            effect: Effect::Free,
-            attach_pause: Duration::ZERO,
-        }
-    }
-
-    fn detach(&mut self) -> Result<Duration, LinkError> {
-        Ok(Duration::ZERO)
-    }
-}
-
 fn build(release: u32, flags: &[&str], dir: &Path) -> PathBuf {
     let gcc = format!("gcc-{release}");
     let path = |name: &str| dir.join(name).display().to_string();
@@ -128,12 +75,11 @@ fn compare(release: u32, flags: &[&str], argument: &str) -> usize {
     let program = build(release, flags, dir.path());
     let image = Image::parse("program", fs::read(&program).unwrap()).unwrap();
     let located = gcov::locate(&image, Slide::ZERO).unwrap();
-    let Process(mut child, memory) = Process::start(&program, argument, "at rest\n");
-    let reader = Reader::new(MeteredLink::new(Box::new(Memory(memory))), located.regions).unwrap();
+    let process = Process::start(&program, argument, "at rest\n");
+    let reader = Reader::new(MeteredLink::new(Box::new(process.memory())), located.regions).unwrap();
     let mut reader = reader.with_lists(located.image.lists(0));
     let snapshot = reader.take(Duration::ZERO).unwrap().unwrap();
-    child.stdin.take().unwrap().write_all(b".").unwrap();
-    assert!(child.wait().unwrap().success(), "{what}");
+    assert!(process.finish().success(), "{what}");
     let lists = snapshot.lists.iter().map(|list| list.as_deref().ok());
     assert!(lists.clone().all(|list| list.is_some()), "{what}: {:?}", snapshot.lists);
     let filled = lists.clone().flatten().filter(|list| !list.is_empty()).count();
@@ -180,8 +126,8 @@ fn lists_of_a_process_that_runs_are_its_own() {
     run("gcc-12", flags.into_iter().chain([&*path("busy"), &*path("busy.c")])).unwrap();
     let image = Image::parse("busy", fs::read(path("busy")).unwrap()).unwrap();
     let located = gcov::locate(&image, Slide::ZERO).unwrap();
-    let Process(mut child, memory) = Process::start(Path::new(&path("busy")), "", "counting\n");
-    let reader = Reader::new(MeteredLink::new(Box::new(Memory(memory))), located.regions).unwrap();
+    let process = Process::start(Path::new(&path("busy")), "", "counting\n");
+    let reader = Reader::new(MeteredLink::new(Box::new(process.memory())), located.regions).unwrap();
     let mut reader = reader.with_lists(located.image.lists(0));
     let mut snapshot = || {
         let snapshot = reader.take(Duration::ZERO).unwrap().unwrap();
@@ -199,8 +145,7 @@ fn lists_of_a_process_that_runs_are_its_own() {
         snapshots.truncate(199);
         snapshots.push(snapshot());
     }
-    child.stdin.take().unwrap().write_all(b".").unwrap();
-    assert!(child.wait().unwrap().success());
+    assert!(process.finish().success());
     let filename = std::ffi::OsStr::from_bytes(&located.image.objects[0].filename);
     let last = lists(&read("busy.gcda", &fs::read(filename).unwrap()).unwrap());
     for lists in &snapshots {

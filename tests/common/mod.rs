@@ -7,6 +7,7 @@ pub(crate) mod gcov_guest;
 pub(crate) mod gcov_tool;
 pub(crate) mod hostile;
 pub(crate) mod indexed;
+pub(crate) mod process;
 pub(crate) mod running;
 
 use std::collections::BTreeMap;
