@@ -139,6 +139,10 @@ pub(super) fn for_loops(frozen: &Frozen) -> Option<Cow<'static, str>> {
 const FOR_UNKNOWN_LOOPS: &str = "if what GCC compiled is optimised, counts of loops may be in registers while they run: \
      -fno-tree-loop-im has each stored; with -g or -frecord-gcc-switches covtap can tell";
 
+/// What to do where counts are lost.
+pub(super) const FOR_LOST_COUNTS: &str = "build it with -fprofile-update=atomic (GCC, clang) or -C \
+     llvm-args=-instrprof-atomic-counter-update-all (rustc)";
+
 /// What has counts of loops stored.
 fn for_frozen(units: &FrozenUnits) -> &'static str {
     if units.has_atomic_adds {

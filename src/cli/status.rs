@@ -9,7 +9,7 @@ use std::time::Duration;
 use covtap_link::LinkInfo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::units;
+use super::{hints, units};
 use crate::collect::{Ended, Incoherent, Snapshot, Stop, Summary};
 use crate::profile::Stats;
 use crate::write::demangle::demangle;
@@ -157,6 +157,31 @@ impl Restless {
     }
 }
 
+/// Says that the target loses counts; once.
+#[derive(Default)]
+pub(super) struct Losing {
+    is_said: bool,
+}
+
+impl Losing {
+    /// What there is to say after this snapshot.
+    pub(super) fn see(&mut self, snapshot: &Snapshot) -> Option<String> {
+        let has_lost = snapshot.lost > 0;
+        let is_new = has_lost && !std::mem::replace(&mut self.is_said, true);
+        is_new.then(|| {
+            format!(
+                "{} lost by the target: it counts with several processors or in interrupts, and not atomically; {}",
+                counts(snapshot.lost),
+                hints::FOR_LOST_COUNTS
+            )
+        })
+    }
+}
+
+fn counts(num: u64) -> String {
+    if num == 1 { "1 count".to_owned() } else { format!("{num} counts") }
+}
+
 /// The files of the last snapshot that was written.
 #[derive(Clone, Default, Debug)]
 pub(super) struct LastFiles {
@@ -232,6 +257,9 @@ fn line(snapshot: &Snapshot, stats: &Stats) -> String {
     if snapshot.rereads > 0 {
         line.push_str(&format!(", read again {} times", snapshot.rereads));
     }
+    if snapshot.lost > 0 {
+        line.push_str(&format!(", {} lost by the target", counts(snapshot.lost)));
+    }
     if snapshot.moved {
         line.push_str(", counters moved");
     }
@@ -255,6 +283,7 @@ mod tests {
             delta: Delta { changed, backwards: 0 },
             report: ReadReport { elapsed: Duration::from_nanos(10_100), pause: Duration::ZERO },
             rereads: 0,
+            lost: 0,
             moved: false,
             checked: None,
             lists: Vec::new(),
@@ -323,6 +352,20 @@ mod tests {
         snapshot.checked = Some(Checked { read_again: 3, ..Checked::default() });
         let expected = format!("{text}, read again 2 times, counters moved, 3 functions read again");
         assert_eq!(line(&snapshot, &stats), expected);
+    }
+
+    #[test]
+    fn lost_counts_are_in_every_line_and_explained_once() {
+        let mut losing = Losing::default();
+        let mut snapshot = snapshot(1, 0, 2);
+        assert_eq!(losing.see(&snapshot), None);
+        snapshot.lost = 1;
+        let said = losing.see(&snapshot).expect("it is new");
+        assert!(said.starts_with("1 count lost by the target: it counts with"), "{said}");
+        assert!(said.contains("-fprofile-update=atomic"), "{said}");
+        snapshot.lost = 12;
+        assert_eq!(losing.see(&snapshot), None);
+        assert!(line(&snapshot, &Stats::default()).ends_with(", pause 0, 12 counts lost by the target"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::interrupt;
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Profiles, Program, Programs};
-use super::status::{LastFiles, Restless, Status, Stillness};
+use super::status::{LastFiles, Losing, Restless, Status, Stillness};
 use super::target::TargetArgs;
 use crate::collect::{Schedule, Session, Snapshot};
 use crate::coverage::{Counts, Coverage, Mapping};
@@ -127,6 +127,7 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
 struct Said {
     stillness: Stillness,
     restless: Restless,
+    losing: Losing,
     has_lists: bool,
 }
 
@@ -178,7 +179,10 @@ impl Taker<'_> {
                 "value profiles: some lists of most frequent values could not be followed and are empty",
             );
         }
-        for line in self.said.restless.see(snapshot).into_iter().chain(self.said.stillness.see(snapshot)) {
+        let Said { stillness, restless, losing, .. } = &mut self.said;
+        for line in
+            restless.see(snapshot).into_iter().chain(losing.see(snapshot)).chain(stillness.see(snapshot))
+        {
             self.status.note(&line);
         }
     }

@@ -5,8 +5,11 @@
 //! counters count; what leaves is the same reading, with the groups that were not of one moment read again.
 //!
 //! What always holds: each group that leaves here is coherent; one that never was in `MAX_ROUNDS` readings is as in the
-//! snapshot before, 0 if there was none, and is named. No counter is behind the snapshot before. A group need only be
-//! coherent with itself: it may be younger than others in the snapshot.
+//! snapshot before, 0 if there was none, and is named. No counter that was read again is behind the snapshot before. A
+//! group need only be coherent with itself: it may be younger than others in the snapshot.
+//!
+//! A target that [loses updates](super::lost) may have counters that are never coherent again: their function stays as it
+//! was when they last were.
 
 use std::sync::Arc;
 use std::thread;
@@ -143,8 +146,8 @@ pub(super) fn settle(
             wait = LONGEST_WAIT.min(wait.saturating_mul(2));
         }
         let pairs = suspects.into_iter().zip(again);
-        let left =
-            pairs.filter_map(|(suspect, again)| look(checks, places.regions(), suspect, again, reading));
+        let before = (places.regions(), previous);
+        let left = pairs.filter_map(|(suspect, again)| look(checks, before, suspect, again, reading));
         suspects = left.collect();
     }
     checked.incoherent =
@@ -193,20 +196,23 @@ fn read(
     Ok(again)
 }
 
-/// Takes a further reading of a group; `None` if that settles it. A reading that carried, or is behind the one before,
-/// may be torn, and is only compared with.
+/// Takes a further reading of a group; `None` if that settles it. A reading that carried, or is behind the one before
+/// or the snapshot before, may be torn or of a target that was reset, and is only compared with.
 fn look(
     checks: &dyn Coherence,
-    regions: &[CounterRegion],
+    (regions, previous): (&[CounterRegion], &Counters),
     suspect: Suspect,
     again: Vec<Vec<u8>>,
     reading: &mut Counters,
 ) -> Option<Suspect> {
     let parts = parts(checks, &suspect);
-    let is_torn = parts
-        .iter()
-        .zip(suspect.last.iter().zip(&again))
-        .any(|(part, (old, new))| regions.get(part.region).is_none_or(|region| is_torn(region, old, new)));
+    let is_torn = parts.iter().zip(suspect.last.iter().zip(&again)).any(|(part, (old, new))| {
+        regions.get(part.region).is_none_or(|region| {
+            carry::in_part(region, old, new)
+                || is_behind(region, old, new)
+                || is_behind(region, part.of(previous.regions()), new)
+        })
+    });
     let mut detail = suspect.detail;
     if !is_torn {
         for (part, bytes) in parts.iter().zip(&again) {
@@ -217,10 +223,10 @@ fn look(
     Some(Suspect { last: again, detail, ..suspect })
 }
 
-fn is_torn(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
+fn is_behind(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
     let mut delta = Delta::default();
     delta.add_part(region, old, new);
-    delta.backwards > 0 || carry::in_part(region, old, new)
+    delta.backwards > 0
 }
 
 /// Leaves a group as it was in the snapshot before.

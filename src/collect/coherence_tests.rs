@@ -136,6 +136,19 @@ fn a_reset_or_an_end_while_reading_again_is_what_it_always_is() {
     assert_eq!(take(&mut refused).0.counters.regions(), [bytes(&[6, 6, 7, 7])]);
 }
 
+/// No link tells of the reset, which comes while a group is read again: its zeros are of one moment, and of another run.
+#[test]
+fn what_is_behind_the_snapshot_before_settles_nothing() {
+    let restarts = 2 + u64::from(MAX_ROUNDS);
+    let link = link().with_fault(1, torn(6)).with_fault(2, Fault::Change(BASE, bytes(&[0, 0, 0, 0])));
+    let mut reader = reader(link.with_fault(restarts, Fault::Change(BASE, bytes(&[1, 1, 1, 1]))));
+    let (snapshot, checked) = take(&mut reader);
+    assert_eq!((checked.rounds, checked.incoherent.len()), (MAX_ROUNDS, 1));
+    assert_eq!(snapshot.counters.regions(), [bytes(&[5, 5, 7, 7])]);
+    let error = reader.take(Duration::ZERO).expect_err("no snapshot");
+    assert!(matches!(error, CollectError::Reset { number: 2, .. }), "{error}");
+}
+
 /// What a group says of regions that are not there is checked like any other bytes from outside.
 #[test]
 fn parts_of_other_regions_have_no_bytes() {

@@ -4,7 +4,8 @@
 //! what leaves is a stream of [`Snapshot`]s. Nothing here knows LLVM, gcov, or which link it is.
 //!
 //! What always holds:
-//! - a snapshot that leaves here is whole, and no counter in it is behind the one before, unless it was moved;
+//! - a snapshot that leaves here is whole, and no counter in it is behind the one before, unless it was moved or the target
+//!   [lost updates](lost) of its own;
 //! - counters that belong together are of one moment, where somebody [can tell](Coherence);
 //! - counters that the target has moved are followed, and read where it counts now;
 //! - a reader thread takes the snapshots and never waits for whoever writes them;
@@ -18,6 +19,7 @@ pub mod find_image;
 mod identity;
 mod image_memory;
 mod lists;
+mod lost;
 mod metered;
 mod physical;
 mod places;

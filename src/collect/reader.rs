@@ -1,10 +1,12 @@
-//! Takes one snapshot after another, and believes none that went backwards.
+//! Takes one snapshot after another, and believes none that went backwards, but where the target [lost
+//! updates](super::lost): the counts that it has are the ones there are.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use covtap_link::{ReadReport, TargetEvent};
 
+use super::lost::Losses;
 use super::places::Places;
 use super::{
     Checked, Coherence, CollectError, Counters, Delta, FollowedList, MeteredLink, ResetEvidence, carry,
@@ -15,6 +17,10 @@ use crate::locate::{CounterRegion, ListHead};
 /// How often a reading that went backwards is repeated before the target counts as reset. One torn carry
 /// settles with the next reading.
 const MAX_REREADS: u32 = 4;
+
+/// How often a reading is repeated whose losses are all small. They cannot be tears, but a reset that has just begun may
+/// look like them.
+const MIN_REREADS_OF_LOST: u32 = 1;
 
 /// The most that all regions together may hold. An image chooses the size, and it may be damaged.
 const MAX_COUNTER_BYTES: u64 = 1 << 30;
@@ -35,6 +41,9 @@ pub struct Snapshot {
     /// How many readings were done again: they went backwards, were made while a counter carried into its upper half, or
     /// missed counters that had moved.
     pub rereads: u32,
+    /// How many counts the target itself has lost in this session so far, at least: it counts with several processors, or
+    /// in interrupts, and not atomically.
+    pub lost: u64,
     /// Whether the target counts elsewhere than at the snapshot before. What it counted there is in this one as far
     /// as the target copied it, as LLVM's runtime does.
     pub moved: bool,
@@ -47,6 +56,8 @@ pub struct Snapshot {
 /// A reading in which no counter is torn.
 struct Sure {
     delta: Delta,
+    /// How many counts the target has lost since the snapshot before.
+    lost: u64,
     report: ReadReport,
     rereads: u32,
     /// By region.
@@ -64,6 +75,7 @@ pub struct Reader {
     /// Buffers handed out in earlier snapshots; one that came back is used again.
     pool: Vec<Arc<Counters>>,
     taken: u64,
+    lost: u64,
     ended: bool,
 }
 
@@ -88,6 +100,7 @@ impl Reader {
             previous,
             pool: Vec::new(),
             taken: 0,
+            lost: 0,
             ended: false,
         };
         let (mut unsure, mut rereads) = (None, 0);
@@ -148,15 +161,16 @@ impl Reader {
             let lists = self.follow(Arc::make_mut(&mut counters), &mut sure)?;
             Ok((sure, checked, lists))
         });
-        let (Sure { delta, report, rereads, moved }, checked, lists) = match taken {
+        let (Sure { delta, lost, report, rereads, moved }, checked, lists) = match taken {
             Ok(taken) => taken,
             Err(reset @ CollectError::Reset { .. }) => return Err(reset),
             Err(error) => return self.unless_ended(error),
         };
         self.taken += 1;
+        self.lost = self.lost.saturating_add(lost);
         self.pool.push(std::mem::replace(&mut self.previous, Arc::clone(&counters)));
-        let (number, moved) = (self.taken, moved.contains(&true));
-        Ok(Some(Snapshot { number, at, counters, delta, report, rereads, moved, checked, lists }))
+        let (number, lost, moved) = (self.taken, self.lost, moved.contains(&true));
+        Ok(Some(Snapshot { number, at, counters, delta, report, rereads, lost, moved, checked, lists }))
     }
 
     /// Reads all regions until no counter may be torn.
@@ -170,10 +184,15 @@ impl Reader {
             report.pause += once.report.pause;
             again += once.rereads;
             let moved = self.places.moved_since(&biases);
-            let delta = Delta::following(self.places.regions(), &self.previous, room, &moved);
+            let (delta, losses) = self.compare(room, &moved);
             self.look_for_events()?;
-            if delta.backwards == 0 && self.is_sure(room, &mut unsure) {
-                return Ok(Sure { delta, report, rereads: rereads + again, moved });
+            let enough = match delta.backwards {
+                0 => 0,
+                _ if losses.are_small() => MIN_REREADS_OF_LOST,
+                _ => MAX_REREADS,
+            };
+            if losses.are_lost_updates() && self.is_sure(room, &mut unsure) && rereads >= enough {
+                return Ok(Sure { delta, lost: losses.counts, report, rereads: rereads + again, moved });
             }
             if rereads == MAX_REREADS {
                 return Err(match delta.backwards {
@@ -185,6 +204,24 @@ impl Reader {
         }
     }
 
+    /// How a reading differs from the snapshot before, and what of that is behind it.
+    fn compare(&self, reading: &Counters, moved: &[bool]) -> (Delta, Losses) {
+        let regions = self.places.regions();
+        let delta = Delta::following(regions, &self.previous, reading, moved);
+        // Nearly always there are none, and looking for them takes longer.
+        let losses = match delta.backwards {
+            0 => Losses::default(),
+            _ => Losses::between(regions, &self.previous, reading, moved),
+        };
+        (delta, losses)
+    }
+
+    /// Takes into account that parts were read anew, none of which is behind the snapshot before.
+    fn compare_anew(&self, reading: &Counters, sure: &mut Sure) {
+        let (delta, losses) = self.compare(reading, &sure.moved);
+        (sure.delta, sure.lost) = (delta, losses.counts);
+    }
+
     /// Reads again what is not coherent, if somebody can tell.
     fn settle(&mut self, room: &mut Counters, sure: &mut Sure) -> Result<Option<Checked>, CollectError> {
         let Some(checks) = &self.checks else { return Ok(None) };
@@ -192,7 +229,7 @@ impl Reader {
         let checked = coherence::settle(&**checks, target, &self.previous, room, &mut sure.report)?;
         if checked.read_again > 0 {
             self.look_for_events()?;
-            sure.delta = Delta::following(self.places.regions(), &self.previous, room, &sure.moved);
+            self.compare_anew(room, sure);
         }
         Ok(Some(checked))
     }
@@ -205,19 +242,20 @@ impl Reader {
         let target = (&mut self.link, &self.places);
         let followed = lists::follow(&self.lists, target, room, &mut sure.report)?;
         self.look_for_events()?;
-        sure.delta = Delta::following(self.places.regions(), &self.previous, room, &sure.moved);
+        self.compare_anew(room, sure);
         Ok(followed)
     }
 
     /// Whether no counter of a reading may be torn upwards: none carried since the snapshot before, or the reading
-    /// before this one, which is `unsure`, already had these upper halves and no larger counts.
+    /// before this one, which is `unsure`, already had these upper halves, and no counts so much larger that they were torn.
     fn is_sure(&self, reading: &Counters, unsure: &mut Option<Counters>) -> bool {
         let regions = self.places.regions();
         let is_sure = match unsure {
             None => !carry::between(regions, &self.previous, reading),
             Some(unsure) => {
+                let unmoved = vec![false; regions.len()];
                 !carry::between(regions, unsure, reading)
-                    && Delta::between(regions, unsure, reading).backwards == 0
+                    && Losses::between(regions, unsure, reading, &unmoved).are_small()
             }
         };
         if !is_sure {
