@@ -11,8 +11,8 @@ use covtap_link::{LinkError, ReadRequest, TargetAddr};
 use super::{CollectError, MeteredLink};
 use crate::image::{Extent, Image, Slide};
 
-/// How much is read at once, and missing at once if it cannot be: 80 ms through a debugger at 3 MiB/s. Pieces begin at
-/// multiples of it, so that what is missing of one page is not missing of two.
+/// How much is read at once, and missing at once if it cannot be: short enough for a pause. Pieces end at multiples of it,
+/// so that a page that cannot be read is in one of them alone.
 const CHUNK_BYTES: u64 = 1 << 18;
 
 /// The most that is read: a kernel with all that it has zeroed is smaller.
