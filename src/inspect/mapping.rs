@@ -15,8 +15,8 @@ use std::collections::{BTreeSet, HashSet};
 use covtap_link::Endianness;
 use serde::Serialize;
 
-use crate::image::Image;
-use crate::locate::llvm::{LlvmImage, NameRef, uint};
+use crate::image::{Image, uint};
+use crate::locate::llvm::{LlvmImage, NameRef};
 
 /// The section with a header for each unit.
 const HEADERS: &str = "__llvm_covmap";

@@ -9,8 +9,7 @@
 
 use covtap_link::{Endianness, PointerWidth, TargetAddr};
 
-use super::llvm::uint;
-use crate::image::wrap;
+use crate::image::{uint, wrap};
 
 const WORD_BYTES: usize = 8;
 

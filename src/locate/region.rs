@@ -2,8 +2,7 @@
 
 use covtap_link::{AddrRange, Endianness, PointerWidth, TargetAddr};
 
-use super::llvm::uint;
-use crate::image::wrap;
+use crate::image::{uint, wrap};
 
 /// How two readings of one counter combine into one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -2,7 +2,7 @@
 
 use covtap_link::Endianness;
 
-use crate::locate::llvm::uint;
+use crate::image::uint;
 
 /// What is wrong, and where in the file.
 #[derive(Clone, PartialEq, Eq, Debug)]

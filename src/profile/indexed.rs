@@ -45,7 +45,8 @@ use covtap_link::Endianness;
 
 use super::cursor::{Cursor, Fault};
 use super::stored::StoredProfile;
-use crate::locate::llvm::{NameRef, Variant, uint, version_number};
+use crate::image::uint;
+use crate::locate::llvm::{NameRef, Variant, version_number};
 
 const MAGIC: &[u8] = b"\xfflprofi\x81";
 

@@ -10,7 +10,8 @@
 use std::ops::Range;
 
 use super::stats::{self, Stats};
-use crate::locate::llvm::{DataRecord, LlvmImage, NameRef, uint};
+use crate::image::uint;
+use crate::locate::llvm::{DataRecord, LlvmImage, NameRef};
 
 /// A snapshot does not fit the image.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

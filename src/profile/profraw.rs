@@ -16,10 +16,10 @@ use super::correlate::{Counters, correlate};
 use super::cursor::{Cursor, Fault};
 use super::stats::MAX_COUNT;
 use super::stored::StoredProfile;
-use crate::image::wrap;
+use crate::image::{uint, wrap};
 use crate::locate::llvm::{
     CounterPtr, HeaderField, Layout, LlvmImage, NameRef, Names, RawVersion, RecordLayout, TextBudget,
-    Variant, magic, uint, version_number,
+    Variant, magic, version_number,
 };
 
 /// Whether a raw profile begins here.

@@ -11,7 +11,6 @@ use covtap_link::Endianness;
 use crate::locate::gcov::{Dialect, Layout};
 use crate::profile::gcov::{
     GcdaCounters, GcdaFile, GcdaFunction, MAGIC, TAG_COUNTER_BASE, TAG_COUNTER_SHIFT, TAG_FUNCTION,
-    is_topn_list,
 };
 
 /// Writes a file.
@@ -109,7 +108,7 @@ impl Writer {
         let index_bits = u32::try_from(*index).unwrap_or_default() << TAG_COUNTER_SHIFT;
         let (tag, words) = (TAG_COUNTER_BASE.wrapping_add(index_bits), values.len().saturating_mul(2));
         let is_zero = values.iter().all(|value| *value == 0);
-        if is_zero && self.layout.has_zero_lengths && !is_topn_list(self.layout, *index) {
+        if is_zero && self.layout.has_zero_lengths && !self.layout.is_topn_list(*index) {
             self.word(tag);
             let length = self.length(words);
             self.word(length.wrapping_neg());

@@ -17,8 +17,8 @@ use super::evaluate::{MismatchReason, mismatch};
 use super::gcno::{Function, Notes};
 use crate::collect::{Coherence, Group, Part};
 use crate::coverage::FileName;
+use crate::image::uint;
 use crate::locate::gcov::{self as located, CounterKind, GcovImage, Object};
-use crate::locate::llvm::uint;
 
 const COUNTER_BYTES: usize = 8;
 

@@ -2,7 +2,7 @@
 
 use covtap_link::Endianness;
 
-use crate::locate::llvm::uint;
+use crate::image::uint;
 
 /// What could not be decoded, and where in its section.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,8 +7,7 @@
 use covtap_link::{Endianness, PointerWidth, TargetAddr};
 
 use super::layout::Version;
-use crate::image::{Image, ImageAddr, Loaded, wrap};
-use crate::locate::llvm::uint;
+use crate::image::{Image, ImageAddr, Loaded, uint, wrap};
 
 /// How much is looked through at once for anything like a version, without a branch for each word.
 const BLOCK_BYTES: usize = 64;

@@ -23,7 +23,6 @@ use covtap_link::{AddrRange, Endianness, PointerWidth};
 use super::{BiasWord, CounterRegion, MergeRule};
 use crate::image::{BuildId, Image, ImageAddr, Slide, Symbol};
 
-pub(crate) use crate::image::uint;
 pub(crate) use debug_info::each_unit;
 pub use error::LocateError;
 pub(crate) use layout::{CounterPtr, HeaderField, Layout, RecordLayout, magic, version_number};

@@ -3,6 +3,7 @@ use covtap_link::{Endianness, PointerWidth};
 use super::records::{Reading, Surroundings, decode};
 use super::version::{VersionFault, infer};
 use super::*;
+use crate::image::uint;
 
 const NAMES: [&[u8]; 3] = [b"main", b"idle", b"drivers/uart.c;rx"];
 

@@ -9,8 +9,7 @@
 use super::LocateError;
 use super::layout::{RawVersion, Variant, version_number};
 use super::records::{self, DataRecord, Reading, RecordFault, Surroundings};
-use super::uint;
-use crate::image::Image;
+use crate::image::{Image, uint};
 
 /// The variable with the version word, where the compiler or a runtime left one.
 pub(crate) const VERSION_SYMBOL: &str = "__llvm_profile_raw_version";

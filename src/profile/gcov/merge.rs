@@ -7,7 +7,7 @@
 //! Source: `merge_one_data` and `dump_one_gcov` in `libgcc/libgcov-driver.c`, and `libgcc/libgcov-merge.c`,
 //! releases/gcc-12.
 
-use super::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, is_topn_list, topn};
+use super::{GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, topn};
 use crate::locate::gcov::{CounterKind, Dialect, Layout, MergeFn};
 
 /// Two files cannot be merged.
@@ -171,7 +171,7 @@ fn counters(
     let wrong = |detail: String| MergeGcdaError::Functions {
         detail: format!("counters of index {index} of its function {ident:#010x}: {detail}"),
     };
-    if is_topn_list(layout, index) {
+    if layout.is_topn_list(index) {
         let count = |values: &[u64]| topn::lists(values).map(|lists| lists.len()).map_err(wrong);
         let (here, there) = (count(&ours.values)?, count(&theirs.values)?);
         if here != there {

@@ -2,7 +2,7 @@
 //!
 //! What enters is a file's bytes, or what was read from a target; what leaves is a [`GcdaFile`], which
 //! [`merge`](GcdaFile::merge)s by libgcov's rules and which `src/write/gcda.rs` writes. What always holds: a file's
-//! version has a [`Layout`].
+//! version has a [`Layout`](crate::locate::gcov::Layout).
 
 mod gcda;
 mod merge;
@@ -17,8 +17,6 @@ pub use merge::MergeGcdaError;
 pub use read::{ReadGcdaError, read};
 pub use target::{GcovProfile, TargetError};
 
-use crate::locate::gcov::Layout;
-
 /// `gcda` in a word: what a file begins with.
 pub(crate) const MAGIC: u32 = 0x6763_6461;
 /// The tag of a function.
@@ -27,8 +25,3 @@ pub(crate) const TAG_FUNCTION: u32 = 0x0100_0000;
 pub(crate) const TAG_COUNTER_BASE: u32 = 0x01a1_0000;
 /// The distance of the tags of two indices that follow each other, as a power of two.
 pub(crate) const TAG_COUNTER_SHIFT: u32 = 17;
-
-/// Whether the counters of that index are lists of values, {total, n, n x (value, count)}, in files of that layout.
-pub(crate) fn is_topn_list(layout: &Layout, index: usize) -> bool {
-    layout.is_topn_list(index)
-}

@@ -26,7 +26,7 @@ use covtap_link::Endianness;
 use super::topn;
 use super::{
     GcdaCounters, GcdaFile, GcdaFunction, GcdaSummary, MAGIC, TAG_COUNTER_BASE, TAG_COUNTER_SHIFT,
-    TAG_FUNCTION, is_topn_list,
+    TAG_FUNCTION,
 };
 use crate::locate::gcov::{Layout, Version};
 use crate::profile::cursor::{Cursor, Fault};
@@ -198,7 +198,7 @@ impl Reader<'_> {
             return Err(start.fault(format!("counters of index {index} are not in order")));
         }
         let length = self.length()?;
-        let values = if length < 0 && self.layout.has_zero_lengths && !is_topn_list(self.layout, index) {
+        let values = if length < 0 && self.layout.has_zero_lengths && !self.layout.is_topn_list(index) {
             self.zeros(start, length)?
         } else {
             self.values(start, length)?

@@ -4,15 +4,16 @@
 //! that begin there; what leaves is a [`GcdaFile`] for each object. What always holds: a count is the target's own; a list
 //! that could not be followed is empty and [`has_lists`](GcovProfile::has_lists) says so.
 
-use super::{GcdaCounters, GcdaFile, GcdaFunction, is_topn_list, topn};
+use super::{GcdaCounters, GcdaFile, GcdaFunction, topn};
+use crate::image::uint;
+use crate::locate::ListHead;
 use crate::locate::gcov::{CounterKind, Function, GcovImage, Layout, Object};
-use crate::locate::llvm::uint;
 use crate::profile::stats::{self, Stats};
 
 /// The length of a counter.
 const COUNTER_BYTES: usize = 8;
 /// What memory has of one expression's list: total, number of values, the first one's address.
-const LIST_WORDS: usize = 3;
+const LIST_WORDS: usize = ListHead::BYTES / COUNTER_BYTES;
 
 /// The values of a list and their counts; `None` if they are not known.
 type FollowedPairs<'l> = Option<&'l [(u64, u64)]>;
@@ -113,7 +114,7 @@ impl GcovProfile {
             let mut values: Vec<u64> = bytes.map(|bytes| uint(bytes, image.endianness)).collect();
             let index = counters.index;
             topn::prune_fixed(layout, index, &mut values);
-            let values = if is_topn_list(layout, index) { self.lists(&values, lists) } else { values };
+            let values = if layout.is_topn_list(index) { self.lists(&values, lists) } else { values };
             Some(GcdaCounters { index, values })
         });
         let counters = counted.collect::<Option<_>>()?;

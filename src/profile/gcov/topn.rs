@@ -13,7 +13,6 @@
 //!
 //! Source: `libgcc/libgcov-merge.c` and `libgcc/libgcov.h` of releases/gcc-7, releases/gcc-10 and releases/gcc-12.
 
-use super::is_topn_list;
 use crate::locate::gcov::{CounterKind, Layout};
 
 /// How many values of an expression libgcov keeps (`GCOV_TOPN_MAXIMUM_TRACKED_VALUES`).
@@ -27,7 +26,7 @@ const FIXED_LEN: usize = 9;
 /// Checks that the values of a file have the form of their kind; what is wrong otherwise.
 pub(super) fn check_shape(layout: &Layout, index: usize, values: &[u64]) -> Result<(), String> {
     let count = values.len();
-    if is_topn_list(layout, index) {
+    if layout.is_topn_list(index) {
         return lists(values).map(drop);
     }
     let Some(tuple) = tuple_len(layout, index) else { return Ok(()) };
