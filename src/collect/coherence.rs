@@ -190,9 +190,7 @@ fn read(
     let room = |suspect: &Suspect| suspect.last.iter().map(|bytes| vec![0; bytes.len()]).collect();
     let mut again: Vec<Vec<Vec<u8>>> = suspects.iter().map(room).collect();
     let all = suspects.iter().flat_map(|suspect| parts(checks, suspect));
-    let once = places.read_parts(link, all.copied().zip(again.iter_mut().flatten()))?;
-    report.elapsed += once.elapsed;
-    report.pause += once.pause;
+    *report += places.read_parts(link, all.copied().zip(again.iter_mut().flatten()))?;
     Ok(again)
 }
 

@@ -260,8 +260,7 @@ impl Target<'_> {
         let mut requests: Vec<_> = requests.collect();
         match self.link.read_many(&mut requests) {
             Ok(once) => {
-                self.report.elapsed += once.elapsed;
-                self.report.pause += once.pause;
+                *self.report += once;
                 Ok(())
             }
             Err(LinkError::Refused { .. }) if wanted.len() == 1 || self.refused >= MAX_REFUSED => {

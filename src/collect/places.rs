@@ -61,12 +61,12 @@ impl Places {
             let mut words = self.room_for_words();
             let failed = match self.read_here(link, into, &mut words) {
                 Ok(once) => {
-                    add(&mut read.report, once);
+                    read.report += once;
                     None
                 }
                 Err(error) => {
                     let Some(once) = self.look_again(link, &error, &mut words) else { return Err(error) };
-                    add(&mut read.report, once);
+                    read.report += once;
                     Some(error)
                 }
             };
@@ -181,11 +181,6 @@ impl Places {
             times,
         }
     }
-}
-
-fn add(sum: &mut ReadReport, once: ReadReport) {
-    sum.elapsed += once.elapsed;
-    sum.pause += once.pause;
 }
 
 #[cfg(test)]

@@ -180,8 +180,7 @@ impl Reader {
         let biases = self.places.biases().to_vec();
         loop {
             let once = self.places.read(&mut self.link, room)?;
-            report.elapsed += once.report.elapsed;
-            report.pause += once.report.pause;
+            report += once.report;
             again += once.rereads;
             let moved = self.places.moved_since(&biases);
             let (delta, losses) = self.compare(room, &moved);

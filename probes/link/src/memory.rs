@@ -1,5 +1,6 @@
 //! Reading target memory.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::{LinkError, TargetAddr};
@@ -21,6 +22,13 @@ pub struct ReadReport {
     /// For how long the workload was stopped, as far as the host can tell: from the request to stop until the
     /// request to run on was sent. Zero only where nothing was stopped.
     pub pause: Duration,
+}
+
+impl AddAssign for ReadReport {
+    fn add_assign(&mut self, other: Self) {
+        self.elapsed += other.elapsed;
+        self.pause += other.pause;
+    }
 }
 
 /// Memory of a target.

@@ -18,9 +18,7 @@ impl ReadMemory for WordByWord {
             for buf in read.buf.chunks_mut(WORD_BYTES) {
                 let len_bytes = buf.len() as u64;
                 let at = addr.unwrap_or(read.addr);
-                let once = self.0.read(at, buf)?;
-                report.elapsed += once.elapsed;
-                report.pause += once.pause;
+                report += self.0.read(at, buf)?;
                 // What passes the end of memory was refused.
                 addr = at.checked_add(len_bytes);
             }
