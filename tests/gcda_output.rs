@@ -133,6 +133,21 @@ fn no_name_leads_out_of_the_directory() {
     assert_refused(&common::run(args), "nobody", "is the target up");
 }
 
+#[test]
+fn no_name_moves_the_cursor() {
+    let (dir, elf) = build("covered");
+    let bytes = fs::read(&elf).unwrap();
+    let (old, new) = (b"/covtap/main.gcda", b"/cov\x1b[2J/mm\r.gcda");
+    let at = bytes.windows(old.len()).position(|name| name == old).expect("the name");
+    fs::write(&elf, [&bytes[..at], new, &bytes[at + new.len()..]].concat()).unwrap();
+    let (elf, nobody) = (elf.display().to_string(), dir.path().join("nobody").display().to_string());
+    let trace = dir.path().join("trace.info").display().to_string();
+    let said = common::run(["snapshot", "--qemu", &nobody, &elf, "--lcov", &trace]);
+    assert_refused(&said, "nobody", "is the target up");
+    assert!(stderr(&said).contains("/cov\u{fffd}[2J/mm\u{fffd}.gcda"), "{}", stderr(&said));
+    assert!(!stderr(&said).contains(['\x1b', '\r']));
+}
+
 /// Notes of another compile are named before anything is read, their unit is in no report, and what stands beside the
 /// files already is not touched.
 #[test]

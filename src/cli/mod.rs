@@ -25,6 +25,7 @@ mod snapshot;
 mod status;
 mod tap;
 mod target;
+mod terminal;
 mod units;
 
 use std::process::ExitCode;
@@ -85,9 +86,9 @@ pub fn main() -> ExitCode {
 
 /// One line that says what was tried, where, and what came back; a second one if there is a next step.
 fn complain(error: &anyhow::Error) {
-    eprintln!("covtap: error: {error:#}");
+    terminal::say(&format!("error: {error:#}"));
     if let Some(hint) = hints::for_error(error) {
-        eprintln!("covtap: hint: {hint}");
+        terminal::say(&format!("hint: {hint}"));
     }
 }
 

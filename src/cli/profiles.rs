@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::terminal::say;
 use crate::locate::llvm::LlvmImage;
 use crate::profile::{self, StoredProfile};
 
@@ -38,7 +39,7 @@ impl Sum {
         }
         let conflicts = self.sum.as_ref().map(StoredProfile::conflicts).unwrap_or_default();
         for conflict in conflicts.iter().skip(self.said) {
-            eprintln!("covtap: {}: {conflict}", path.display());
+            say(&format!("{}: {conflict}", path.display()));
         }
         self.said = conflicts.len();
         Ok(())
@@ -48,13 +49,13 @@ impl Sum {
     pub(super) fn finish(self) -> Option<StoredProfile> {
         let sum = self.sum?;
         if sum.value_sites_left_out() > 0 {
-            eprintln!(
-                "covtap: value profiles (call targets, sizes) are left out: {} sites in all profiles together",
+            say(&format!(
+                "value profiles (call targets, sizes) are left out: {} sites in all profiles together",
                 sum.value_sites_left_out()
-            );
+            ));
         }
         for what in sum.left_out() {
-            eprintln!("covtap: {what} are left out");
+            say(&format!("{what} are left out"));
         }
         Some(sum)
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::formats::{FormatArgs, Formats};
 use super::inputs::Inputs;
 use super::profiles::Sum;
+use super::terminal::say as note;
 use super::{Verdict, gcov_units, tap};
 use crate::coverage::{Counts, Coverage, Doubt, Mapping};
 use crate::image::Slide;
@@ -165,11 +166,6 @@ impl MappingOf {
         self.notes.iter().for_each(|line| note(line));
         coverage.add(&self.mapping, counts);
     }
-}
-
-/// Says something that is no error.
-fn note(line: &str) {
-    eprintln!("covtap: {line}");
 }
 
 /// What the programs' own records say of their counters.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use covtap_link::LinkInfo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{hints, units};
+use super::{hints, terminal, units};
 use crate::collect::{Ended, Incoherent, Snapshot, Stop, Summary};
 use crate::profile::Stats;
 use crate::write::demangle::demangle;
@@ -49,9 +49,9 @@ impl Status {
         let Some(bar) = &self.bar else { return };
         // Below a status line that stays, or where there is none: nothing to print around.
         if bar.is_hidden() || bar.is_finished() {
-            eprintln!("covtap: {line}");
+            terminal::say(line);
         } else {
-            bar.println(format!("covtap: {line}"));
+            bar.println(format!("covtap: {}", terminal::one_line(line)));
         }
     }
 

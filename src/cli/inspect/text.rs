@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::cli::hints;
+use crate::cli::terminal::one_line;
 use crate::inspect::{Cost, Finding, Gcov, Instrumentation, Mapping, Region, Report};
 use crate::locate;
 use crate::locate::gcov::GcovError;
@@ -58,11 +59,6 @@ fn line(out: &mut String, label: &str, value: &str) -> fmt::Result {
 
 fn bytes(count: u64) -> String {
     if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
-}
-
-/// What an ELF says could otherwise move the cursor of the terminal.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn build_id(report: &Report) -> String {
