@@ -130,7 +130,7 @@ impl Stillness {
     }
 }
 
-/// More functions than this are not named one by one.
+/// More functions than this are not named one by one; that there are more is said once.
 const MAX_NAMED: usize = 20;
 
 /// Names functions that were never read as they were at one moment.
@@ -145,13 +145,18 @@ impl Restless {
         let incoherent = snapshot.checked.iter().flat_map(|checked| &checked.incoherent);
         let mut lines = Vec::new();
         for Incoherent { name, detail, .. } in incoherent {
-            if self.said.len() < MAX_NAMED && self.said.insert(Arc::clone(name)) {
-                lines.push(format!(
-                    "snapshot {} has of {} the counts of the one before: it was always in its middle ({detail})",
-                    snapshot.number,
-                    demangle(name)
-                ));
+            if self.said.len() > MAX_NAMED || !self.said.insert(Arc::clone(name)) {
+                continue;
             }
+            let number = snapshot.number;
+            lines.push(if self.said.len() > MAX_NAMED {
+                format!("snapshot {number} keeps older counts of more functions, which are not named")
+            } else {
+                let name = demangle(name);
+                format!(
+                    "snapshot {number} keeps older counts of {name}: each reading caught it half done ({detail})"
+                )
+            });
         }
         lines
     }
@@ -372,11 +377,21 @@ mod tests {
     fn a_function_that_never_settles_is_named_once() {
         let mut restless = Restless::default();
         let mut snapshot = snapshot(7, 1, 1);
-        let incoherent = Incoherent { group: 0, name: b"spin"[..].into(), detail: "block 2: -1".to_owned() };
-        snapshot.checked = Some(Checked { incoherent: vec![incoherent], ..Checked::default() });
-        let line =
-            "snapshot 7 has of spin the counts of the one before: it was always in its middle (block 2: -1)";
+        let incoherent = |name: &str| Incoherent {
+            group: 0,
+            name: name.as_bytes().into(),
+            detail: "block 2: -1".to_owned(),
+        };
+        let checked = |incoherent| Some(Checked { incoherent, ..Checked::default() });
+        snapshot.checked = checked(vec![incoherent("spin")]);
+        let line = "snapshot 7 keeps older counts of spin: each reading caught it half done (block 2: -1)";
         assert_eq!(restless.see(&snapshot), [line]);
+        assert!(restless.see(&snapshot).is_empty());
+        snapshot.checked = checked((0..MAX_NAMED + 9).map(|n| incoherent(&n.to_string())).collect());
+        let lines = restless.see(&snapshot);
+        assert_eq!(lines.len(), MAX_NAMED);
+        let last = "snapshot 7 keeps older counts of more functions, which are not named";
+        assert_eq!(lines.last().map(String::as_str), Some(last));
         assert!(restless.see(&snapshot).is_empty());
     }
 }
