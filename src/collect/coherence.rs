@@ -32,7 +32,7 @@ const MAX_ROUNDS_PAUSING: u32 = 2;
 /// How long to wait before a round if the target counted nothing since the one before: it has not had a processor.
 const FIRST_WAIT: Duration = Duration::from_micros(50);
 
-/// Waits double up to this: they come to some 10 ms together.
+/// Waits double up to this: they come to 23 ms together at most.
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 /// Bytes of one region.

@@ -1,8 +1,9 @@
 //! From bytes to the tables of an [`Image`](super::Image), once per file, for both classes and byte orders.
 //!
-//! What enters is a file's bytes, of which only the tables are read; what leaves is tables that hold numbers only: names and contents stay
-//! ranges of the file, so that what is allocated is bounded by the file's length. Source: System V ABI, chapters
-//! 4 and 5, read by the `object` crate.
+//! What enters is a file's bytes, of which only the tables are read; what leaves is tables that hold numbers only:
+//! names and contents stay ranges of the file, so that what is allocated is bounded by the file's length.
+//!
+//! Source: System V ABI, chapters 4 and 5, read by the `object` crate.
 
 use std::ops::Range;
 

@@ -1,8 +1,9 @@
 //! Counters of gcov: what `--coverage` of GCC, and of clang, leaves in an image.
 //!
-//! What enters is an [`Image`] and its [`Slide`], or memory of a target; what leaves is the [`CounterRegion`]s to read from the target and a
-//! [`GcovImage`], what the counters count. Nothing of gcov need run in the target: all that a `.gcda` file says beside
-//! the counters is constant when the image is linked, and found by its shape, also in an image that is stripped.
+//! What enters is an [`Image`] and its [`Slide`], or memory of a target; what leaves is the [`CounterRegion`]s to read
+//! from the target and a [`GcovImage`], what the counters count. Nothing of gcov need run in the target: all that a
+//! `.gcda` file says beside the counters is constant when the image is linked, and found by its shape, also in an image
+//! that is stripped.
 //!
 //! What always holds: all counters of all functions are in the regions, each in its own bytes.
 

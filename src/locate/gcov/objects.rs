@@ -7,7 +7,8 @@
 //! gcov_ctr_info u32 num; ptr values
 //! ```
 //!
-//! Each field is aligned by its width, a structure by its pointers'. What enters is [`Memory`]; what leaves is [`Draft`]s and what looked like one.
+//! Each field is aligned by its width, a structure by its pointers'. What enters is [`Memory`]; what leaves is
+//! [`Draft`]s and what looked like one.
 //!
 //! What always holds: an object has a known version, or fits the newest layout without exception; its name ends in
 //! `.gcda`; one of its functions at least points back to it, or all of them point to objects that were found; its
