@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::branch::FileBranch;
-use super::file_function::{self, FileFunction, of_lines};
+use super::file_function::FileFunction;
 use super::function::{CountedRegion, Expansion, FunctionCoverage};
-use super::gcov::{ConditionCount, LineSum, SourceSum};
+use super::gcov::{ConditionCount, FunctionSum, LineSum, SourceSum};
 use super::lines::{self, LineRun};
 use super::mapping::{FileName, LineCol};
 use super::mcdc::McdcRecord;
@@ -51,11 +51,12 @@ impl<'a> FileCoverage<'a> {
         // LLVM goes by the first file, even where that is an expansion's.
         let of_llvm =
             self.functions.iter().copied().filter(|function| function.files.first() == Some(self.name));
-        of_llvm.map(FileFunction::from).chain(self.of_gcov())
+        of_llvm.map(FileFunction::from).chain(self.of_gcov().iter().map(FileFunction::from))
     }
 
-    fn of_gcov(&self) -> impl Iterator<Item = FileFunction<'a>> + use<'a> {
-        self.sum.map_or(&[][..], SourceSum::functions).iter().map(FileFunction::from)
+    /// The functions that gcov counted.
+    fn of_gcov(&self) -> &'a [FunctionSum] {
+        self.sum.map_or(&[], SourceSum::functions)
     }
 
     /// The lines that gcov counted.
@@ -70,7 +71,7 @@ impl<'a> FileCoverage<'a> {
         for (start, group) in self.llvm_groups() {
             groups.insert(start, group.into_iter().map(FileFunction::from).collect());
         }
-        for function in self.sum.map_or(&[][..], SourceSum::functions) {
+        for function in self.of_gcov() {
             let start = LineCol { line: function.start_line, col: function.start_column };
             groups.entry(start).or_default().push(function.into());
         }
@@ -128,7 +129,7 @@ impl<'a> FileCoverage<'a> {
     #[must_use]
     pub fn shown_branches(&self) -> Vec<FileBranch<'a>> {
         let of_llvm = self.counted_branches().map(FileBranch::from);
-        let mut branches: Vec<_> = of_lines(self.whole_lines()).chain(of_llvm).collect();
+        let mut branches: Vec<_> = whole_lines::branches(self.whole_lines()).chain(of_llvm).collect();
         if !self.whole_lines().is_empty() {
             branches.sort_by_key(|branch| branch.start.line);
         }
@@ -137,7 +138,7 @@ impl<'a> FileCoverage<'a> {
 
     /// What gcov counted of decisions, by the lines that they are taken on.
     pub fn conditions(&self) -> impl Iterator<Item = (u32, &'a [ConditionCount])> + use<'a> {
-        file_function::conditions(self.whole_lines())
+        whole_lines::conditions(self.whole_lines())
     }
 
     /// MC/DC of the decisions in its text.
@@ -161,7 +162,7 @@ impl<'a> FileCoverage<'a> {
     pub fn branches(&self) -> Vec<FileBranch<'a>> {
         let mut branches = self.llvm_branches(&self.functions);
         if !self.whole_lines().is_empty() {
-            branches.extend(of_lines(self.whole_lines()));
+            branches.extend(whole_lines::branches(self.whole_lines()));
             branches.sort_by_key(|branch| branch.start);
         }
         branches

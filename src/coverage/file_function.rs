@@ -3,9 +3,8 @@
 use super::branch::FileBranch;
 use super::file::FileCoverage;
 use super::function::FunctionCoverage;
-use super::gcov::{ConditionCount, FunctionSum, LineSum};
+use super::gcov::{ConditionCount, FunctionSum};
 use super::lines::LineRun;
-use super::mapping::LineCol;
 use super::segments::Segment;
 use super::statistics::{self, Statistics};
 use super::whole_lines;
@@ -80,7 +79,7 @@ impl<'a> FileFunction<'a> {
                 let body = function.main_file().unwrap_or_default();
                 function.branches_of(body).iter().map(FileBranch::from).collect()
             }
-            Source::Gcov(function) => of_lines(&function.lines).collect(),
+            Source::Gcov(function) => whole_lines::branches(&function.lines).collect(),
         }
     }
 
@@ -98,15 +97,15 @@ impl<'a> FileFunction<'a> {
     pub fn branches_in(&self, file: &FileCoverage<'a>) -> Vec<FileBranch<'a>> {
         match self.source {
             Source::Llvm(function) => file.branches_of(function),
-            Source::Gcov(function) => of_lines(&function.lines).collect(),
+            Source::Gcov(function) => whole_lines::branches(&function.lines).collect(),
         }
     }
 
     /// What gcov counted of decisions in its body, by the lines that they are taken on.
     pub fn conditions(&self) -> impl Iterator<Item = (u32, &'a [ConditionCount])> + use<'a> {
         match self.source {
-            Source::Llvm(_) => conditions(&[]),
-            Source::Gcov(function) => conditions(&function.lines),
+            Source::Llvm(_) => whole_lines::conditions(&[]),
+            Source::Gcov(function) => whole_lines::conditions(&function.lines),
         }
     }
 
@@ -130,19 +129,4 @@ impl<'a> From<&'a FunctionSum> for FileFunction<'a> {
     fn from(function: &'a FunctionSum) -> Self {
         Self { name: &function.name, count: function.count, source: Source::Gcov(function) }
     }
-}
-
-/// The branches on lines: one for each that has any.
-pub(super) fn of_lines(lines: &[LineSum]) -> impl Iterator<Item = FileBranch<'_>> {
-    let with_branches = lines.iter().filter(|line| !line.branches.is_empty());
-    with_branches.map(|line| {
-        let at = LineCol { line: line.line_number, col: 0 };
-        FileBranch::arcs(at, &line.branches, line.is_reached)
-    })
-}
-
-/// The decisions on lines.
-pub(super) fn conditions(lines: &[LineSum]) -> impl Iterator<Item = (u32, &[ConditionCount])> {
-    let with_conditions = lines.iter().filter(|line| !line.conditions.is_empty());
-    with_conditions.map(|line| (line.line_number, &*line.conditions))
 }

@@ -7,6 +7,7 @@
 use std::ops::RangeInclusive;
 
 use super::segments::Segment;
+use super::statistics::Tally;
 
 /// Lines that ran equally often.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +23,13 @@ impl LineRun {
     #[must_use]
     pub fn num_lines(&self) -> u64 {
         u64::from(self.lines.end().saturating_sub(*self.lines.start())).saturating_add(1)
+    }
+
+    /// How many of its lines ran.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let total = self.num_lines();
+        Tally { covered: if self.count > 0 { total } else { 0 }, total }
     }
 }
 

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use super::branch::{FileBranch, Ways};
 use super::by_file::of_file;
 use super::file::FileCoverage;
-use super::file_function::of_lines;
 use super::function::FunctionCoverage;
 use super::lines::{self, LineRun};
 use super::mapping::{FileName, LineCol, RegionKind};
 use super::mcdc::McdcRecord;
 use super::segments::{self, Segment};
+use super::whole_lines;
 
 /// A macro or an include at the place where it is used.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl<'a> FileCoverage<'a> {
     #[must_use]
     pub fn own_branches(&self) -> Vec<FileBranch<'a>> {
         let mut branches = self.text().branches();
-        branches.extend(of_lines(self.whole_lines()));
+        branches.extend(whole_lines::branches(self.whole_lines()));
         branches.sort_by_key(|branch| branch.start);
         branches
     }

@@ -5,15 +5,16 @@
 //! Source: `CoverageSummaryInfo.cpp` and `CoverageReport.cpp` in `llvm/tools/llvm-cov`, llvmorg-19.1.7.
 
 use std::collections::HashMap;
+use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
 use super::file::FileCoverage;
-use super::file_function::of_lines as of_lines_with_branches;
 use super::function::{CountedRegion, FunctionCoverage};
 use super::gcov::{ConditionCount, FunctionSum, LineSum, SourceSum};
 use super::lines::LineRun;
 use super::mapping::RegionKind;
 use super::mcdc::McdcCondition;
+use super::whole_lines;
 
 /// How many of how many. None of 0 also where the build does not carry the metric:
 /// [`Coverage::carries`](super::Coverage::carries) tells.
@@ -37,7 +38,7 @@ impl Tally {
     }
 
     pub(super) fn of(covered: impl Iterator<Item = bool>) -> Self {
-        covered.fold(Self::default(), |tally, is_covered| tally + Self::one(is_covered))
+        covered.map(Self::one).sum()
     }
 
     fn one(is_covered: bool) -> Self {
@@ -57,6 +58,12 @@ impl Add for Tally {
             covered: self.covered.saturating_add(other.covered),
             total: self.total.saturating_add(other.total),
         }
+    }
+}
+
+impl Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), Self::add)
     }
 }
 
@@ -155,7 +162,7 @@ pub(super) fn of_file(file: &FileCoverage<'_>) -> Statistics {
             let whole = of_whole_lines(units.lines());
             let (functions, instantiations) = of_both(file, units, sum);
             // A line that both count is one.
-            let lines = of_lines(&file.lines());
+            let lines = file.lines().iter().map(LineRun::tally).sum();
             let branches = sum.branches + whole.branches;
             Statistics {
                 functions,
@@ -202,18 +209,17 @@ pub(super) fn of_sum(function: &FunctionSum) -> Statistics {
 }
 
 fn of_paths(functions: &[FunctionSum]) -> Tally {
-    functions.iter().filter_map(|function| function.paths).fold(Tally::default(), |tally, paths| {
-        tally + Tally { covered: paths.covered.into(), total: paths.total.into() }
-    })
+    let counted = functions.iter().filter_map(|function| function.paths);
+    counted.map(|paths| Tally { covered: paths.covered.into(), total: paths.total.into() }).sum()
 }
 
 /// Lines, branches and conditions of lines that are counted as wholes.
 fn of_whole_lines(lines: &[LineSum]) -> Statistics {
-    let branches = of_lines_with_branches(lines).map(|branch| branch.tally());
+    let decisions = lines.iter().flat_map(|line| &line.conditions);
     Statistics {
         lines: Tally::of(lines.iter().map(|line| line.count > 0)),
-        branches: branches.fold(Tally::default(), Tally::add),
-        conditions: of_decisions(lines.iter().flat_map(|line| &line.conditions)),
+        branches: whole_lines::branches(lines).map(|branch| branch.tally()).sum(),
+        conditions: decisions.map(ConditionCount::tally).sum(),
         ..Statistics::default()
     }
 }
@@ -247,7 +253,7 @@ pub(super) fn of_function(function: &FunctionCoverage) -> Statistics {
     let branches = function.branches.iter().filter(|branch| branch.file == main).chain(expanded);
     let records = function.mcdc_records.iter().filter(|record| record.file == main);
     Statistics {
-        lines: of_lines(&function.lines()),
+        lines: function.lines().iter().map(LineRun::tally).sum(),
         regions: Tally::of(code.map(|region| region.count > 0)),
         branches: Tally::of(branches.filter(|branch| !branch.is_folded).flat_map(outcomes)),
         mcdc: of_conditions(records.flat_map(|record| &record.conditions)),
@@ -255,26 +261,14 @@ pub(super) fn of_function(function: &FunctionCoverage) -> Statistics {
     }
 }
 
-fn of_decisions<'a>(decisions: impl Iterator<Item = &'a ConditionCount>) -> Tally {
-    decisions.fold(Tally::default(), |tally, decision| {
-        tally + Tally { covered: decision.covered().into(), total: decision.count().into() }
-    })
-}
-
 fn outcomes(branch: &CountedRegion) -> [bool; 2] {
     [branch.count > 0, branch.false_count > 0]
 }
 
 fn of_conditions<'a>(conditions: impl Iterator<Item = &'a McdcCondition>) -> Tally {
-    conditions.fold(Tally::default(), |tally, condition| {
-        let covered = u64::from(condition.pair.is_some());
-        tally + Tally { covered, total: u64::from(!condition.is_folded) }
-    })
-}
-
-fn of_lines(runs: &[LineRun]) -> Tally {
-    runs.iter().fold(Tally::default(), |tally, run| {
-        let total = run.num_lines();
-        tally + Tally { covered: if run.count > 0 { total } else { 0 }, total }
-    })
+    let tally = |condition: &McdcCondition| Tally {
+        covered: u64::from(condition.pair.is_some()),
+        total: u64::from(!condition.is_folded),
+    };
+    conditions.map(tally).sum()
 }

@@ -1,10 +1,11 @@
 //! Lines that are counted as wholes, as gcov has them, beside LLVM's regions.
 //!
 //! What enters is lines in order, and the runs and segments of the same file, if LLVM has any; what leaves is both
-//! together. What always holds: a line that both count has the sum of both, and the segments of LLVM alone, which say
+//! together, and what the lines have of branches and conditions. What always holds: a line that both count has the sum of both, and the segments of LLVM alone, which say
 //! more.
 
-use super::gcov::LineSum;
+use super::branch::FileBranch;
+use super::gcov::{ConditionCount, LineSum};
 use super::lines::LineRun;
 use super::mapping::LineCol;
 use super::segments::Segment;
@@ -66,6 +67,21 @@ pub(super) fn segments(mut segments: Vec<Segment>, runs: &[LineRun], lines: &[Li
 fn segment(line: u32, count: Option<u64>) -> Segment {
     let (count, has_count) = (count.unwrap_or_default(), count.is_some());
     Segment { start: LineCol { line, col: 1 }, count, has_count, is_region_entry: has_count, is_gap: false }
+}
+
+/// The branches on lines: one for each that has any.
+pub(super) fn branches(lines: &[LineSum]) -> impl Iterator<Item = FileBranch<'_>> {
+    let with_branches = lines.iter().filter(|line| !line.branches.is_empty());
+    with_branches.map(|line| {
+        let at = LineCol { line: line.line_number, col: 0 };
+        FileBranch::arcs(at, &line.branches, line.is_reached)
+    })
+}
+
+/// The decisions on lines.
+pub(super) fn conditions(lines: &[LineSum]) -> impl Iterator<Item = (u32, &[ConditionCount])> {
+    let with_conditions = lines.iter().filter(|line| !line.conditions.is_empty());
+    with_conditions.map(|line| (line.line_number, &*line.conditions))
 }
 
 #[cfg(test)]

@@ -79,27 +79,20 @@ impl<'a> Lines<'a> {
 
     /// How many of the lines ran.
     pub(super) fn covered(&self) -> Tally {
-        self.runs.iter().fold(Tally::default(), |sum, run| {
-            let total = run.num_lines();
-            sum + Tally { covered: if run.count > 0 { total } else { 0 }, total }
-        })
+        self.runs.iter().map(LineRun::tally).sum()
     }
 
     /// How many of the branches' outcomes there were.
     pub(super) fn outcomes(&self) -> Tally {
-        sum(&self.branches)
+        self.branches.iter().map(FileBranch::tally).sum()
     }
 }
 
 impl Line<'_> {
     /// How many of its branches' outcomes there were.
     pub(super) fn outcomes(&self) -> Tally {
-        sum(self.branches)
+        self.branches.iter().map(FileBranch::tally).sum()
     }
-}
-
-fn sum(branches: &[FileBranch<'_>]) -> Tally {
-    branches.iter().fold(Tally::default(), |sum, branch| sum + branch.tally())
 }
 
 #[cfg(test)]

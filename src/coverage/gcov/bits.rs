@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use super::gcno::Function;
 use super::solve::index;
+use crate::coverage::statistics::Tally;
 
 /// The counters of each decision: what was true, then what was false.
 const COUNTERS: usize = 2;
@@ -59,6 +60,12 @@ impl ConditionCount {
         self.is_true.count_ones().saturating_add(self.is_false.count_ones())
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally { covered: self.covered().into(), total: self.count().into() }
+    }
+
     /// The conditions, from 0, that were never seen to decide by being true.
     pub fn not_covered_true(&self) -> impl Iterator<Item = u32> {
         unset(self.is_true, self.num_terms)
@@ -68,6 +75,7 @@ impl ConditionCount {
     pub fn not_covered_false(&self) -> impl Iterator<Item = u32> {
         unset(self.is_false, self.num_terms)
     }
+
     /// The conditions, from 0, with whether each was seen to decide by being true and by being false.
     pub fn outcomes(&self) -> impl Iterator<Item = (u32, [bool; 2])> {
         let (is_true, is_false) = (self.is_true, self.is_false);

@@ -354,27 +354,3 @@ fn function_count(at: usize, notes: &Notes, graphs: &Graphs) -> Option<FunctionC
         paths: graphs.get(at)?.paths,
     })
 }
-
-impl SourceCount {
-    /// The lines by number, each once: those of several functions of a group are one, whose counts add up.
-    #[must_use]
-    pub fn by_number(&self) -> BTreeMap<u32, LineCount> {
-        let mut merged: BTreeMap<u32, LineCount> = BTreeMap::new();
-        for line in &self.lines {
-            let Some(known) = merged.get_mut(&line.line_number) else {
-                merged.insert(line.line_number, line.clone());
-                continue;
-            };
-            known.count = known.count.saturating_add(line.count);
-            known.unexecuted_block |= line.unexecuted_block;
-            known.is_exceptional &= line.is_exceptional;
-            known.is_cut |= line.is_cut;
-            known.branches.extend_from_slice(&line.branches);
-            known.calls.extend_from_slice(&line.calls);
-            known.conditions.extend_from_slice(&line.conditions);
-            known.function_name =
-                known.function_name.take().filter(|name| line.function_name.as_ref() == Some(name));
-        }
-        merged
-    }
-}

@@ -22,9 +22,8 @@ pub(super) fn print(
         writeln!(out, "{line}")?;
     }
     let counted = record.conditions.iter().filter(|condition| !condition.is_folded);
-    let tally = counted.fold(Tally::default(), |tally, condition| {
-        tally + Tally { covered: u64::from(condition.pair.is_some()), total: 1 }
-    });
+    let tally: Tally =
+        counted.map(|condition| Tally { covered: u64::from(condition.pair.is_some()), total: 1 }).sum();
     bars(depth, out)?;
     out.write_all(b"  MC/DC Coverage for Decision: ")?;
     let is_missed = tally.covered < tally.total || tally.total == 0;

@@ -5,29 +5,27 @@
 use maud::{Markup, html};
 
 use super::number::counted;
+use crate::coverage::Tally;
 use crate::coverage::gcov::ConditionCount;
 
 /// As many decisions of a line are shown.
 const MAX_DECISIONS: usize = 20;
 
 /// How many outcomes were not seen.
-pub(super) fn missed(decisions: &[ConditionCount]) -> u32 {
-    sum(decisions, ConditionCount::count).saturating_sub(sum(decisions, ConditionCount::covered))
-}
-
-fn sum(decisions: &[ConditionCount], of: impl Fn(&ConditionCount) -> u32) -> u32 {
-    decisions.iter().fold(0, |sum, decision| sum.saturating_add(of(decision)))
+pub(super) fn missed(decisions: &[ConditionCount]) -> u64 {
+    let Tally { covered, total } = decisions.iter().map(ConditionCount::tally).sum();
+    total.saturating_sub(covered)
 }
 
 /// What a line says of its decisions while they are folded.
 pub(super) fn badge(decisions: &[ConditionCount]) -> Markup {
-    let missed = missed(decisions);
+    let Tally { covered, total } = decisions.iter().map(ConditionCount::tally).sum();
+    let missed = total.saturating_sub(covered);
     html! {
         @if !decisions.is_empty() {
             span.miss[missed > 0] title="outcomes of conditions that were seen to decide by themselves" {
                 @if missed > 0 { "✕ " }
-                (sum(decisions, ConditionCount::covered)) "/" (sum(decisions, ConditionCount::count))
-                " conditions"
+                (covered) "/" (total) " conditions"
             }
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn instantiations(group: &[FileFunction<'_>]) -> Markup {
 
 fn row(function: FileFunction<'_>, is_list: bool) -> Markup {
     let runs = function.lines();
-    let Tally { covered, total } = tally(&runs);
+    let Tally { covered, total } = runs.iter().map(LineRun::tally).sum();
     let line = function.start_line();
     html! {
         tr.miss[function.count == 0] {
@@ -75,13 +75,6 @@ fn row(function: FileFunction<'_>, is_list: bool) -> Markup {
             @if !is_list { td { (not_run(&runs)) } }
         }
     }
-}
-
-fn tally(runs: &[LineRun]) -> Tally {
-    runs.iter().fold(Tally::default(), |tally, run| {
-        let total = run.num_lines();
-        tally + Tally { covered: if run.count > 0 { total } else { 0 }, total }
-    })
 }
 
 /// The lines that did not run, as links.
