@@ -11,7 +11,7 @@ use super::inputs::Inputs;
 use super::profiles::Sum;
 use super::terminal::say as note;
 use super::{Verdict, gcov_units, tap};
-use crate::coverage::{Counts, Coverage, Doubt, Mapping};
+use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Slide;
 use crate::locate::llvm::{self, LlvmImage};
 use crate::write::demangle::demangle;
@@ -22,11 +22,11 @@ const MAX_NAMED: usize = 20;
 /// Show the coverage that profiles hold, of whatever LLVM or GCC; none of their tools is needed.
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The programs and the profiles of their runs (.profraw, .proftext, .profdata); of GCC's the .gcda and .gcno files, or
-    /// folders to search for them; in any order
+    /// The programs and the profiles of their runs (.profraw, .proftext, .profdata); of GCC's the .gcda and .gcno files,
+    /// or folders to search for them; in any order
     #[arg(value_name = "ELF|PROFILE|FOLDER", required = true)]
     inputs: Vec<PathBuf>,
-    /// Name every function whose counts belong to another build
+    /// Name every function and file that is left out or doubtful, not the first 20 alone
     #[arg(short, long)]
     verbose: bool,
     #[command(flatten)]
@@ -189,11 +189,7 @@ fn left_out(coverage: &Coverage) -> Vec<String> {
 
 /// The functions of gcov's that are not in the report, or not to be relied on.
 fn doubts(coverage: &Coverage) -> Vec<String> {
-    let line = |Doubt { unit, name, reason }: &Doubt| match demangle(name) {
-        name if name.is_empty() => format!("{unit} {reason}"),
-        name => format!("{name} of {unit} {reason}"),
-    };
-    coverage.doubts().iter().map(line).collect()
+    coverage.doubts().iter().map(|doubt| doubt.line(|name| demangle(name).into_owned())).collect()
 }
 
 /// Says lines on stderr, some or all.
@@ -202,6 +198,6 @@ fn say(lines: &[String], what: &str, all: bool) {
     lines.iter().take(shown).for_each(|line| note(line));
     if lines.len() > shown {
         let more = lines.len().saturating_sub(shown);
-        note(&format!("{more} more {what} are left out; --verbose names them"));
+        note(&format!("and {more} more {what}: --verbose names them"));
     }
 }

@@ -31,6 +31,16 @@ pub enum DoubtReason {
 }
 
 impl Doubt {
+    /// It as a line of text; `shown` gives functions' names as they are to be shown.
+    pub fn line(&self, shown: impl Fn(&[u8]) -> String) -> String {
+        let Self { unit, name, reason } = self;
+        match reason {
+            DoubtReason::LowerBound { .. } => format!("{unit} {reason}"),
+            _ if name.is_empty() => format!("a function of {unit} {reason}"),
+            _ => format!("{} of {unit} {reason}", shown(name)),
+        }
+    }
+
     /// All of a unit.
     pub(super) fn all(name: &str, unit: &UnitCoverage) -> impl Iterator<Item = Self> {
         let doubt = |name_of: &[u8], reason| Self { unit: name.to_owned(), name: name_of.to_vec(), reason };
@@ -43,5 +53,22 @@ impl Doubt {
         let lines = Some(cut.count()).filter(|lines| *lines > 0);
         let cut = lines.map(|lines| doubt(b"", DoubtReason::LowerBound { lines }));
         mismatches.chain(incoherent).chain(cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_is_meant_where_no_name_is_known() {
+        let line = |name: &[u8], reason| {
+            let doubt = Doubt { unit: "u.gcda".to_owned(), name: name.to_vec(), reason };
+            doubt.line(|name| format!("<{}>", name.escape_ascii()))
+        };
+        let left_out = || DoubtReason::Mismatch(MismatchReason::Ident(7));
+        assert!(line(b"f", left_out()).starts_with("<f> of u.gcda is left out: "));
+        assert!(line(b"", left_out()).starts_with("a function of u.gcda is left out: "));
+        assert!(line(b"", DoubtReason::LowerBound { lines: 2 }).starts_with("u.gcda has lower bounds"));
     }
 }

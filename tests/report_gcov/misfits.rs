@@ -90,8 +90,8 @@ fn counters_of_another_compile_are_named() {
     let dir = built();
     let mut data = fs::read(dir.path("two/b.gcda")).unwrap();
     // Behind header, summary and the function's tag, length and ident.
-    let at = 16 + 16 + 12;
-    data[at] ^= 1;
+    let at_data = 16 + 16 + 12;
+    data[at_data] ^= 1;
     fs::write(dir.path("two/b.gcda"), &data).unwrap();
     let output = dir.report(&["."], &["--lcov", "-"]);
     assert_done(&output);
@@ -99,6 +99,21 @@ fn counters_of_another_compile_are_named() {
     let said = stderr(&output);
     assert!(said.starts_with("covtap: b of ") && said.contains("b.gcda is left out: its counters"), "{said}");
     assert!(said.contains("lineno_checksum is 0x"), "{said}");
+    // A name from notes that would clear the terminal's line.
+    let mut notes = fs::read(dir.path("two/b.gcno")).unwrap();
+    let at = notes.windows(6).position(|it| it == *b"\x02\0\0\0b\0").unwrap();
+    notes[at + 4] = b'\x1b';
+    fs::write(dir.path("two/b.gcno"), &notes).unwrap();
+    let said = stderr(&dir.report(&["."], &["--lcov", "-"]));
+    assert!(said.starts_with("covtap: \u{fffd} of ") && !said.contains('\x1b'), "{said}");
+    // Counters of a function that the notes do not have, in the report and in the site.
+    data[at_data - 4] ^= 1;
+    fs::write(dir.path("two/b.gcda"), &data).unwrap();
+    let site = dir.text("site");
+    let said = stderr(&dir.report(&["."], &["--html", &site]));
+    let expected = format!("a function of {} is left out: ", dir.text("./two/b.gcda"));
+    assert!(said.contains(&expected), "{said}");
+    assert!(fs::read_to_string(dir.path("site/index.html")).unwrap().contains(&expected));
 }
 
 /// As with gcov, notes alone are a unit that did not run.

@@ -8,7 +8,7 @@ use super::number::counted;
 use super::text::visible;
 use super::tree::{Node, Row, Tree};
 use super::{Options, Page, function_name};
-use crate::coverage::{Coverage, Doubt, Statistics, Uncounted};
+use crate::coverage::{Coverage, Statistics, Uncounted};
 
 /// As many of the things that were left out are named.
 const MAX_NAMED: usize = 200;
@@ -105,18 +105,16 @@ fn left_out(coverage: &Coverage) -> Markup {
         format!("{}: {what}{detail}", function_name(name))
     });
     let problems = coverage.problems().iter().map(ToString::to_string);
-    let doubts = coverage
-        .doubts()
-        .iter()
-        .map(|Doubt { unit, name, reason }| format!("{} of {unit} {reason}", function_name(name)));
+    let doubts = coverage.doubts().iter().map(|doubt| doubt.line(function_name));
     let mut all = mismatches.chain(uncounted).chain(problems).chain(doubts);
     let named: Vec<String> = all.by_ref().take(MAX_NAMED).collect();
     let more = all.count();
+    let what = if coverage.doubts().is_empty() { "Left out of all figures" } else { "Left out, or doubtful" };
     html! {
         @if !named.is_empty() {
             details.warn {
                 summary {
-                    "⚠ " (if coverage.doubts().is_empty() { "Left out of all figures" } else { "Left out, or doubtful" }) ": "
+                    "⚠ " (what) ": "
                     (counted(named.len().saturating_add(more), "item", "items"))
                 }
                 ul {
