@@ -5,6 +5,7 @@
 //! read, once, and only when something is not beside its data file: a kernel has thousands.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -98,6 +99,8 @@ pub(super) struct NotesFiles {
     paths: Vec<PathBuf>,
     /// The stamp of each file, or why it has none.
     stamps: OnceLock<Stamps>,
+    /// The files of each name without its extension: indices.
+    by_stem: OnceLock<HashMap<OsString, Vec<usize>>>,
 }
 
 /// The files of each stamp: indices.
@@ -106,7 +109,7 @@ type Stamps = HashMap<u32, Vec<usize>>;
 impl NotesFiles {
     /// For these files.
     pub(super) fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, stamps: OnceLock::new() }
+        Self { paths, ..Self::default() }
     }
 
     /// The files.
@@ -155,8 +158,19 @@ impl NotesFiles {
 
     /// The file whose name is most like that of a data file, whatever its stamp; `None` if none is.
     pub(super) fn of_name(&self, name: &Path) -> Option<&PathBuf> {
-        let alike = self.paths.iter().filter(|path| num_shared(path, name) > 0);
-        alike.max_by_key(|path| num_shared(path, name))
+        let alike = self.by_stem().get(unmangled(name).file_stem()?)?;
+        alike.iter().filter_map(|index| self.paths.get(*index)).max_by_key(|path| num_shared(path, name))
+    }
+
+    fn by_stem(&self) -> &HashMap<OsString, Vec<usize>> {
+        self.by_stem.get_or_init(|| {
+            let mut by_stem: HashMap<OsString, Vec<usize>> = HashMap::new();
+            for (index, path) in self.paths.iter().enumerate() {
+                let stem = path.file_stem().map(OsString::from);
+                stem.into_iter().for_each(|stem| by_stem.entry(stem).or_default().push(index));
+            }
+            by_stem
+        })
     }
 
     fn missing(&self, wanted: Wanted<'_>, beside: PathBuf) -> NotesFileError {
@@ -192,13 +206,16 @@ fn failed(path: &Path, source: io::Error) -> NotesFileError {
 
 /// How many components two names share, from the last on, without the extension.
 fn num_shared(notes: &Path, data: &Path) -> usize {
-    // With -fprofile-dir the whole path is the file's name, with # for slashes.
-    let data = match data.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with('#')) {
+    let (notes, data) = (notes.with_extension(""), unmangled(data).with_extension(""));
+    notes.components().rev().zip(data.components().rev()).take_while(|(a, b)| a == b).count()
+}
+
+/// The path that a data file's name stands for: with -fprofile-dir it is the file's name, with # for slashes.
+fn unmangled(data: &Path) -> PathBuf {
+    match data.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with('#')) {
         Some(mangled) => PathBuf::from(mangled.replace('#', "/")),
         None => data.to_owned(),
-    };
-    let (notes, data) = (notes.with_extension(""), data.with_extension(""));
-    notes.components().rev().zip(data.components().rev()).take_while(|(a, b)| a == b).count()
+    }
 }
 
 /// Whether two files have other content; copies do not.
@@ -229,6 +246,18 @@ mod tests {
         assert_eq!(shared("/build/lib/a.gcno", "/gcda/lib/b.gcda"), 0);
         assert_eq!(shared("/build/lib/a.gcno", "/cov/#build#lib#a.gcda"), 4);
         assert_eq!(shared("a.gcno", "a.gcda"), 1);
+    }
+
+    #[test]
+    fn notes_are_found_by_name_whatever_their_stamp() {
+        let paths = ["one/a.gcno", "two/a.gcno", "two/b.c.gcno"].map(PathBuf::from);
+        let files = NotesFiles::new(paths.to_vec());
+        let found = |name: &str| files.of_name(Path::new(name));
+        assert_eq!(found("/gcda/one/a.gcda"), Some(&paths[0]));
+        assert_eq!(found("/gcda/#build#one#a.gcda"), Some(&paths[0]));
+        assert_eq!(found("/gcda/two/a.gcda"), Some(&paths[1]));
+        assert_eq!(found("b.c.gcda"), Some(&paths[2]));
+        assert_eq!([found("/gcda/one/b.gcda"), found("/")], [None, None]);
     }
 
     #[test]
