@@ -107,7 +107,8 @@ impl ExportArgs {
             return Err(NoRegions.into());
         }
         let files = coverage.files().filter(FileCoverage::has_gcov_part).count();
-        Ok((files > 0).then(|| format!("left out of the JSON: what gcov counted of {files} files")))
+        let plural = if files == 1 { "" } else { "s" };
+        Ok((files > 0).then(|| format!("left out of the JSON: what gcov counted of {files} file{plural}")))
     }
 
     /// How many go to stdout.
