@@ -227,9 +227,8 @@ impl Coverage {
     }
 
     /// Whether the build carries a metric: some function of it, whether it ran or not. What is not carried must not be
-    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC, and GCC conditions and
-    /// prime paths; gcov
-    /// has no regions.
+    /// shown, neither as 0 nor as 100 %: rustc has branches with an option only, and clang MC/DC, and GCC conditions
+    /// and prime paths; gcov has no regions.
     #[must_use]
     pub fn carries(&self, metric: Metric) -> bool {
         match metric {

@@ -81,8 +81,8 @@ impl Sum for Cost {
 /// A section of the instrumentation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct SectionCost {
-    /// The name that LLVM gave it; `gcov counters`, `gcov structures` or `gcov file names` of what gcov has, which has no
-    /// sections of its own.
+    /// The name that LLVM gave it; `gcov counters`, `gcov structures` or `gcov file names` of what gcov has, which has
+    /// no sections of its own.
     pub name: &'static str,
     /// The output section that it is a part of, where the linker script put it into another one.
     pub within: Option<String>,

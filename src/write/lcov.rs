@@ -17,9 +17,9 @@
 //! The totals are those of functions, not of the lines above them: a line that is in two functions is found twice. Of
 //! gcov's they are those of lines; instantiations of a template are one function, as they are for lcov 2.
 //! A condition is a block of its own, and gcov's arcs on a line are one block, exceptional ones among them, as for lcov
-//! without `no_exception_branch`. Decisions of one size on a line are one for lcov: the count is in how many of them the
-//! outcome was seen, and the totals are of what is written. lcov adds up the counts of units and instantiations, of which
-//! covtap keeps whether one saw it: what is 0 is the same.
+//! without `no_exception_branch`. Decisions of one size on a line are one for lcov: the count is in how many of them
+//! the outcome was seen, and the totals are of what is written. lcov adds up the counts of units and instantiations, of
+//! which covtap keeps whether one saw it: what is 0 is the same.
 //! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7; `bin/geninfo`, lcov 1.16 and 2.0; of
 //! `MCDC`, `bin/geninfo` and `lib/lcovutil.pm`, lcov 2.3.1.
 

@@ -208,9 +208,7 @@ impl Notes {
         }
         Ok(notes)
     }
-}
 
-impl Notes {
     /// The stamp alone, for which the first 12 bytes of a file are enough.
     ///
     /// # Errors
@@ -222,8 +220,8 @@ impl Notes {
     }
 
     /// A source's path from the root: names are relative to the folder that GCC ran in, which older releases do not
-    /// note. There is no `..` in it, as LLVM's mapping has none, though a symbolic link may lead elsewhere. A folder that
-    /// is longer than any that can be opened is left away.
+    /// note. There is no `..` in it, as LLVM's mapping has none, though a symbolic link may lead elsewhere. A folder
+    /// that is longer than any that can be opened is left away.
     #[must_use]
     pub fn path_of(&self, source: &[u8]) -> Vec<u8> {
         match &self.cwd {

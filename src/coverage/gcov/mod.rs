@@ -1,8 +1,8 @@
 //! Counts on source by gcov's rules: from a unit's notes and its counters to lines, branches and functions.
 //!
 //! What enters is a [`Notes`] file and the [`FunctionCounters`] of the functions in it, wherever those were read; what
-//! leaves is a [`UnitCoverage`], which equals what `gcov --json-format --branch-probabilities --conditions --prime-paths` prints of the
-//! two.
+//! leaves is a [`UnitCoverage`], which equals what `gcov --json-format --branch-probabilities --conditions
+//! --prime-paths` prints of the two.
 //!
 //! What always holds: nothing here does I/O; no count is negative; counters of another compile are never used, and the
 //! function is named in [`UnitCoverage::mismatches`]; work and memory are bounded by the size of the notes.

@@ -57,8 +57,8 @@ pub struct Options {
     pub instantiations: bool,
     /// The outcomes of branches below their lines.
     pub branches: Option<Branches>,
-    /// MC/DC: the test vectors of decisions, and which conditions they show to decide; of gcov's decisions, which outcomes
-    /// were seen.
+    /// MC/DC: the test vectors of decisions, and which conditions they show to decide; of gcov's decisions, which
+    /// outcomes were seen.
     pub mcdc: bool,
     /// Names of functions as in the source.
     pub is_demangled: bool,
