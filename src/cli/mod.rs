@@ -86,10 +86,23 @@ pub fn main() -> ExitCode {
 
 /// One line that says what was tried, where, and what came back; a second one if there is a next step.
 fn complain(error: &anyhow::Error) {
-    terminal::say(&format!("error: {error:#}"));
+    terminal::say(&format!("error: {}", causes(error)));
     if let Some(hint) = hints::for_error(error) {
         terminal::say(&format!("hint: {hint}"));
     }
+}
+
+/// An error and its causes. Errors of libraries may have their cause in their own words: it is not said again.
+fn causes(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&format!(": {cause}")) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -100,5 +113,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let refused = || std::io::Error::other("refused");
+        let connect = covtap_link::LinkError::Connect { endpoint: "here".to_owned(), source: refused() };
+        assert_eq!(causes(&connect.into()), "connect to here: refused");
+        let read = anyhow::Error::new(refused()).context("read a");
+        assert_eq!(causes(&read.context("report")), "report: read a: refused");
     }
 }
