@@ -204,11 +204,11 @@ impl Guest {
         Self { dir }
     }
 
-    fn link(&self, linker: &str, scripts: &[&str]) -> PathBuf {
+    fn link(&self, linker: &str, scripts: &[&str], flags: &[&str]) -> PathBuf {
         let elf = self.dir.path().join(format!("{linker}-{}.elf", scripts.len()));
         let mut command = Command::new(testbed::tool(linker).expect("a linker"));
         command.current_dir(self.dir.path()).args(["--gc-sections", "--build-id=sha1", "-o"]).arg(&elf);
-        command.args(scripts.iter().flat_map(|script| ["-T", script]));
+        command.args(flags).args(scripts.iter().flat_map(|script| ["-T", script]));
         command.args(["board", "command", "valve", "main"].map(|name| format!("guest.d/{name}.o")));
         assert_built(&command.output().expect("the linker starts"));
         elf
@@ -230,12 +230,27 @@ fn codes(report: &Value) -> Vec<&str> {
     findings.iter().map(|finding| finding["code"].as_str().expect("a code")).collect()
 }
 
+/// No linker has to guess what the region is, then.
+#[test]
+fn nothing_is_warned_of_where_memory_is_declared_before_the_printed_linker_script() {
+    let guest = Guest::compile();
+    let path = |name: &str| guest.dir.path().join(name);
+    let image = fs::read_to_string(path("image.x")).expect("the image's script");
+    let (memory, rest) = image.split_at(image.find("SECTIONS").expect("where sections go"));
+    fs::write(path("memory.x"), memory).expect("the script of the memory");
+    fs::write(path("sections.x"), rest).expect("the script of sections");
+    for (linker, _) in LINKERS {
+        let elf = guest.link(linker, &["memory.x", "coverage.x", "sections.x"], &["--fatal-warnings"]);
+        assert_eq!(Guest::report(&elf)["cost"]["image_bytes"], 0, "{linker}");
+    }
+}
+
 #[test]
 fn the_printed_linker_script_keeps_all_but_counters_out_of_the_target() {
     let guest = Guest::compile();
     for (linker, covtap_first) in LINKERS {
         let scripts = if covtap_first { ["coverage.x", "image.x"] } else { ["image.x", "coverage.x"] };
-        let elf = guest.link(linker, &scripts);
+        let elf = guest.link(linker, &scripts, &[]);
         let sections = listed(&elf);
         assert_eq!(sections.len(), 5, "{linker}: {sections:?}");
         for (name, section) in &sections {
@@ -262,7 +277,7 @@ fn the_printed_linker_script_keeps_all_but_counters_out_of_the_target() {
 #[test]
 fn without_the_script_the_savings_are_named() {
     let guest = Guest::compile();
-    let elf = guest.link("ld.lld-19", &["image.x"]);
+    let elf = guest.link("ld.lld-19", &["image.x"], &[]);
     let (report, sections) = (Guest::report(&elf), listed(&elf));
     assert_eq!(codes(&report), ["counters-in-image", "metadata-loaded"]);
     let loaded = sections["__llvm_prf_data"].len_bytes + sections["__llvm_prf_names"].len_bytes;
