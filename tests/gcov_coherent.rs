@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::PATIENCE;
+use common::{PATIENCE, gcov_guest};
 use covtap::collect::{Coherence, MeteredLink, Reader, Snapshot};
 use covtap::coverage::gcov::{FlowCheck, FunctionCounters, Notes, UnitCoverage};
 use covtap::image::{Image, Slide};
@@ -25,7 +25,7 @@ use covtap::write::gcda::encode;
 use covtap_gdb_remote::GdbRemote;
 use covtap_link::{Link, WordByWord};
 use covtap_qemu::{Options, QemuLink, QmpEndpoint};
-use covtap_testbed::{Guest, Machine, tool, workspace_root};
+use covtap_testbed::{Guest, Machine, tool};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -40,14 +40,10 @@ struct Storm {
 
 impl Storm {
     fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let elf = dir.path().join("storm.elf");
-        let script = workspace_root().join("examples/guests/c-gcov-an385/build.sh");
-        let built = Command::new(script).arg("storm").arg(&elf).output().unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let (dir, elf) = gcov_guest::build("storm");
         let image = Image::parse("storm.elf", fs::read(&elf).unwrap()).unwrap();
         let located = gcov::locate(&image, Slide::ZERO).unwrap();
-        let gcno = dir.path().join("storm.elf.d/storm.gcno");
+        let gcno = dir.path().join("guest.elf.d/storm.gcno");
         let notes = Notes::parse(&fs::read(&gcno).unwrap()).unwrap();
         let guest = Guest::builder(Machine::An385, &elf).start().unwrap();
         guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).unwrap();

@@ -13,9 +13,8 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::{assert_done, covtap, run, stderr};
+use common::{assert_done, covtap, gcov_guest, run, stderr};
 use covtap_testbed::{self as testbed, workspace_root};
 use serde_json::Value;
 
@@ -57,27 +56,19 @@ fn section_len(elf: &Path, name: &str) -> u64 {
     u64::from_str_radix(words[4], 16).expect("hex")
 }
 
-/// The Cortex-M guest.
+/// The Cortex-M guest, and the script that covtap prints.
 struct Guest {
     dir: tempfile::TempDir,
+    elf: PathBuf,
 }
 
 impl Guest {
     fn build() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        testbed::tool("arm-none-eabi-gcc").expect("the compiler");
-        let script = workspace_root().join("examples/guests/c-gcov-an385/build.sh");
-        let built = Command::new("sh").arg(script).arg("covered").arg(dir.path().join("guest")).output();
-        let built = built.expect("sh starts");
-        assert!(built.status.success(), "{}", stderr(&built));
+        let (dir, elf) = gcov_guest::build("covered");
         let printed = run(["inspect", "--linker-script"]);
         assert_done(&printed);
         fs::write(dir.path().join("coverage.x"), printed.stdout).expect("covtap's script");
-        Self { dir }
-    }
-
-    fn elf(&self) -> PathBuf {
-        self.dir.path().join("guest")
+        Self { dir, elf }
     }
 
     /// Links its objects by its own script, with these arguments before.
@@ -85,7 +76,8 @@ impl Guest {
         let path = |name: &str| self.dir.path().join(name).display().to_string();
         let elf = path(&format!("{linker}.elf"));
         let image = workspace_root().join("examples/guests/c-an385/an385.x").display().to_string();
-        let objects = ["board", "command", "valve", "main"].map(|name| path(&format!("guest.d/{name}.o")));
+        let objects =
+            ["board", "command", "valve", "main"].map(|name| path(&format!("guest.elf.d/{name}.o")));
         let fixed = ["--build-id=sha1", "-T", &image, "-o", &elf];
         let args = before.iter().copied().chain(fixed).chain(objects.iter().map(String::as_str));
         testbed::run(linker, args).expect("it links");
@@ -96,10 +88,10 @@ impl Guest {
 #[test]
 fn what_gcc_counts_is_that_of_the_symbols() {
     let guest = Guest::build();
-    let (elf, report) = (guest.elf(), report(&guest.elf()));
+    let (elf, report) = (&guest.elf, report(&guest.elf));
     assert_eq!(report["instrumentation"], Value::Null);
     let gcov = &report["gcov"];
-    let counters = symbol_lens(&elf, "__gcov0.");
+    let counters = symbol_lens(elf, "__gcov0.");
     assert_eq!(gcov["versions"], serde_json::json!([arm_gcc_version()]));
     assert_eq!(gcov["functions"], counters.len());
     assert_eq!(gcov["counter_bytes"], counters.iter().sum::<u64>());
