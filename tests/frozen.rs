@@ -1,6 +1,6 @@
 //! Counters that loops keep in registers: what covtap says of an image's recorded options, against what real compilers
-//! make of them. Host programs run, and their counters are read meanwhile; of other targets GCC's own dump tells whether a
-//! loop stores its counter.
+//! make of them. Host programs run, and their counters are read meanwhile; of other targets GCC's own dump tells
+//! whether a loop stores its counter.
 
 #![allow(
     clippy::expect_used,

@@ -1,8 +1,8 @@
 //! The `.gcda` files of targets without an operating system, byte for byte those that GCC's own libgcov makes there: a
 //! guest streams each object's with `__gcov_info_to_gcda`, and covtap takes its memory when it has.
 //!
-//! What libgcov leaves out of that stream is the summary of runs, which follows the header in a file. Here it is made of
-//! the counters in the streams: one run, and the largest arc counter of them all.
+//! What libgcov leaves out of that stream is the summary of runs, which follows the header in a file. Here it is made
+//! of the counters in the streams: one run, and the largest arc counter of them all.
 
 #![allow(
     clippy::expect_used,

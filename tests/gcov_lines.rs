@@ -1,5 +1,5 @@
-//! Counts on source by gcov's rules, of what is torn, damaged or of another compile. What is whole is compared with gcov
-//! itself by `cargo xtask conformance gcov`.
+//! Counts on source by gcov's rules, of what is torn, damaged or of another compile. What is whole is compared with
+//! gcov itself by `cargo xtask conformance gcov`.
 
 #![allow(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Programs that GCC and LLVM compiled together, read while they run: both kinds of file and one report. The oracles are
-//! each compiler's own tools, what the target says itself, and the two runtimes.
+//! Programs that GCC and LLVM compiled together, read while they run: both kinds of file and one report. The oracles
+//! are each compiler's own tools, what the target says itself, and the two runtimes.
 
 #![allow(
     clippy::expect_used,

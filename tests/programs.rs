@@ -1,5 +1,5 @@
-//! Several programs in one target: a bootloader that counts, starts an application that counts, and both are read in one
-//! session. Each compiler's own tools are the oracle for what both counted.
+//! Several programs in one target: a bootloader that counts, starts an application that counts, and both are read in
+//! one session. Each compiler's own tools are the oracle for what both counted.
 
 #![allow(
     clippy::expect_used,

@@ -23,8 +23,8 @@ const COVERAGE: [&str; 2] = ["-fprofile-instr-generate", "-fcoverage-mapping"];
 const RELOCATE: [&str; 2] = ["-mllvm", "-runtime-counter-relocation"];
 
 /// Works once for every `w` on its input, moves its counters for an `m`, goes into a loop for a `t`, fills its counters
-/// with what memory may hold before start-up for a `g` and with zeros for a `z`, and answers each with a line. What works
-/// is entered anew each time: a function asks only once, when it is entered, where it is to count.
+/// with what memory may hold before start-up for a `g` and with zeros for a `z`, and answers each with a line. What
+/// works is entered anew each time: a function asks only once, when it is entered, where it is to count.
 const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <stdint.h>
@@ -147,8 +147,8 @@ fn functions_that_debug_information_names() {
     assert!(trace.contains("FNDA:5,work\n") && trace.contains("FNDA:0,never\n"), "{trace}");
 }
 
-/// LLVM keeps the counts of IR-level instrumentation in registers while a loop runs, here that of `turns`. That is warned
-/// about, and what the warning says against it helps. There is no mapping to lead such counts to source.
+/// LLVM keeps the counts of IR-level instrumentation in registers while a loop runs, here that of `turns`. That is
+/// warned about, and what the warning says against it helps. There is no mapping to lead such counts to source.
 #[test]
 fn counts_that_are_stored_after_their_loop() {
     let in_turns = |flags: &[&str]| {

@@ -1,7 +1,7 @@
 //! Conditions and prime paths that GCC 14 and 15 count: in every report what gcov and lcov 2 say of the same files.
 //!
-//! `make.sh` made the files, and the tools' own words about them, with GCC 14.2.0 and 15.3.0 of Debian and lcov 2.3.1: the
-//! releases that are needed to do it again are not in this one. `cargo xtask conformance gcov` has them.
+//! `make.sh` made the files, and the tools' own words about them, with GCC 14.2.0 and 15.3.0 of Debian and lcov 2.3.1:
+//! the releases that are needed to do it again are not in this one. `cargo xtask conformance gcov` has them.
 
 #![allow(
     clippy::expect_used,

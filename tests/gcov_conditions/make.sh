@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the notes, the data and what gcov and lcov say of them, in a folder for each release. Wants GCC 14 and 15, and for
-# the trace geninfo of lcov 2. The folder in which it compiles is in the notes.
+# Makes the notes, the data and what gcov and lcov say of them, in a folder for each release. Wants GCC 14 and 15, and
+# for the trace geninfo of lcov 2. The folder in which it compiles is in the notes.
 #
 #   sh make.sh FOLDER-OF-THE-RESULTS
 set -eu

@@ -38,7 +38,8 @@ compile() {
     shift
     # shellcheck disable=SC2086 # flags are words
     arm-none-eabi-gcc $cpu -std=c17 -Os -ffreestanding -ffunction-sections -fdata-sections -Wall -Wextra -Werror \
-        "-ffile-prefix-map=$root=." "-fprofile-prefix-path=$out.d" "$@" -c "$root/examples/guests/$source.c" -o "$object"
+        "-ffile-prefix-map=$root=." "-fprofile-prefix-path=$out.d" "$@" \
+        -c "$root/examples/guests/$source.c" -o "$object"
     objects="$objects $object"
 }
 

@@ -1,8 +1,9 @@
 //! `cargo xtask soak gcov`: snapshots of a guest that counts without a rest, checked by its flow graphs.
 //!
-//! What enters is how many; what leaves is a table: how many snapshots had functions that were not of one moment, without
-//! checks and with them. What always holds: the guest counted between any two snapshots; every snapshot is judged by the solver that makes reports, one in
-//! [`GCOV_EVERY`] by gcov as well, and a negative count in one that was checked fails the verb.
+//! What enters is how many; what leaves is a table: how many snapshots had functions that were not of one moment,
+//! without checks and with them. What always holds: the guest counted between any two snapshots; every snapshot is
+//! judged by the solver that makes reports, one in [`GCOV_EVERY`] by gcov as well, and a negative count in one that was
+//! checked fails the verb.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! `cargo xtask conformance gcov`: covtap's `.gcda` files beside libgcov's, and its counts of lines, functions,
-//! branches and conditions beside gcov's, in numbers and as `covtap report` has them, for a corpus of small programs that every GCC at hand builds in every way.
+//! branches and conditions beside gcov's, in numbers and as `covtap report` has them, for a corpus of small programs
+//! that every GCC at hand builds in every way.
 //!
 //! What enters is the programs of C and C++ under `tests/conformance` and those under `tests/gcov`; what leaves is a
 //! table of cases run and cases equal, and of each difference its first place.

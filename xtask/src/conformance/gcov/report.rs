@@ -138,7 +138,7 @@ fn without_left_out(value: &mut Value) {
     }
 }
 
-/// The first place where two values differ. What ours has and theirs has not is no difference: older releases print less.
+/// The first place where two values differ. What only ours has is no difference: older releases print less.
 fn first_difference(place: &str, ours: &Value, theirs: &Value) -> Result<(), String> {
     match (ours, theirs) {
         (Value::Array(a), Value::Array(b)) => {

@@ -168,7 +168,8 @@ mod tests {
         let unit = |line: Value, count: u64| {
             let function =
                 json!({ "name": "f", "start_line": 2, "start_column": 1, "execution_count": count });
-            json!({ "current_working_directory": "/no", "files": [{ "file": "a.h", "functions": [function], "lines": [line] }] })
+            let file = json!({ "file": "a.h", "functions": [function], "lines": [line] });
+            json!({ "current_working_directory": "/no", "files": [file] })
         };
         let units = [unit(line(0, true, &[0, 0]), 0), unit(line(4, true, &[1, 3, 2]), 7)];
         let expected =

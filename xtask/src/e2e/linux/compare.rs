@@ -4,8 +4,8 @@
 //! [`Comparison`]. A kernel never rests as a whole: to ask it is work for it. So a unit whose counters were the same
 //! before and after must be the same in between, byte for byte, and each counter of the others must lie between.
 //!
-//! Linux writes the same as libgcov, but for four things, which are all that [`as_linux`] changes: it has no summary and
-//! no word of 0 at the end, its checksum is 0, and counters that are all 0 stand there as values.
+//! Linux writes the same as libgcov, but for four things, which are all that [`as_linux`] changes: it has no summary
+//! and no word of 0 at the end, its checksum is 0, and counters that are all 0 stand there as values.
 //!
 //! Source: `convert_to_gcda` in `kernel/gcov/gcc_4_7.c`, Linux 6.1.
 
