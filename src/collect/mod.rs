@@ -5,7 +5,7 @@
 //!
 //! What always holds:
 //! - a snapshot that leaves here is whole, and no counter in it is behind the one before, unless it was moved or the target
-//!   [lost updates](lost) of its own;
+//!   lost updates of its own;
 //! - counters that belong together are of one moment, where somebody [can tell](Coherence);
 //! - counters that the target has moved are followed, and read where it counts now;
 //! - a reader thread takes the snapshots and never waits for whoever writes them;
