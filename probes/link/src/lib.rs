@@ -24,7 +24,10 @@ pub use addr::{AddrRange, TargetAddr};
 pub use error::{LinkError, Operation};
 pub use info::{Effect, Endianness, LinkInfo, PointerWidth};
 pub use memory::{ReadMemory, ReadReport, ReadRequest};
-pub use power::{PhysicalMemory, RunControl, RunState, SamplePc, TargetEvent, TargetEvents, WriteMemory};
+pub use power::{
+    HoldBeforeLoss, MappedFile, MappedFiles, PhysicalMemory, RunControl, RunState, SamplePc, TargetEvent,
+    TargetEvents, WriteMemory,
+};
 pub use word_by_word::WordByWord;
 
 /// One way to reach one target.
@@ -62,6 +65,16 @@ pub trait Link: ReadMemory + Send {
 
     /// Program counters without a halt, where the link can.
     fn sampler(&mut self) -> Option<&mut dyn SamplePc> {
+        None
+    }
+
+    /// Holding the target before a reset or its end takes its memory away, where the link can.
+    fn hold(&mut self) -> Option<&mut dyn HoldBeforeLoss> {
+        None
+    }
+
+    /// Which files the target has mapped, where it is a process.
+    fn mapped_files(&mut self) -> Option<&mut dyn MappedFiles> {
         None
     }
 

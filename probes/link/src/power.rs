@@ -1,5 +1,7 @@
 //! Powers that a link may have beside reading.
 
+use std::time::Duration;
+
 use crate::{AddrRange, LinkError, ReadReport, ReadRequest, TargetAddr};
 
 /// Whether the target executes.
@@ -103,6 +105,10 @@ pub trait SamplePc {
 pub enum TargetEvent {
     /// The target was reset: counters start again.
     Reset,
+    /// The target is about to be reset, and stands still before it until it is [released](HoldBeforeLoss::release).
+    AboutToReset,
+    /// The target is about to end, and stands still before it until it is [released](HoldBeforeLoss::release).
+    AboutToExit,
     /// The target ended, and its server said so; no memory can be read any more. A server that just goes away
     /// is an error.
     Exited,
@@ -112,6 +118,45 @@ pub enum TargetEvent {
     Resumed,
     /// The target printed something.
     Console(Vec<u8>),
+}
+
+/// Holding a target in the moment before a reset or its end takes its memory away, so that it can be read a last time.
+pub trait HoldBeforeLoss {
+    /// From now on the target is held there, and [`TargetEvent::AboutToReset`] or [`TargetEvent::AboutToExit`] told.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot hold its target there.
+    fn arm(&mut self) -> Result<(), LinkError>;
+
+    /// Lets what was held happen: the reset, or the end. Returns for how long the workload stood still; zero if nothing
+    /// was held.
+    ///
+    /// # Errors
+    ///
+    /// The server refused or did not answer.
+    fn release(&mut self) -> Result<Duration, LinkError>;
+}
+
+/// A file, or a part of one, that is mapped into the target's memory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MappedFile {
+    /// Where it is in the target's memory.
+    pub range: AddrRange,
+    /// Where in the file the range begins, in bytes.
+    pub file_offset: u64,
+    /// The file as the target knows it: on another host, or replaced since, for all that is known.
+    pub path: Vec<u8>,
+}
+
+/// Which files a target has mapped into its memory: how a process tells where its programs and libraries are.
+pub trait MappedFiles {
+    /// All of them, by address.
+    ///
+    /// # Errors
+    ///
+    /// The list could not be read.
+    fn mapped_files(&mut self) -> Result<Vec<MappedFile>, LinkError>;
 }
 
 /// What a link is told by its target.
