@@ -327,7 +327,10 @@ fn an_output_that_may_not_be_written() {
     let readable = scene.path("valve.elf");
     fs::copy(elf(), &readable).expect("a copy that nobody may read");
     let binary = scene.path("covtap");
-    fs::copy(env!("CARGO_BIN_EXE_covtap"), &binary).expect("a copy that nobody may run");
+    // By another process: a program that is open for writing cannot be started, and what another test starts just then
+    // would inherit the file from this one.
+    let from = Path::new(env!("CARGO_BIN_EXE_covtap"));
+    covtap_testbed::run("cp", [from, &binary]).expect("a copy that nobody may run");
     let mut command = std::process::Command::new(binary);
     command
         .args(["snapshot", "--qemu", "/nonexistent"])
