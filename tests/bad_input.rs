@@ -22,7 +22,6 @@ use std::thread;
 use common::{PATIENCE, Session, assert_refused, run};
 use covtap_testbed::{Guest, Machine, Monitor, fixture};
 use nix::sys::signal::Signal;
-use serde_json::json;
 use tempfile::TempDir;
 
 const OLD: &[u8] = b"the last good profile";
@@ -218,7 +217,7 @@ fn a_server_that_speaks_something_else() {
     });
     for flag in ["--gdb", "--qemu"] {
         let mut args = scene.record(flag, &address, &elf());
-        args.extend(["--reply-timeout", "200ms"].map(str::to_owned));
+        args.extend(["--reply-timeout", "200ms", "--reconnect", "0s"].map(str::to_owned));
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{}", common::stderr(&output));
         assert!(common::stderr(&output).contains(&address), "{}", common::stderr(&output));
@@ -234,7 +233,9 @@ fn a_server_that_dies_in_mid_session() {
         let mut guest = guest();
         let address = if through_qemu { qmp(&guest) } else { guest.gdb().to_string() };
         let flag = if through_qemu { "--qemu" } else { "--gdb" };
-        let session = session_after(3, &scene.record(flag, &address, &elf()));
+        let mut args = scene.record(flag, &address, &elf());
+        args.extend(["--reconnect", "10ms"].map(str::to_owned));
+        let session = session_after(3, &args);
         guest.kill().expect("QEMU ends");
         let output = session.end();
         assert_refused(&output, &address, "has the target ended?");
@@ -250,33 +251,12 @@ fn a_server_that_stops_answering_in_mid_session() {
     let guest = guest();
     let address = guest.gdb().to_string();
     let mut args = scene.record("--gdb", &address, &elf());
-    args.extend(["--reply-timeout", "200ms"].map(str::to_owned));
+    args.extend(["--reply-timeout", "200ms", "--reconnect", "0s"].map(str::to_owned));
     let session = session_after(3, &args);
     guest.signal(Signal::SIGSTOP).expect("QEMU is there");
     let output = session.end();
     assert_refused(&output, "no answer after", "--reply-timeout");
     assert!(common::nonzero(&common::counts(&scene.output())) > 0);
-}
-
-#[test]
-fn a_target_that_is_reset() {
-    for through_qemu in [true, false] {
-        let scene = Scene::new();
-        let guest = guest();
-        let address = if through_qemu { qmp(&guest) } else { guest.gdb().to_string() };
-        let flag = if through_qemu { "--qemu" } else { "--gdb" };
-        let session = session_after(3, &scene.record(flag, &address, &elf()));
-        let before = fs::read(scene.output()).expect("a profile");
-        let mut monitor = Monitor::connect(guest.control()).expect("a monitor");
-        monitor.execute("system_reset", &json!({})).expect("QEMU resets the guest");
-        let output = session.end();
-        assert_refused(&output, "the target was reset", "start covtap again");
-        let counts = common::counts(&scene.output());
-        let started = scene.path("started.profraw");
-        fs::write(&started, before).expect("a copy");
-        assert!(common::nonzero(&counts) >= common::nonzero(&common::counts(&started)));
-        assert_eq!(monitor.status().expect("an answer"), "running");
-    }
 }
 
 #[test]

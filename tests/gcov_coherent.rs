@@ -103,7 +103,7 @@ fn collect(value: &Value, numbers: &mut Vec<i64>) {
 }
 
 fn take(reader: &mut Reader) -> Snapshot {
-    reader.take(Duration::ZERO).unwrap().expect("the guest goes on")
+    reader.take(Duration::ZERO).unwrap().snapshot().expect("the guest goes on")
 }
 
 /// Takes snapshots, none of which may have a function that is not of one moment: so many at least, and until `is_enough`

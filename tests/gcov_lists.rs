@@ -78,7 +78,7 @@ fn compare(release: u32, flags: &[&str], argument: &str) -> usize {
     let process = Process::start(&program, argument, "at rest\n");
     let reader = Reader::new(MeteredLink::new(Box::new(process.memory())), located.regions).unwrap();
     let mut reader = reader.with_lists(located.image.lists(0));
-    let snapshot = reader.take(Duration::ZERO).unwrap().unwrap();
+    let snapshot = reader.take(Duration::ZERO).unwrap().snapshot().unwrap();
     assert!(process.finish().success(), "{what}");
     let lists = snapshot.lists.iter().map(|list| list.as_deref().ok());
     assert!(lists.clone().all(|list| list.is_some()), "{what}: {:?}", snapshot.lists);
@@ -130,7 +130,7 @@ fn lists_of_a_process_that_runs_are_its_own() {
     let reader = Reader::new(MeteredLink::new(Box::new(process.memory())), located.regions).unwrap();
     let mut reader = reader.with_lists(located.image.lists(0));
     let mut snapshot = || {
-        let snapshot = reader.take(Duration::ZERO).unwrap().unwrap();
+        let snapshot = reader.take(Duration::ZERO).unwrap().snapshot().unwrap();
         let pairs = snapshot.lists.iter().map(|list| list.as_deref().ok());
         let profile = GcovProfile::with_lists(&located.image, snapshot.counters.regions(), pairs).unwrap();
         lists(&profile.files[0])

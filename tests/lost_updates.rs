@@ -78,7 +78,7 @@ fn build(dir: &Path, update: &str) -> Located {
 }
 
 fn take(reader: &mut Reader) -> Snapshot {
-    reader.take(Duration::ZERO).expect("no reset").expect("the process goes on")
+    reader.take(Duration::ZERO).expect("a reading").snapshot().expect("the process goes on")
 }
 
 /// Lets the threads end, and compares what covtap reads then with what libgcov writes.

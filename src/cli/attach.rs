@@ -9,12 +9,12 @@ use anyhow::Result;
 use covtap_link::Link;
 
 use super::hints;
-use super::programs::{Programs, Scanned};
+use super::programs::{Program, Programs, Scanned};
 use super::status::Status;
 use super::tap::TapArgs;
 use super::target::OpenLink;
 use crate::collect::find_image::{self, Found};
-use crate::collect::{self, Coherence, CollectError, MeteredLink, PhysicalLink, Reader};
+use crate::collect::{self, Coherence, CollectError, Expected, MeteredLink, PhysicalLink, Reader};
 use crate::image::identity::Agreement;
 use crate::image::{Image, Slide};
 use crate::locate::gcov::{self, Piece};
@@ -86,12 +86,30 @@ impl Early {
         for program in programs.iter().filter(|program| !program.is_scanned) {
             check(args, &mut link, &program.image, program.slide, status)?;
         }
-        let reader = Reader::new(link, programs.regions())?.with_lists(lists);
+        let mut reader = Reader::new(link, programs.regions())?.with_lists(lists);
+        if !args.force {
+            let expected = |program: &Program| Expected::of(&program.image, program.slide);
+            reader = reader.expecting(programs.iter().map(expected).collect());
+        }
         Ok(match checks {
             Some(checks) => reader.with_checks(checks),
             None => reader,
         })
     }
+}
+
+/// Connects once more, when the link failed.
+///
+/// # Errors
+///
+/// The target cannot be reached.
+pub(super) fn connect_again(args: &TapArgs) -> Result<MeteredLink, CollectError> {
+    let link = args.target.open()?.link;
+    Ok(if args.target.find_image {
+        MeteredLink::new(Box::new(PhysicalLink::new(link)?))
+    } else {
+        MeteredLink::new(link)
+    })
 }
 
 /// Connects.

@@ -286,17 +286,11 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
     match error {
         CollectError::Link(error) => for_link(error),
         CollectError::Find(error) => for_find(error),
-        CollectError::Reset { .. } => Some(
-            "its counters start again from zero; start covtap again for the new run, with %t or %p in --output to keep both",
-        ),
         CollectError::WrongImage { .. } => {
             Some("give the ELF that the target runs, or ELF@SLIDE if it was moved; --force goes on anyway")
         }
         CollectError::Misplaced { .. } => {
             Some("does the target run this ELF, and has its start-up code run?")
-        }
-        CollectError::NeverSure { .. } => {
-            Some("is the ELF where the target has it? no program counts that fast")
         }
         CollectError::NeverAtRest { .. } => Some("start covtap again when the target has started up"),
         CollectError::TooLarge { .. } | CollectError::TooMuchMemory { .. } => Some("is the ELF damaged?"),

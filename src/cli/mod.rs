@@ -21,6 +21,7 @@ mod profiles;
 mod programs;
 mod record;
 mod report;
+mod session;
 mod snapshot;
 mod status;
 mod tap;

@@ -6,14 +6,15 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Verdict;
+use super::session::SessionArgs;
 use super::tap::{self, TapArgs};
 use super::units;
 use crate::collect::Schedule;
 
 /// Attach to a running target and keep a profile of its coverage up to date.
 ///
-/// Ends with Ctrl-C (a last snapshot is taken; a second Ctrl-C stops at once), after --for, after --snapshots,
-/// or when the target ends.
+/// Goes on when the target is reset: what its runs count is added up. Ends with Ctrl-C (a last snapshot is taken; a second
+/// Ctrl-C stops at once), after --for, after --snapshots, or when the target ends.
 #[derive(Debug, Args)]
 pub(super) struct RecordArgs {
     /// Time from one snapshot to the next
@@ -27,6 +28,8 @@ pub(super) struct RecordArgs {
     snapshots: Option<u64>,
     #[command(flatten)]
     tap: TapArgs,
+    #[command(flatten)]
+    session: SessionArgs,
 }
 
 /// Records.
@@ -36,5 +39,5 @@ pub(super) struct RecordArgs {
 /// Anything that kept covtap from attaching, reading or writing.
 pub(super) fn run(args: &RecordArgs) -> Result<Verdict> {
     let schedule = Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots };
-    tap::run(&args.tap, schedule)
+    tap::run(&args.tap, &args.session, schedule)
 }

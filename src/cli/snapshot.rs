@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Verdict;
+use super::session::SessionArgs;
 use super::tap::{self, TapArgs};
 use crate::collect::Schedule;
 
@@ -20,5 +21,5 @@ pub(super) struct SnapshotArgs {
 ///
 /// Anything that kept covtap from attaching, reading or writing.
 pub(super) fn run(args: &SnapshotArgs) -> Result<Verdict> {
-    tap::run(&args.tap, Schedule::once())
+    tap::run(&args.tap, &SessionArgs::once(), Schedule::once())
 }

@@ -242,7 +242,12 @@ fn summary_line(summary: &Summary) -> String {
         n => format!("{n} snapshots"),
     };
     let pause = units::duration(summary.pause);
-    format!("{taken}{overtaken}, the workload was paused for {pause} in all; ended {ended}")
+    let resets = match summary.resets {
+        0 => String::new(),
+        1 => " over 1 reset".to_owned(),
+        n => format!(" over {n} resets"),
+    };
+    format!("{taken}{overtaken}{resets}, the workload was paused for {pause} in all; ended {ended}")
 }
 
 /// `snapshot 3 at 2.0 s: counters 120/256, functions 14/19, 12 changed, read in 10.1 us, pause 0`
@@ -261,6 +266,12 @@ fn line(snapshot: &Snapshot, stats: &Stats) -> String {
     );
     if snapshot.rereads > 0 {
         line.push_str(&format!(", read again {} times", snapshot.rereads));
+    }
+    if snapshot.unsettled > 0 {
+        line.push_str(&format!(", {} left as they were", snapshot.unsettled));
+    }
+    if snapshot.resets > 0 {
+        line.push_str(&format!(", run {} of the target", snapshot.resets + 1));
     }
     if snapshot.lost > 0 {
         line.push_str(&format!(", {} lost by the target", counts(snapshot.lost)));
@@ -288,7 +299,10 @@ mod tests {
             delta: Delta { changed, backwards: 0 },
             report: ReadReport { elapsed: Duration::from_nanos(10_100), pause: Duration::ZERO },
             rereads: 0,
+            unsettled: 0,
             lost: 0,
+            resets: 0,
+            era: 0,
             moved: false,
             checked: None,
             lists: Vec::new(),
@@ -355,7 +369,10 @@ mod tests {
         snapshot.moved = true;
         assert_eq!(line(&snapshot, &stats), format!("{text}, read again 2 times, counters moved"));
         snapshot.checked = Some(Checked { read_again: 3, ..Checked::default() });
-        let expected = format!("{text}, read again 2 times, counters moved, 3 functions read again");
+        (snapshot.unsettled, snapshot.resets) = (1, 4);
+        let expected = format!(
+            "{text}, read again 2 times, 1 left as they were, run 5 of the target, counters moved, 3 functions read again"
+        );
         assert_eq!(line(&snapshot, &stats), expected);
     }
 

@@ -14,9 +14,10 @@ use super::interrupt;
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Profiles, Program, Programs};
+use super::session::SessionArgs;
 use super::status::{LastFiles, Losing, Restless, Status, Stillness};
 use super::target::TargetArgs;
-use crate::collect::{Schedule, Session, Snapshot};
+use crate::collect::{Schedule, Session, Snapshot, Told};
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::{LlvmImage, RawVersion};
@@ -83,7 +84,7 @@ impl TapArgs {
 /// # Errors
 ///
 /// Whatever kept covtap from attaching, reading or writing; profiles written before stay.
-pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
+pub(super) fn run(args: &TapArgs, how: &SessionArgs, schedule: Schedule) -> Result<Verdict> {
     // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
     let interrupts = interrupt::listen()?;
     let status = Status::new(args.quiet);
@@ -99,8 +100,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
     let checks = notes.checks(&programs, &note);
-    let reader = early.reader(args, &programs, checks, &status)?;
-    let session = Session { reader, schedule, stop: interrupts.stop.clone() };
+    let reader = how.apply(early.reader(args, &programs, checks, &status)?)?;
+    let session = Session { reader, schedule, stop: interrupts.stop.clone(), reconnect: how.reconnect(args) };
     let mut taker = Taker {
         programs: &programs,
         output,
@@ -113,7 +114,13 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         said: Said::default(),
         unbelievable: None,
     };
-    let done = session.run(|snapshot| taker.take(snapshot));
+    let done = session.run(|told| match told {
+        Told::Snapshot(snapshot) => taker.take(snapshot),
+        Told::Notice(notice) => {
+            status.note(&notice.to_string());
+            Ok(())
+        }
+    });
     match &done {
         Ok(summary) => status.done(summary, &taker.last),
         Err(_) => status.last_profile(&taker.last),

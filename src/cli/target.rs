@@ -1,11 +1,11 @@
 //! The target flags, and the one table that maps each to its link.
 
+use std::io;
 use std::time::Duration;
 
-use anyhow::Result;
 use clap::Args;
 use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
-use covtap_link::Link;
+use covtap_link::{Link, LinkError};
 use covtap_qemu::{self as qemu, QemuLink};
 
 use super::units;
@@ -46,7 +46,7 @@ struct TargetKind {
 }
 
 /// A way to open one kind of target: `None` if the flag of its kind was not given.
-type Open = fn(&TargetArgs) -> Option<Result<OpenLink>>;
+type Open = fn(&TargetArgs) -> Option<Result<OpenLink, LinkError>>;
 
 /// Every kind of target. A new link is one more line.
 const KINDS: &[Open] = &[open_gdb_remote, open_qemu];
@@ -65,35 +65,34 @@ impl TargetArgs {
     /// # Errors
     ///
     /// It could not be reached, or did not speak as expected.
-    pub(super) fn open(&self) -> Result<OpenLink> {
+    pub(super) fn open(&self) -> Result<OpenLink, LinkError> {
         let opened = KINDS.iter().find_map(|open| open(self));
-        opened.unwrap_or_else(|| anyhow::bail!("choose a target: --gdb or --qemu"))
+        // Clap has made sure that there is one.
+        opened.unwrap_or_else(|| {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "choose --gdb or --qemu");
+            Err(LinkError::Connect { endpoint: "a target".to_owned(), source })
+        })
     }
 }
 
-fn open_gdb_remote(args: &TargetArgs) -> Option<Result<OpenLink>> {
+fn open_gdb_remote(args: &TargetArgs) -> Option<Result<OpenLink, LinkError>> {
     let endpoint = args.kind.gdb.as_ref()?;
     let mut options = gdb_remote::Options::default();
     options.connect_timeout = args.connect_timeout;
     options.reply_timeout = args.reply_timeout;
-    Some(match GdbRemote::connect(endpoint, &options) {
-        Ok(link) => Ok(OpenLink { link: Box::new(link), fallback: None }),
-        Err(error) => Err(error.into()),
-    })
+    let opened = GdbRemote::connect(endpoint, &options);
+    Some(opened.map(|link| OpenLink { link: Box::new(link), fallback: None }))
 }
 
-fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink>> {
+fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink, LinkError>> {
     let endpoint = args.kind.qemu.as_ref()?;
     let mut options = qemu::Options::default();
     options.connect_timeout = args.connect_timeout;
     options.reply_timeout = args.reply_timeout;
     options.address_space = args.qemu_address;
     options.method = args.qemu_method;
-    Some(match QemuLink::connect(endpoint, &options) {
-        Ok(link) => {
-            let fallback = link.fallback_reason().map(str::to_owned);
-            Ok(OpenLink { link: Box::new(link), fallback })
-        }
-        Err(error) => Err(error.into()),
-    })
+    Some(QemuLink::connect(endpoint, &options).map(|link| {
+        let fallback = link.fallback_reason().map(str::to_owned);
+        OpenLink { link: Box::new(link), fallback }
+    }))
 }

@@ -23,11 +23,20 @@ pub(super) fn duration(value: Duration) -> String {
 ///
 /// The text is not a duration, or is zero.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
+    match parse_patience(text) {
         Ok(Duration::ZERO) => Err("must be more than zero".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write it with a unit, such as 500ms, 5s or 1m")),
+        parsed => parsed,
     }
+}
+
+/// Reads a duration with its unit, which may be zero.
+///
+/// # Errors
+///
+/// The text is not a duration.
+pub(super) fn parse_patience(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text);
+    parsed.map_err(|error| format!("{error}; write it with a unit, such as 500ms, 5s or 1m"))
 }
 
 #[cfg(test)]
@@ -52,6 +61,7 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("0s"), Err("must be more than zero".to_owned()));
+        assert_eq!(parse_patience("0s"), Ok(Duration::ZERO));
         assert!(parse_duration("5").expect_err("no unit").contains("such as 500ms"));
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use covtap_link::{Effect, ReadReport};
 
 use super::places::Places;
-use super::{CollectError, Counters, Delta, MeteredLink, carry};
+use super::{CollectError, Counters, Delta, MeteredLink, torn};
 use crate::locate::CounterRegion;
 
 /// How often what is not coherent is read again while the target runs. A guest that never rests was found in the middle
@@ -206,7 +206,7 @@ fn look(
     let parts = parts(checks, &suspect);
     let is_torn = parts.iter().zip(suspect.last.iter().zip(&again)).any(|(part, (old, new))| {
         regions.get(part.region).is_none_or(|region| {
-            carry::in_part(region, old, new)
+            torn::has_carried_in(region, old, new)
                 || is_behind(region, old, new)
                 || is_behind(region, part.of(previous.regions()), new)
         })

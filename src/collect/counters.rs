@@ -25,6 +25,13 @@ impl Counters {
         Some(Self { regions: all })
     }
 
+    /// Copies as many bytes of `other` as there is room for, which is all of them if both are of the same regions.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        for (into, from) in self.regions.iter_mut().zip(&other.regions) {
+            into.iter_mut().zip(from).for_each(|(into, from)| *into = *from);
+        }
+    }
+
     /// The bytes of each region.
     #[must_use]
     pub fn regions(&self) -> &[Vec<u8>] {
@@ -79,17 +86,34 @@ impl Delta {
 
     /// Adds how two readings of the same elements of a region differ.
     pub(super) fn add_part(&mut self, region: &CounterRegion, old: &[u8], new: &[u8]) {
-        let width = region.element_bytes.max(1);
-        for (old, new) in old.chunks_exact(width).zip(new.chunks_exact(width)) {
-            if old != new {
-                self.changed += 1;
-                self.backwards += u64::from(moved_backwards(region, old, new));
-            }
+        for (_, old, new) in differing(region, old, new) {
+            self.changed += 1;
+            self.backwards += u64::from(moved_backwards(region, old, new));
         }
     }
 }
 
-fn moved_backwards(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
+/// So many bytes are compared at once: a multiple of every element's width.
+const BLOCK_BYTES: usize = 1024;
+
+/// The elements that differ between two readings of the same part of a region: the index of the first byte of each, and
+/// its bytes. Most of a snapshot is as it was, and is passed over in blocks.
+pub(super) fn differing<'b>(
+    region: &CounterRegion,
+    old: &'b [u8],
+    new: &'b [u8],
+) -> impl Iterator<Item = (usize, &'b [u8], &'b [u8])> {
+    let width = region.element_bytes.max(1);
+    let blocks = old.chunks(BLOCK_BYTES).zip(new.chunks(BLOCK_BYTES)).enumerate();
+    blocks.filter(|(_, (old, new))| old != new).flat_map(move |(block, (old, new))| {
+        let elements = old.chunks_exact(width).zip(new.chunks_exact(width)).enumerate();
+        let changed = elements.filter(|(_, (old, new))| old != new);
+        changed.map(move |(index, (old, new))| (block * BLOCK_BYTES + index * width, old, new))
+    })
+}
+
+/// Whether an element moved against its merge rule.
+pub(super) fn moved_backwards(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
     match region.merge {
         MergeRule::Add => match region.endianness {
             Endianness::Little => new.iter().rev().lt(old.iter().rev()),
@@ -97,6 +121,7 @@ fn moved_backwards(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
         },
         MergeRule::ClearedWhenHit => old.iter().zip(new).any(|(old, new)| *new & !*old != 0),
         MergeRule::BitmapOr => old.iter().zip(new).any(|(old, new)| *old & !*new != 0),
+        MergeRule::Minimum => old.iter().any(|byte| *byte != 0),
         MergeRule::Latest => false,
     }
 }
@@ -104,13 +129,14 @@ fn moved_backwards(region: &CounterRegion, old: &[u8], new: &[u8]) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use covtap_link::{AddrRange, TargetAddr};
+    use covtap_link::{AddrRange, PointerWidth, TargetAddr};
 
     pub(crate) fn region(addr: u64, len: u64, merge: MergeRule, endianness: Endianness) -> CounterRegion {
         CounterRegion {
             range: AddrRange::new(TargetAddr::new(addr), len).expect("range"),
-            element_bytes: if merge == MergeRule::Add { 8 } else { 1 },
+            element_bytes: if matches!(merge, MergeRule::Add | MergeRule::Minimum) { 8 } else { 1 },
             endianness,
+            pointer_width: PointerWidth::Bits32,
             merge,
             bias: None,
             name: "test".into(),
@@ -155,6 +181,27 @@ pub(super) mod tests {
         assert_eq!(set, Delta { changed: 1, backwards: 0 });
         let lost = delta(MergeRule::BitmapOr, Endianness::Little, &[0b0101], &[0b1110]);
         assert_eq!(lost, Delta { changed: 1, backwards: 1 });
+    }
+
+    #[test]
+    fn a_number_that_is_set_once_never_changes() {
+        let (none, first, other) = ([0; 8], [1, 0, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0, 0]);
+        let minimum = |old: &[u8], new: &[u8]| delta(MergeRule::Minimum, Endianness::Little, old, new);
+        assert_eq!(minimum(&none, &first), Delta { changed: 1, backwards: 0 });
+        assert_eq!(minimum(&first, &other), Delta { changed: 1, backwards: 1 });
+        assert_eq!(minimum(&first, &none), Delta { changed: 1, backwards: 1 });
+    }
+
+    #[test]
+    fn elements_are_found_in_whatever_block_they_are() {
+        let counts = region(0, 4096, MergeRule::Add, Endianness::Little);
+        let old = vec![0; 4096];
+        let mut new = old.clone();
+        for at in [0, 1016, 1024, 4095] {
+            new[at] = 1;
+        }
+        let found: Vec<_> = differing(&counts, &old, &new).map(|(at, ..)| at).collect();
+        assert_eq!(found, [0, 1016, 1024, 4088]);
     }
 
     #[test]

@@ -1,35 +1,8 @@
 //! What can end a session early.
 
-use std::fmt;
-
 use covtap_link::{LinkError, TargetAddr};
 
 use super::find_image::FindError;
-
-/// How a reset of the target was noticed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ResetEvidence {
-    /// The link was told.
-    Event,
-    /// This many counters were behind their last value, and stayed so when they were read again.
-    Backwards {
-        /// How many counters.
-        counters: u64,
-        /// How often they were read again.
-        rereads: u32,
-    },
-}
-
-impl fmt::Display for ResetEvidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Event => f.write_str("the server reported a reset"),
-            Self::Backwards { counters, rereads } => {
-                write!(f, "{counters} counters went backwards and stayed so when read again {rereads} times")
-            }
-        }
-    }
-}
 
 /// Collecting counters failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +14,6 @@ pub enum CollectError {
     /// The image was not found in the target's memory.
     #[error(transparent)]
     Find(#[from] FindError),
-    /// The target started again while its counters were being collected.
-    #[error("snapshot {number} of {endpoint}: the target was reset ({evidence})")]
-    Reset {
-        /// The snapshot that was thrown away, counted from 1.
-        number: u64,
-        /// Where the target is.
-        endpoint: String,
-        /// How it was noticed.
-        evidence: ResetEvidence,
-    },
     /// The target says that it counts where there can be no memory.
     #[error(
         "find the counters of {endpoint}: {region}, moved by {bias:#x} as {word} says, passes the end of memory"
@@ -72,14 +35,6 @@ pub enum CollectError {
         endpoint: String,
         /// The section or symbol of the counters.
         region: String,
-        /// How often they were read again.
-        times: u32,
-    },
-    /// Counters carried into their upper halves during every reading, so that none is sure.
-    #[error("read the counters of {endpoint}: upper halves changed during each of {times} readings")]
-    NeverSure {
-        /// Where the target is.
-        endpoint: String,
         /// How often they were read again.
         times: u32,
     },

@@ -1,46 +1,70 @@
 //! Whether the target runs the image whose counters are to be read.
 
-use covtap_link::{LinkError, ReadRequest};
+use covtap_link::{AddrRange, LinkError, ReadRequest, TargetAddr};
 
 use super::{CollectError, MeteredLink};
 use crate::image::identity::Verdict;
 use crate::image::{Identity, Image, Slide};
 
+/// What tells that a target runs an image.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    image: String,
+    identity: Identity,
+    /// Where the target has what the identity is made of.
+    places: Vec<Option<AddrRange>>,
+    /// Where it has the build id, if the image has one.
+    build_id_at: Option<TargetAddr>,
+}
+
+impl Expected {
+    /// What a target has that runs `image`, moved by `slide`.
+    #[must_use]
+    pub fn of(image: &Image, slide: Slide) -> Self {
+        let identity = image.identity();
+        let places = identity.places(image, slide);
+        let at = |address| slide.apply(address, image.pointer_width());
+        let build_id_at = identity.build_id.as_ref().map(|expected| at(expected.address));
+        Self { image: image.name().to_owned(), identity, places, build_id_at }
+    }
+
+    /// Reads it from the target and compares it.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError::WrongImage`] if the target runs something else or nothing could be compared; a link error
+    /// only if the link can no longer be used.
+    pub fn check(&self, link: &mut MeteredLink) -> Result<Verdict, CollectError> {
+        let verdict = self.identity.compare(&read_places(link, &self.places)?);
+        if !verdict.is_mismatch() && verdict != Verdict::Unknown {
+            return Ok(verdict);
+        }
+        let build_id = self.identity.build_id.as_ref().zip(self.build_id_at);
+        let difference = match (&verdict, build_id) {
+            (Verdict::OtherBytes(_) | Verdict::Unknown, Some((expected, at))) => {
+                format!("the image has the build id {}, the target has none at {at}; {verdict}", expected.id)
+            }
+            _ => verdict.to_string(),
+        };
+        let (endpoint, image) = (link.info().endpoint, self.image.clone());
+        Err(CollectError::WrongImage { endpoint, image, difference })
+    }
+}
+
 /// Reads what identifies `image` from the target and compares it.
 ///
 /// # Errors
 ///
-/// [`CollectError::WrongImage`] if the target runs something else or nothing could be compared; a link error
-/// only if the link can no longer be used.
+/// As [`Expected::check`].
 pub fn check_identity(link: &mut MeteredLink, image: &Image, slide: Slide) -> Result<Verdict, CollectError> {
-    let identity = image.identity();
-    let found = read_places(link, &identity, image, slide)?;
-    let verdict = identity.compare(&found);
-    if !verdict.is_mismatch() && verdict != Verdict::Unknown {
-        return Ok(verdict);
-    }
-    let difference = match (&verdict, &identity.build_id) {
-        (Verdict::OtherBytes(_) | Verdict::Unknown, Some(expected)) => {
-            let at = slide.apply(expected.address, image.pointer_width());
-            format!("the image has the build id {}, the target has none at {at}; {verdict}", expected.id)
-        }
-        _ => verdict.to_string(),
-    };
-    Err(CollectError::WrongImage {
-        endpoint: link.info().endpoint,
-        image: image.name().to_owned(),
-        difference,
-    })
+    Expected::of(image, slide).check(link)
 }
 
 /// The bytes at each of the identity's places, `None` where the target has no memory.
 fn read_places(
     link: &mut MeteredLink,
-    identity: &Identity,
-    image: &Image,
-    slide: Slide,
+    places: &[Option<AddrRange>],
 ) -> Result<Vec<Option<Vec<u8>>>, LinkError> {
-    let places = identity.places(image, slide);
     let mut found: Vec<Option<Vec<u8>>> = places
         .iter()
         .map(|place| Some(vec![0; usize::try_from(place.as_ref()?.len_bytes()).ok()?]))

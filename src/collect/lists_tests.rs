@@ -6,6 +6,7 @@ use covtap_link::scripted::{Fault, ScriptedLink};
 use covtap_link::{Endianness, PointerWidth};
 
 use super::super::counters::tests::region;
+use super::super::reader::tests::taken;
 use super::super::{Reader, Snapshot};
 use super::*;
 use crate::locate::MergeRule;
@@ -43,7 +44,7 @@ fn reader(link: ScriptedLink) -> Reader {
 }
 
 fn take(link: ScriptedLink) -> Snapshot {
-    reader(link).take(Duration::ZERO).expect("a snapshot").expect("the target goes on")
+    taken(reader(link).take(Duration::ZERO))
 }
 
 /// Two nodes of the first list and one of the second.

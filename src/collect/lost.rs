@@ -27,6 +27,7 @@
 //! seen, so that what is counted here is the least that was lost.
 
 use super::Counters;
+use super::counters::differing;
 use crate::image::uint;
 use crate::locate::{CounterRegion, MergeRule};
 
@@ -83,12 +84,9 @@ impl Losses {
     }
 
     fn add_region(&mut self, region: &CounterRegion, old: &[u8], new: &[u8]) {
-        let width = region.element_bytes.max(1);
-        for (old, new) in old.chunks_exact(width).zip(new.chunks_exact(width)) {
-            if old != new {
-                self.changed += 1;
-                self.add(region.merge, uint(old, region.endianness), uint(new, region.endianness));
-            }
+        for (_, old, new) in differing(region, old, new) {
+            self.changed += 1;
+            self.add(region.merge, uint(old, region.endianness), uint(new, region.endianness));
         }
     }
 
@@ -100,6 +98,7 @@ impl Losses {
             }
             MergeRule::BitmapOr => (u64::from((old & !new).count_ones()), false),
             MergeRule::ClearedWhenHit => (u64::from((new & !old).count_ones()), true),
+            MergeRule::Minimum => (u64::from(old != 0), false),
             MergeRule::Latest => (0, false),
         };
         if lost > 0 {

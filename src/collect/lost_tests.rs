@@ -6,7 +6,8 @@ use covtap_link::scripted::{Fault, ScriptedLink};
 use covtap_link::{Endianness, TargetAddr};
 
 use super::super::counters::tests::region;
-use super::super::{CollectError, MeteredLink, Reader, ResetEvidence, Snapshot};
+use super::super::reader::tests::taken;
+use super::super::{MeteredLink, Notice, Reader, ResetEvidence, Snapshot};
 use super::*;
 
 const BASE: TargetAddr = TargetAddr::new(0x2000_0000);
@@ -15,7 +16,7 @@ const NUM: usize = 64;
 /// What each of them has when covtap attaches.
 const OLD: u64 = 10_000;
 /// A reading that went backwards is read again so often.
-const REREADS: u32 = 4;
+const REREADS: u32 = 12;
 
 fn bytes(counts: &[u64]) -> Vec<u8> {
     counts.iter().flat_map(|count| count.to_le_bytes()).collect()
@@ -39,16 +40,15 @@ fn reader<'c>(changes: impl IntoIterator<Item = (u64, &'c [u64])>) -> Reader {
 }
 
 fn take(reader: &mut Reader) -> Snapshot {
-    reader.take(Duration::ZERO).expect("a snapshot").expect("the target goes on")
+    taken(reader.take(Duration::ZERO))
 }
 
-/// How many counters were behind when the session ended.
+/// How many counters were behind when the target was found to be reset.
 fn reset(reader: &mut Reader) -> u64 {
-    match reader.take(Duration::ZERO).expect_err("no snapshot") {
-        CollectError::Reset { evidence: ResetEvidence::Backwards { counters, rereads: REREADS }, .. } => {
-            counters
-        }
-        other => panic!("{other}"),
+    take(reader);
+    match *reader.notices() {
+        [Notice::Reset { evidence: ResetEvidence::Backwards { counters, rereads: REREADS }, .. }] => counters,
+        ref other => panic!("{other:?}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use covtap_link::{Link, LinkError, LinkInfo, ReadReport, ReadRequest, TargetEvent};
+use covtap_link::{Link, LinkError, LinkInfo, Operation, ReadReport, ReadRequest, TargetEvent};
 
 /// A link, and for how long it has stopped the workload so far: to attach, for every read, and to detach.
 pub struct MeteredLink {
@@ -30,6 +30,41 @@ impl MeteredLink {
         self.pause
     }
 
+    /// The same after an earlier link to the same target, with its pauses.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        self.pause += earlier.pause;
+        self
+    }
+
+    /// Has the target held before a reset or its end.
+    ///
+    /// # Errors
+    ///
+    /// The link cannot do it.
+    pub fn arm(&mut self) -> Result<(), LinkError> {
+        match self.link.hold() {
+            Some(hold) => hold.arm(),
+            None => {
+                let operation = Operation::Command("hold the target before a reset".to_owned());
+                let reason = "this way to the target cannot do it".to_owned();
+                Err(LinkError::Unsupported { operation, endpoint: self.link.info().endpoint, reason })
+            }
+        }
+    }
+
+    /// Lets a target go on that is held before a reset or its end.
+    ///
+    /// # Errors
+    ///
+    /// The server refused or did not answer.
+    pub fn release(&mut self) -> Result<(), LinkError> {
+        if let Some(hold) = self.link.hold() {
+            self.pause += hold.release()?;
+        }
+        Ok(())
+    }
+
     /// Reads several ranges.
     ///
     /// # Errors
@@ -39,6 +74,11 @@ impl MeteredLink {
         let report = self.link.read_many(reads)?;
         self.pause += report.pause;
         Ok(report)
+    }
+
+    /// Whether the link is told of events.
+    pub fn is_told(&mut self) -> bool {
+        self.link.events().is_some()
     }
 
     /// The next event that has already arrived; none where the link is told of none.

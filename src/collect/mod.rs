@@ -4,14 +4,16 @@
 //! what leaves is a stream of [`Snapshot`]s. Nothing here knows LLVM, gcov, or which link it is.
 //!
 //! What always holds:
-//! - a snapshot that leaves here is whole, and no counter in it is behind the one before, unless it was moved or the target
-//!   lost updates of its own;
+//! - a snapshot that leaves here is whole, and no counter in it is behind the one before, unless it was moved, the target
+//!   lost updates of its own, or counting began anew;
+//! - a counter of which no reading can be believed keeps its last good value, and is counted;
 //! - counters that belong together are of one moment, where somebody [can tell](Coherence);
 //! - counters that the target has moved are followed, and read where it counts now;
 //! - a reader thread takes the snapshots and never waits for whoever writes them;
-//! - a target that was reset ends the session, and what was read while it happened is thrown away.
+//! - a target that was reset ends a run and begins another: what its runs counted is added up, and what was read while it
+//!   happened is thrown away;
+//! - nothing is ever written into the target: counting anew is a baseline on the host.
 
-mod carry;
 mod coherence;
 mod counters;
 mod error;
@@ -21,20 +23,28 @@ mod image_memory;
 mod lists;
 mod lost;
 mod metered;
+mod notice;
 mod physical;
 mod places;
+mod queue;
 mod reader;
+mod restart;
 mod schedule;
 mod session;
+mod sums;
+mod sure;
+mod torn;
 
 pub use coherence::{Checked, Coherence, Group, Incoherent, Part};
 pub use counters::{Counters, Delta};
-pub use error::{CollectError, ResetEvidence};
-pub use identity::check_identity;
+pub use error::CollectError;
+pub use identity::{Expected, check_identity};
 pub use image_memory::{ImageMemory, MemoryPart, read_image_memory};
 pub use lists::{FollowedList, ListFault};
 pub use metered::MeteredLink;
+pub use notice::{Notice, ResetEvidence};
 pub use physical::PhysicalLink;
-pub use reader::{Reader, Snapshot};
+pub use queue::Told;
+pub use reader::{Reader, Snapshot, Taken};
 pub use schedule::Schedule;
-pub use session::{Ended, Session, Stop, Summary};
+pub use session::{Ended, Reconnect, Session, Stop, Summary};

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use covtap_link::{
-    Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory, ReadReport, ReadRequest, TargetAddr,
-    TargetEvents,
+    HoldBeforeLoss, Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory, ReadReport,
+    ReadRequest, TargetAddr, TargetEvents,
 };
 
 /// A link that reads the target's memory at physical addresses, past all page tables.
@@ -60,6 +60,10 @@ impl Link for PhysicalLink {
 
     fn physical(&mut self) -> Option<&mut dyn PhysicalMemory> {
         self.0.physical()
+    }
+
+    fn hold(&mut self) -> Option<&mut dyn HoldBeforeLoss> {
+        self.0.hold()
     }
 
     fn events(&mut self) -> Option<&mut dyn TargetEvents> {

@@ -13,6 +13,8 @@ pub enum MergeRule {
     ClearedWhenHit,
     /// Bits that are set when their condition was seen: the bitwise or.
     BitmapOr,
+    /// Numbers that are set once, as the order of first calls is: the smaller one, 0 being none.
+    Minimum,
     /// Values that may become any other, as lists of values and sums with a sign do: the latest.
     Latest,
 }
@@ -28,12 +30,22 @@ pub struct CounterRegion {
     pub element_bytes: usize,
     /// The order of the bytes in an element.
     pub endianness: Endianness,
+    /// The width of the target's pointers. A wider element is written in two halves, one after the other.
+    pub pointer_width: PointerWidth,
     /// How two readings combine.
     pub merge: MergeRule,
     /// Where the target keeps how far from `range` it counts, if it may count elsewhere.
     pub bias: Option<BiasWord>,
     /// The section or symbol it was found by, for messages.
     pub name: String,
+}
+
+impl CounterRegion {
+    /// Whether elements are counts that the target writes in two halves, so that a reading may come between them.
+    #[must_use]
+    pub fn has_halves(&self) -> bool {
+        self.merge == MergeRule::Add && self.element_bytes > self.pointer_width.bytes()
+    }
 }
 
 /// A number in the target's memory that its code adds to the address of every counter of a region.

@@ -28,6 +28,8 @@ pub enum Fault {
     End,
     /// Before the read, the target has written these bytes at this address.
     Change(TargetAddr, Vec<u8>),
+    /// Before the read, the link is told of this.
+    Tell(TargetEvent),
     /// During the read, after its first `after_bytes` bytes, the target writes these bytes at this address.
     ChangeDuring {
         /// How many bytes of the read still show the old memory.
@@ -175,6 +177,10 @@ impl ScriptedLink {
             }
             Fault::Change(addr, bytes) => {
                 self.store(*addr, bytes);
+                Ok(())
+            }
+            Fault::Tell(event) => {
+                self.events.push_back(event.clone());
                 Ok(())
             }
             Fault::ChangeDuring { .. } | Fault::Reset { .. } => Ok(()),

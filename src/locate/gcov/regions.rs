@@ -36,9 +36,8 @@ impl Array {
 /// the most frequent values are, and adds negative values to sums.
 pub(super) fn rule(kind: CounterKind) -> MergeRule {
     match kind {
-        CounterKind::Arcs | CounterKind::Interval | CounterKind::Pow2 | CounterKind::TimeProfile => {
-            MergeRule::Add
-        }
+        CounterKind::Arcs | CounterKind::Interval | CounterKind::Pow2 => MergeRule::Add,
+        CounterKind::TimeProfile => MergeRule::Minimum,
         CounterKind::Ior | CounterKind::Conditions | CounterKind::Paths => MergeRule::BitmapOr,
         CounterKind::TopN
         | CounterKind::Delta
@@ -96,6 +95,7 @@ impl Regions {
                 range: range(subject, array)?,
                 element_bytes: usize::try_from(COUNTER_BYTES).unwrap_or(8),
                 endianness: subject.endianness,
+                pointer_width: subject.pointer_width,
                 merge: array.rule,
                 bias: None,
                 name: "gcov".to_owned(),
@@ -182,6 +182,7 @@ mod tests {
                 MergeFn::Ior => MergeRule::BitmapOr,
                 MergeFn::TopN => MergeRule::Latest,
                 _ if *kind == CounterKind::Average => MergeRule::Latest,
+                _ if *kind == CounterKind::TimeProfile => MergeRule::Minimum,
                 _ => MergeRule::Add,
             };
             assert_eq!(rule(*kind), expected, "{kind:?}");

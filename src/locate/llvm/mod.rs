@@ -412,6 +412,7 @@ fn regions(
             range: range(image, slide, found.name, found.address, len_bytes as u64)?,
             element_bytes,
             endianness: image.endianness(),
+            pointer_width: image.pointer_width(),
             merge,
             bias: bias.map(|symbol| bias_word(image, slide, &symbol)).transpose()?,
             name: found.name.into(),

@@ -99,8 +99,8 @@ fn bytes(region: &CounterRegion, mut count: impl FnMut() -> u64) -> Vec<u8> {
         match (region.merge, region.endianness) {
             (MergeRule::ClearedWhenHit, _) => bytes.push(if count > 0 { 0 } else { 0xff }),
             (MergeRule::BitmapOr, _) => bytes.push(count.to_le_bytes()[0].wrapping_mul(0x1d)),
-            (MergeRule::Add | MergeRule::Latest, Endianness::Little) => bytes.extend(count.to_le_bytes()),
-            (MergeRule::Add | MergeRule::Latest, Endianness::Big) => bytes.extend(count.to_be_bytes()),
+            (_, Endianness::Little) => bytes.extend(count.to_le_bytes()),
+            (_, Endianness::Big) => bytes.extend(count.to_be_bytes()),
         }
     }
     bytes.truncate(len);

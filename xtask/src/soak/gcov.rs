@@ -149,7 +149,7 @@ impl Storm {
         let mut last_change = Instant::now();
         while row.snapshots < snapshots {
             let start = Instant::now();
-            let snapshot = reader.take(Duration::ZERO)?.context("the guest ended")?;
+            let snapshot = reader.take(Duration::ZERO)?.snapshot().context("the guest ended")?;
             if snapshot.delta.changed == 0 {
                 ensure!(last_change.elapsed() < PATIENCE, "the guest counts nothing any more");
                 child::sleep(NAP)?;

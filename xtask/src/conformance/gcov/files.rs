@@ -35,7 +35,8 @@ pub(super) fn of_memory(process: &Stopped, exe: &Path) -> Result<BTreeMap<PathBu
     ensure!(located.cautions.is_empty(), "the image calls for caution: {:?}", located.cautions);
     let link = MeteredLink::new(Box::new(StoppedLink(process.memory()?)));
     let mut reader = Reader::new(link, located.regions)?.with_lists(located.image.lists(0));
-    let snapshot = reader.take(Duration::ZERO)?.context("the program ended while it was stopped")?;
+    let snapshot =
+        reader.take(Duration::ZERO)?.snapshot().context("the program ended while it was stopped")?;
     let lists = snapshot.lists.iter().map(|list| list.as_deref().ok());
     let profile = GcovProfile::with_lists(&located.image, snapshot.counters.regions(), lists)?;
     ensure!(!profile.has_lists, "lists of values could not be followed: {:?}", snapshot.lists);

@@ -29,7 +29,7 @@ pub(super) fn run(image: &Image, search: Search, dir: &Path) -> Result<()> {
     let mut readings = Vec::new();
     let mut last = None;
     for _ in 0..READINGS {
-        let snapshot = reader.take(Duration::ZERO)?.context("the guest has ended")?;
+        let snapshot = reader.take(Duration::ZERO)?.snapshot().context("the guest has ended")?;
         readings.push(snapshot.report.elapsed);
         last = Some(snapshot);
     }
