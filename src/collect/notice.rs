@@ -38,8 +38,8 @@ pub enum Notice {
         /// How it was noticed.
         evidence: ResetEvidence,
     },
-    /// The target said that it was reset, and its counters go on where they were.
-    CountersKept {
+    /// The target said that it was reset, and no counter shows it.
+    ResetUnseen {
         /// The number of the snapshot before.
         after: u64,
     },
@@ -69,12 +69,11 @@ impl fmt::Display for Notice {
                 f,
                 "the target was reset after snapshot {after} ({evidence}); what it counts now is added to that"
             ),
-            Self::CountersKept { after } => {
-                write!(
-                    f,
-                    "the target was reset after snapshot {after}, and its counters went on where they were"
-                )
-            }
+            Self::ResetUnseen { after } => write!(
+                f,
+                "the target was reset after snapshot {after}, and no counter shows it: they were kept, or have come as far \
+                 again; what they had then is added when a later reset shows that they begin at zero"
+            ),
             Self::OtherImage { error } => write!(f, "{error}; waiting for it"),
             Self::LinkLost { error, patience } => {
                 write!(f, "{error}; trying again for {} s", patience.as_secs_f32())

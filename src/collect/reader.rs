@@ -7,6 +7,7 @@ use std::time::Duration;
 use covtap_link::{ReadReport, TargetEvent};
 
 use super::places::Places;
+use super::restart::Restart;
 use super::sums::Sums;
 use super::sure::{Found, Sure};
 use super::torn::Standing;
@@ -99,7 +100,11 @@ pub struct Reader {
     era: u64,
     /// The target said that it was reset, and nothing has shown it yet.
     pub(super) is_reset_told: bool,
-    pub(super) is_restarting: bool,
+    /// After a reset that was told, counters have been seen to fall.
+    pub(super) begins_at_zero: bool,
+    /// The target has counted nothing since `previous`: it was held, and then reset.
+    pub(super) is_exact: bool,
+    pub(super) restart: Option<Restart>,
     /// It was told that the target runs something else since the reset.
     pub(super) is_other_said: bool,
     /// What the target is held before.
@@ -133,7 +138,9 @@ impl Reader {
             resets: 0,
             era: 0,
             is_reset_told: false,
-            is_restarting: false,
+            begins_at_zero: false,
+            is_exact: false,
+            restart: None,
             is_other_said: false,
             held: None,
             ended: false,
@@ -244,7 +251,7 @@ impl Reader {
                     }
                     return Ok(Taken::Snapshot(Box::new(snapshot)));
                 }
-                Ok(Read::Reset(evidence)) => self.end_run(evidence)?,
+                Ok(Read::Reset(evidence)) => self.end_run(evidence, true),
                 Err(error) => return self.unless_ended(error),
             }
         }
@@ -285,7 +292,7 @@ impl Reader {
         lists: Vec<FollowedList>,
     ) -> Result<Snapshot, CollectError> {
         let Sure { delta, lost, unsettled, report, rereads, moved } = sure;
-        self.see_whether_kept(&delta);
+        self.see_whether_shown(&delta);
         self.taken += 1;
         self.lost = self.lost.saturating_add(lost);
         let all = self.all(&reading)?;

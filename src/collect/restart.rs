@@ -5,8 +5,15 @@
 //! What always holds: the last reading of a run is added to the sums once. Nothing of the old run is taken for the new
 //! one's: start-up code sets counters to zero one after the other, and a reading that comes meanwhile shows some of the old
 //! ones. So a run begins with the first two readings of which the later is nowhere behind the earlier, and shows that
-//! something counts, or that nothing has changed for [`QUIET`]. A reset that was told, and after which counters go on
-//! where they were, has left them alone: then no run has ended.
+//! something counts, or that nothing has changed for [`QUIET`].
+//!
+//! A reset that is told need not show: counters may be kept, or have come as far again before they were read. It has been
+//! seen to show or not: a target whose counters fell once after a reset that was told begins each of its runs at zero, and
+//! what was in doubt until then is believed. Until that is seen, what the run before counted is left out: so sums may be
+//! too small, and never too large.
+//!
+//! Limits: a run that is over, rests, and is ahead of the one before in every counter by the time of its first reading is
+//! taken for that one, unless the target was [held](covtap_link::HoldBeforeLoss) before the reset.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,7 +24,7 @@ use covtap_link::TargetEvent;
 use super::reader::{Reader, room};
 use super::sure::Found;
 use super::torn::Standing;
-use super::{CollectError, Delta, Notice, ResetEvidence};
+use super::{CollectError, Counters, Delta, Notice, ResetEvidence};
 
 /// How long counters that do not change must be at rest.
 const QUIET: Duration = Duration::from_millis(10);
@@ -28,36 +35,82 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// From one look to the next.
 const LOOK: Duration = Duration::from_micros(500);
 
+/// After this long a reset that does not show is in doubt.
+const SHOWS_WITHIN: Duration = Duration::from_secs(1);
+
+/// A run that has ended, while the next one has not begun.
+pub(super) struct Restart {
+    /// The last reading of the run that ended.
+    last: Arc<Counters>,
+    /// Whether the target counted nothing between that reading and its reset.
+    is_exact: bool,
+    /// Whether its counters have been set back.
+    has_shown: bool,
+    since: Instant,
+}
+
+impl Restart {
+    /// Whether a reading is of the new run. `first` is the first one since the reset.
+    fn shows_in(&self, reader: &Reader, first: &Counters, reading: &Counters) -> bool {
+        let stale = if self.is_exact { &*self.last } else { first };
+        self.has_shown
+            || Delta::between(reader.places.regions(), &self.last, reading).backwards > 0
+            || reading != stale
+    }
+}
+
 impl Reader {
-    /// Keeps what the run that ended had counted.
-    pub(super) fn end_run(&mut self, evidence: ResetEvidence) -> Result<(), CollectError> {
-        let regions = self.places.regions();
-        self.sums.end_run(regions, &self.previous);
+    /// Has the target's run end with the last reading. Whether counters fell, or the reset was only told.
+    pub(super) fn end_run(&mut self, evidence: ResetEvidence, has_shown: bool) {
+        if has_shown && evidence == ResetEvidence::Event && !self.begins_at_zero {
+            self.begins_at_zero = true;
+            self.sums.believe_doubtful(self.places.regions());
+        }
+        self.notices.push(Notice::Reset { after: self.taken, evidence });
         self.resets += 1;
         self.is_reset_told = false;
-        self.is_restarting = true;
-        self.is_first = true;
-        self.standing = Standing::default();
-        self.previous = Arc::new(room(regions)?);
-        self.notices.push(Notice::Reset { after: self.taken, evidence });
-        Ok(())
+        let (last, is_exact) = (Arc::clone(&self.previous), self.is_exact);
+        self.restart = Some(Restart { last, is_exact, has_shown, since: Instant::now() });
     }
 
     /// Waits until the counters are those of the new run; whether they are.
     pub(super) fn begin_run(&mut self) -> Result<bool, CollectError> {
-        if !self.is_restarting {
-            return Ok(true);
+        if self.is_reset_told && self.begins_at_zero && self.restart.is_none() {
+            self.end_run(ResetEvidence::Event, false);
         }
-        match self.watch_start().and_then(|is_steady| Ok(is_steady && self.runs_the_same()?)) {
-            Ok(has_begun) => {
-                self.is_restarting = !has_begun;
-                Ok(has_begun)
+        let Some(restart) = self.restart.take() else { return Ok(true) };
+        let begun = self.watch_start(&restart).and_then(|is_steady| Ok(is_steady && self.runs_the_same()?));
+        match begun {
+            Ok(true) => {
+                self.sums.end_run(self.places.regions(), &restart.last);
+                self.previous = Arc::new(room(self.places.regions())?);
+                self.is_first = true;
+                self.is_exact = false;
+                self.standing = Standing::default();
+                return Ok(true);
             }
             // Memory may not be there yet, nor the word that says where counters are.
-            Err(CollectError::Link(error)) if !error.is_fatal() => Ok(false),
-            Err(CollectError::Misplaced { .. } | CollectError::NeverAtRest { .. }) => Ok(false),
-            Err(error) => Err(error),
+            Ok(false) | Err(CollectError::Misplaced { .. } | CollectError::NeverAtRest { .. }) => {}
+            Err(CollectError::Link(error)) if !error.is_fatal() => {}
+            Err(error) => {
+                self.restart = Some(restart);
+                return Err(error);
+            }
         }
+        if restart.has_shown || restart.since.elapsed() < SHOWS_WITHIN {
+            self.restart = Some(restart);
+            return Ok(false);
+        }
+        self.doubt_run();
+        Ok(true)
+    }
+
+    /// Goes on as if the target had not been reset; what it had counted by then is kept aside.
+    fn doubt_run(&mut self) {
+        self.sums.doubt_run(self.places.regions(), &self.previous);
+        self.notices.push(Notice::ResetUnseen { after: self.taken });
+        self.is_reset_told = false;
+        self.is_exact = false;
     }
 
     /// Whether the target runs the same programs as before the reset; said once if not.
@@ -77,11 +130,13 @@ impl Reader {
         }
     }
 
-    fn watch_start(&mut self) -> Result<bool, CollectError> {
+    /// Whether readings are steady, and of the new run.
+    fn watch_start(&mut self, restart: &Restart) -> Result<bool, CollectError> {
         let started = Instant::now();
         let mut at_rest = started;
         let (mut earlier, mut later) = (room(self.places.regions())?, room(self.places.regions())?);
         self.places.read(&mut self.link, &mut earlier)?;
+        let first = earlier.clone();
         loop {
             thread::sleep(LOOK);
             self.places.read(&mut self.link, &mut later)?;
@@ -91,7 +146,9 @@ impl Reader {
             let is_again = std::mem::take(&mut self.is_reset_told);
             if delta.backwards > 0 || is_again {
                 at_rest = Instant::now();
-            } else if delta.changed > 0 || at_rest.elapsed() >= QUIET {
+            } else if restart.shows_in(self, &first, &later)
+                && (delta.changed > 0 || at_rest.elapsed() >= QUIET)
+            {
                 return Ok(true);
             }
             if self.ended || started.elapsed() > PATIENCE {
@@ -109,21 +166,30 @@ impl Reader {
     /// The link failed.
     pub fn watch(&mut self) -> Result<bool, CollectError> {
         self.look_for_events()?;
-        if self.is_reset_told && !self.is_restarting && self.held.is_none() {
-            let mut reading = self.buffer()?;
-            let found = self.read_surely(Arc::make_mut(&mut reading));
-            self.pool.push(reading);
-            match found {
-                Ok(Found::Reset(evidence)) => {
-                    self.end_run(evidence)?;
-                    self.begin_run()?;
-                }
-                Ok(Found::Sure(_)) => {}
-                Err(CollectError::Link(error)) if !error.is_fatal() => {}
-                Err(error) => return Err(error),
+        if self.is_reset_told && self.restart.is_none() && self.held.is_none() {
+            if self.begins_at_zero {
+                self.begin_run()?;
+            } else {
+                self.look_for_fall()?;
             }
         }
         Ok(self.held.is_some() || self.ended)
+    }
+
+    /// Looks whether a reset that was told shows.
+    fn look_for_fall(&mut self) -> Result<(), CollectError> {
+        let mut reading = self.buffer()?;
+        let found = self.read_surely(Arc::make_mut(&mut reading));
+        self.pool.push(reading);
+        match found {
+            Ok(Found::Reset(evidence)) => {
+                self.end_run(evidence, true);
+                self.begin_run().map(|_| ())
+            }
+            Ok(Found::Sure(_)) => Ok(()),
+            Err(CollectError::Link(error)) if !error.is_fatal() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// After a snapshot of a target that is held: lets it be reset, or end.
@@ -132,16 +198,17 @@ impl Reader {
             None => Ok(()),
             Some(held) => {
                 self.ended |= held == TargetEvent::AboutToExit;
+                // It has stood still since before the snapshot.
+                self.is_exact = true;
                 Ok(self.link.release()?)
             }
         }
     }
 
-    /// A reset was told, and a snapshot has nothing behind: if something was counted meanwhile, counters were kept.
-    pub(super) fn see_whether_kept(&mut self, delta: &Delta) {
+    /// A reset was told, and a snapshot has nothing behind: if something was counted meanwhile, it will never show.
+    pub(super) fn see_whether_shown(&mut self, delta: &Delta) {
         if self.is_reset_told && delta.changed > 0 {
-            self.is_reset_told = false;
-            self.notices.push(Notice::CountersKept { after: self.taken });
+            self.doubt_run();
         }
     }
 }

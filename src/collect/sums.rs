@@ -22,16 +22,27 @@ use crate::locate::{CounterRegion, MergeRule};
 pub(super) struct Sums {
     /// `None` as long as the target has not been reset.
     ended: Option<Counters>,
+    /// Runs of which it is in doubt whether they have ended; `None` if there are none.
+    doubtful: Option<Counters>,
     /// `None` if everything counts.
     baseline: Option<Arc<Counters>>,
 }
 
 impl Sums {
     /// Adds a run whose last reading is `last`. The first is taken as it is.
-    pub(super) fn end_run(&mut self, regions: &[CounterRegion], last: &Arc<Counters>) {
-        match &mut self.ended {
-            Some(ended) => combine_all(regions, ended, last, merged),
-            None => self.ended = Some((**last).clone()),
+    pub(super) fn end_run(&mut self, regions: &[CounterRegion], last: &Counters) {
+        add(regions, &mut self.ended, last);
+    }
+
+    /// Keeps the last reading of a run aside that may not have ended: what comes after may hold it.
+    pub(super) fn doubt_run(&mut self, regions: &[CounterRegion], last: &Counters) {
+        add(regions, &mut self.doubtful, last);
+    }
+
+    /// All runs that were in doubt have ended.
+    pub(super) fn believe_doubtful(&mut self, regions: &[CounterRegion]) {
+        if let Some(doubtful) = self.doubtful.take() {
+            add(regions, &mut self.ended, &doubtful);
         }
     }
 
@@ -76,6 +87,13 @@ impl Sums {
         less.copy_from(all);
         combine_all(regions, less, baseline, without);
         since
+    }
+}
+
+fn add(regions: &[CounterRegion], sum: &mut Option<Counters>, last: &Counters) {
+    match sum {
+        Some(sum) => combine_all(regions, sum, last, merged),
+        None => *sum = Some(last.clone()),
     }
 }
 

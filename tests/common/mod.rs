@@ -176,6 +176,11 @@ impl Way {
     }
 }
 
+/// How many snapshots a session said it has written.
+fn snapshots(said: &str) -> usize {
+    said.lines().filter(|line| line.starts_with("snapshot ")).count()
+}
+
 /// A covtap that goes on, and what it says on stderr.
 pub(crate) struct Session {
     child: Child,
@@ -203,7 +208,13 @@ impl Session {
     /// Waits until `n` snapshots were written. Their numbers do not matter: on a slow disk newer ones overtake
     /// older ones.
     pub(crate) fn wait_for_snapshots(&self, n: usize) {
-        self.wait_until(|said| said.lines().filter(|line| line.starts_with("snapshot ")).count() >= n);
+        self.wait_until(|said| snapshots(said) >= n);
+    }
+
+    /// Waits until `n` more snapshots were written than there are.
+    pub(crate) fn wait_for_more_snapshots(&self, n: usize) {
+        let there = snapshots(&self.said.0.lock().expect("no panic"));
+        self.wait_for_snapshots(there + n);
     }
 
     /// Waits until covtap has said `text`.

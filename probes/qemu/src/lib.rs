@@ -39,6 +39,7 @@
 //! Virtual addresses are those of one CPU at the moment it is asked: where a kernel keeps its own memory out of
 //! the page tables that user code runs on, a question at the wrong moment has no answer.
 
+mod actions;
 mod architecture;
 mod copy;
 mod dump;

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    AddrRange, Effect, Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory, ReadReport,
-    ReadRequest, RunState, TargetAddr, TargetEvent, TargetEvents,
+    AddrRange, Effect, HoldBeforeLoss, Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory,
+    ReadReport, ReadRequest, RunState, TargetAddr, TargetEvent, TargetEvents,
 };
 use serde_json::{Value, json};
 
+use crate::actions::Actions;
 use crate::copy::{Copier, Part};
 use crate::failure::Failure;
 use crate::qmp::{self, Client, Command};
@@ -34,6 +35,7 @@ pub struct QemuLink {
     target: Option<String>,
     state: RunState,
     server: String,
+    actions: Actions,
 }
 
 impl QemuLink {
@@ -64,7 +66,16 @@ impl QemuLink {
             Some(_) => RunState::Stopped,
         };
         let server = format!("QEMU {}", client.version());
-        Ok(Self { endpoint, client: Some(client), translator, copier, target, state, server })
+        Ok(Self {
+            endpoint,
+            client: Some(client),
+            translator,
+            copier,
+            target,
+            state,
+            server,
+            actions: Actions::default(),
+        })
     }
 
     /// Why reads do not use a faster method than they do, such as
@@ -195,8 +206,14 @@ impl TargetEvents for QemuLink {
         let pumped = client.pump();
         // What was said before the connection ended is told first.
         let event = client.events.pop();
+        self.actions.see(event.as_ref());
         match &event {
-            Some(TargetEvent::Stopped | TargetEvent::Exited) => self.state = RunState::Stopped,
+            Some(
+                TargetEvent::Stopped
+                | TargetEvent::Exited
+                | TargetEvent::AboutToReset
+                | TargetEvent::AboutToExit,
+            ) => self.state = RunState::Stopped,
             Some(TargetEvent::Resumed) => self.state = RunState::Running,
             Some(_) => {}
             None => match pumped {
@@ -226,9 +243,11 @@ impl Link for QemuLink {
 
     fn detach(&mut self) -> Result<Duration, LinkError> {
         let Some(mut client) = self.client.take() else { return Ok(Duration::ZERO) };
-        match self.copier.release(&mut client) {
+        let pause = self.actions.disarm(&mut client);
+        match self.copier.release(&mut client).and(pause) {
+            Ok(pause) => Ok(pause),
             // Nobody is left who could be left differently than found.
-            Ok(()) | Err(Failure::Closed) => Ok(Duration::ZERO),
+            Err(Failure::Closed) => Ok(Duration::ZERO),
             Err(failure) => Err(failure.during(Operation::Detach, &self.endpoint)),
         }
     }
@@ -237,8 +256,26 @@ impl Link for QemuLink {
         Some(self)
     }
 
+    fn hold(&mut self) -> Option<&mut dyn HoldBeforeLoss> {
+        Some(self)
+    }
+
     fn events(&mut self) -> Option<&mut dyn TargetEvents> {
         Some(self)
+    }
+}
+
+impl HoldBeforeLoss for QemuLink {
+    fn arm(&mut self) -> Result<(), LinkError> {
+        let operation = Operation::Command("set-action".to_owned());
+        let Some(client) = &mut self.client else { return Err(self.closed(operation)) };
+        self.actions.arm(client).map_err(|failure| failure.during(operation, &self.endpoint))
+    }
+
+    fn release(&mut self) -> Result<Duration, LinkError> {
+        let operation = Operation::Command("set-action".to_owned());
+        let Some(client) = &mut self.client else { return Err(self.closed(operation)) };
+        self.actions.release(client).map_err(|failure| failure.during(operation, &self.endpoint))
     }
 }
 

@@ -36,6 +36,15 @@ pub(crate) struct Refusal {
     pub(crate) desc: String,
 }
 
+/// Something that happened to the guest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Event {
+    /// QEMU's name for it.
+    pub(crate) name: String,
+    /// Why, where QEMU says: `guest-reset`, `host-qmp-quit`, ...
+    pub(crate) reason: Option<String>,
+}
+
 /// One message of a monitor.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Message {
@@ -48,8 +57,8 @@ pub(crate) enum Message {
         /// What came back.
         outcome: Result<Value, Refusal>,
     },
-    /// Something that happened, by QEMU's name for it.
-    Event(String),
+    /// Something that happened.
+    Event(Event),
 }
 
 /// The message in one object's text, or what is wrong with it.
@@ -65,10 +74,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Message, String> {
         return Ok(Message::Answer { id, outcome: Err(refusal) });
     }
     if let Some(event) = value.get("event") {
-        return event
-            .as_str()
-            .map(|name| Message::Event(name.to_owned()))
-            .ok_or_else(|| "an event's name is not a string".to_owned());
+        let name = event.as_str().ok_or("an event's name is not a string")?.to_owned();
+        let reason = value.get("data").and_then(|data| data.get("reason")?.as_str());
+        return Ok(Message::Event(Event { name, reason: reason.map(str::to_owned) }));
     }
     let version = value.get("QMP").ok_or("neither greeting, answer nor event")?.get("version");
     let part = |key| version?.get("qemu")?.get(key)?.as_u64();
@@ -104,8 +112,8 @@ mod tests {
             Ok(Message::Answer { id: None, outcome: Err(refusal) })
         );
         assert_eq!(
-            parse(br#"{"event": "RESET", "data": {"guest": true}}"#),
-            Ok(Message::Event("RESET".into()))
+            parse(br#"{"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}"#),
+            Ok(Message::Event(Event { name: "RESET".into(), reason: Some("guest-reset".into()) }))
         );
     }
 

@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::{Options, QmpEndpoint};
 use frame::Framer;
 pub(crate) use message::Version;
-use message::{Message, Refusal};
+use message::{Event, Message, Refusal};
 pub(crate) use socket::{Socket, is_ready};
 
 /// How many commands are sent before the first answer is read. QEMU takes up to 8 from the socket and leaves
@@ -73,6 +73,11 @@ pub(crate) struct Events {
     queue: VecDeque<TargetEvent>,
     memory_changed: bool,
     exited: bool,
+    /// Resets and the guest's own end stop it first: QEMU was asked to.
+    pub(crate) are_held: bool,
+    /// What the guest is about to be stopped for.
+    about: Option<TargetEvent>,
+    resets: u64,
 }
 
 impl Events {
@@ -91,6 +96,11 @@ impl Events {
         self.exited
     }
 
+    /// How many resets were told.
+    pub(crate) fn resets(&self) -> u64 {
+        self.resets
+    }
+
     fn push(&mut self, event: TargetEvent) {
         if self.queue.len() >= MAX_EVENTS {
             self.queue.pop_front();
@@ -99,21 +109,37 @@ impl Events {
     }
 
     /// Names are those of `qapi/run-state.json`, `machine.json`, `qdev.json` and `acpi.json` of QEMU 10.0.
-    fn note(&mut self, name: &str) {
-        match name {
+    fn note(&mut self, event: &Event) {
+        match event.name.as_str() {
             "RESET" => {
                 self.memory_changed = true;
+                self.resets += 1;
                 self.push(TargetEvent::Reset);
             }
+            "SHUTDOWN" if self.are_held && held_before(event).is_some() => self.about = held_before(event),
             "SHUTDOWN" if !self.exited => {
                 self.exited = true;
                 self.push(TargetEvent::Exited);
             }
-            "STOP" => self.push(TargetEvent::Stopped),
+            "STOP" => {
+                // QEMU tells of the shutdown, and only then stops the guest.
+                let event = self.about.take().unwrap_or(TargetEvent::Stopped);
+                self.push(event);
+            }
             "RESUME" => self.push(TargetEvent::Resumed),
             "MEMORY_DEVICE_SIZE_CHANGE" | "DEVICE_DELETED" | "ACPI_DEVICE_OST" => self.memory_changed = true,
             _ => {}
         }
+    }
+}
+
+/// What a guest is stopped before whose shutdowns QEMU was asked to turn into a stop; `None` for an end that this does not
+/// keep off. Reasons are those of `ShutdownCause` in `qapi/run-state.json` of QEMU 10.0.
+fn held_before(event: &Event) -> Option<TargetEvent> {
+    match event.reason.as_deref()? {
+        "guest-reset" | "host-qmp-system-reset" => Some(TargetEvent::AboutToReset),
+        "guest-shutdown" | "guest-panic" | "host-ui" => Some(TargetEvent::AboutToExit),
+        _ => None,
     }
 }
 
@@ -221,6 +247,15 @@ impl Client {
         Ok(())
     }
 
+    /// Waits until events say so.
+    pub(crate) fn wait_for(&mut self, have_come: impl Fn(&Events) -> bool) -> Result<(), Failure> {
+        let deadline = self.deadline();
+        while !have_come(&self.events) {
+            self.next_message(deadline)?;
+        }
+        Ok(())
+    }
+
     fn deadline(&self) -> Instant {
         Instant::now() + self.reply_timeout
     }
@@ -271,8 +306,8 @@ impl Client {
         let text = self.framer.next().map_err(|error| Failure::Protocol(error.to_string()))?;
         let Some(text) = text else { return Ok(None) };
         let message = message::parse(&text).map_err(Failure::Protocol)?;
-        if let Message::Event(name) = &message {
-            self.events.note(name);
+        if let Message::Event(event) = &message {
+            self.events.note(event);
         }
         Ok(Some(message))
     }
@@ -317,24 +352,46 @@ mod tests {
     fn events_are_bounded_and_the_end_is_told_once() {
         let mut events = Events::default();
         for _ in 0..MAX_EVENTS * 2 {
-            events.note("STOP");
+            note(&mut events, "STOP", None);
         }
-        events.note("SHUTDOWN");
-        events.note("SHUTDOWN");
+        note(&mut events, "SHUTDOWN", Some("guest-shutdown"));
+        note(&mut events, "SHUTDOWN", None);
         let told: Vec<_> = std::iter::from_fn(|| events.pop()).collect();
         assert_eq!(told.len(), MAX_EVENTS);
         assert_eq!(told.iter().filter(|event| **event == TargetEvent::Exited).count(), 1);
         assert!(!events.take_memory_changed());
     }
 
+    fn note(events: &mut Events, name: &str, reason: Option<&str>) {
+        events.note(&Event { name: name.to_owned(), reason: reason.map(str::to_owned) });
+    }
+
+    /// The guest still runs when QEMU tells what it will be stopped for.
+    #[test]
+    fn a_guest_is_held_once_it_has_stopped() {
+        let mut events = Events { are_held: true, ..Events::default() };
+        for (reason, told) in [
+            ("guest-reset", TargetEvent::AboutToReset),
+            ("host-qmp-system-reset", TargetEvent::AboutToReset),
+            ("guest-shutdown", TargetEvent::AboutToExit),
+        ] {
+            note(&mut events, "SHUTDOWN", Some(reason));
+            assert_eq!(events.pop(), None);
+            note(&mut events, "STOP", None);
+            assert_eq!(events.pop(), Some(told));
+        }
+        note(&mut events, "SHUTDOWN", Some("host-qmp-quit"));
+        assert_eq!((events.pop(), events.has_exited()), (Some(TargetEvent::Exited), true));
+    }
+
     #[test]
     fn a_reset_changes_memory_until_it_was_asked_for() {
         let mut events = Events::default();
-        events.note("RESET");
+        note(&mut events, "RESET", Some("guest-reset"));
         assert!(events.take_memory_changed());
         assert!(!events.take_memory_changed());
         assert_eq!(events.pop(), Some(TargetEvent::Reset));
-        events.note("DEVICE_DELETED");
+        note(&mut events, "DEVICE_DELETED", None);
         assert!(events.take_memory_changed());
         assert_eq!(events.pop(), None);
     }

@@ -1,0 +1,246 @@
+//! Targets that are reset fifty times, by themselves and by others, and links that come back: nothing that was counted
+//! is lost, and nothing is counted twice.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use common::{PATIENCE, Session, Way};
+use covtap_testbed::{self as testbed, Guest, Machine, Monitor, fixture, workspace_root};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+/// As often is a guest reset.
+const RESETS: usize = 50;
+
+/// So many snapshots may be on their way to the disk, and have been read before now; the ones after them were not.
+const SURELY_LATER: usize = 12;
+
+/// A guest of `tests/resets`, waiting to be started.
+struct Scene {
+    dir: TempDir,
+    elf: PathBuf,
+    guest: Guest,
+    monitor: Monitor,
+}
+
+/// The calls that a guest says it made.
+#[derive(PartialEq, Eq, Debug, Default)]
+struct Calls {
+    begin: u64,
+    even: u64,
+    odd: u64,
+}
+
+impl Scene {
+    fn new(machine: Machine, flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let elf = dir.path().join("guest.elf");
+        build(machine, flags, &elf);
+        let guest = Guest::builder(machine, &elf).args(["-S"]).start().expect("the guest is there");
+        let monitor = Monitor::connect(guest.control()).expect("a monitor");
+        Self { dir, elf, guest, monitor }
+    }
+
+    fn profile(&self) -> PathBuf {
+        self.dir.path().join("guest.profraw")
+    }
+
+    /// Starts a recording, and then the guest.
+    fn record(&mut self, way: Way, more: &[&str]) -> Session {
+        let [flag, address] = way.flags(&self.guest);
+        let (elf, output) = (self.elf.display().to_string(), self.profile().display().to_string());
+        let args = ["record", &flag, &address, &elf, "-o", &output];
+        let args: Vec<_> = args.iter().chain(more).map(ToString::to_string).collect();
+        let session = Session::start(&args);
+        session.wait_for_snapshots(1);
+        self.monitor.execute("cont", &json!({})).expect("the guest starts");
+        session
+    }
+
+    /// Adds up what the guest says of one run; `None` when it rests.
+    fn next_run(&self, calls: &mut Calls) -> Option<()> {
+        let line = self.guest.console().wait_for(PATIENCE, |_| true).expect("the guest goes on");
+        let words: Vec<_> = line.split(' ').collect();
+        let ["run", _, "steps", steps] = words[..] else {
+            assert_eq!(line, "rest");
+            return None;
+        };
+        let steps: u64 = steps.parse().expect("a number");
+        calls.begin += 1;
+        calls.even += steps.div_ceil(2);
+        calls.odd += steps / 2;
+        Some(())
+    }
+
+    fn end(&self, session: Session) -> (Calls, String) {
+        session.signal(Signal::SIGINT);
+        let output = session.end();
+        common::assert_done(&output);
+        (counted(&self.profile()), common::stderr(&output))
+    }
+}
+
+/// What a profile says.
+fn counted(profile: &Path) -> Calls {
+    let counts = common::counts(profile);
+    let entry = |name: &str| counts.iter().find(|(key, _)| key.ends_with(name)).expect("a function").1[0];
+    Calls { begin: entry("begin"), even: entry("even"), odd: entry("odd") }
+}
+
+/// Builds a guest with clang, for one of the two machines.
+fn build(machine: Machine, flags: &[&str], elf: &Path) {
+    let sources = workspace_root().join("tests/resets");
+    let source = |name: &str| sources.join(name).display().to_string();
+    let (target, board, script): (&[&str], _, _) = match machine {
+        Machine::An385 => (
+            &["--target=thumbv7m-none-eabi", "-mcpu=cortex-m3", "-mfloat-abi=soft"],
+            "an385.c",
+            workspace_root().join("examples/guests/c-an385/an385.x").display().to_string(),
+        ),
+        _ => (&["--target=i386-none-elf", "-march=i686", "-fno-pic"], "i386.c", source("i386.x")),
+    };
+    let object = |name: &str| elf.with_file_name(name).display().to_string();
+    let compile = |name: &str, more: &[&str]| {
+        let (from, to) = (source(name), object(name));
+        let common =
+            ["-std=c17", "-O1", "-ffreestanding", "-Wall", "-Wextra", "-Werror", "-c", &from, "-o", &to];
+        testbed::run("clang-19", target.iter().chain(&common).chain(flags).chain(more)).expect("it compiles");
+        to
+    };
+    let instrumented = ["-fprofile-instr-generate", "-fcoverage-mapping"];
+    let objects = [compile("guest.c", &instrumented), compile("console.c", &[]), compile(board, &[])];
+    let mut link = vec!["--gc-sections".to_owned(), "--build-id=sha1".into(), "--nmagic".into()];
+    link.extend(["-T".to_owned(), script]);
+    if machine == Machine::An385 {
+        let coverage = workspace_root().join("examples/guests/coverage.x");
+        link.extend(["-T".to_owned(), coverage.display().to_string()]);
+    }
+    link.extend(objects);
+    link.extend(["-o".to_owned(), elf.display().to_string()]);
+    testbed::run("ld.lld-19", link).expect("it links");
+}
+
+/// Triple faults, watchdogs and the processor's own request: QEMU is asked to stop the guest before each of them.
+#[test]
+fn each_run_is_read_to_its_end_before_a_reset() {
+    for machine in [Machine::X86Pvh, Machine::An385] {
+        let mut scene = Scene::new(machine, &[]);
+        let session = scene.record(Way::Qemu, &["--every", "1h", "--snapshot-on-reset"]);
+        let mut said = Calls::default();
+        while scene.next_run(&mut said).is_some() {}
+        let (counted, stderr) = scene.end(session);
+        assert_eq!(counted, said, "{machine:?}: {stderr}");
+        // A PC's firmware resets it once more when it was not switched on.
+        let resets = if machine == Machine::An385 { RESETS } else { 2 * RESETS };
+        assert!(stderr.contains(&format!(" over {resets} resets")), "{machine:?}: {stderr}");
+    }
+}
+
+/// The guest has said what it counted, and a snapshot was taken after that: nothing is in the window before the reset.
+/// Each run counts less than the one before, so that each reset shows however late covtap looks.
+#[test]
+fn runs_are_added_up_whoever_resets_the_target() {
+    for (machine, way) in
+        [(Machine::X86Pvh, Way::Qemu), (Machine::An385, Way::Qemu), (Machine::An385, Way::Gdb)]
+    {
+        let mut scene = Scene::new(machine, &["-DBY_HOST", "-DEVER_LESS"]);
+        let session = scene.record(way, &["--every", "5ms"]);
+        let mut said = Calls::default();
+        for run in 0..=RESETS {
+            scene.next_run(&mut said).expect("the guest waits for a reset");
+            if run < RESETS {
+                assert_eq!(scene.guest.console().wait_for(PATIENCE, |_| true).expect("it goes on"), "rest");
+                session.wait_for_more_snapshots(SURELY_LATER);
+                scene.monitor.execute("system_reset", &json!({})).expect("QEMU resets the guest");
+            }
+        }
+        let (counted, stderr) = scene.end(session);
+        assert_eq!(counted, said, "{machine:?} {way:?}: {stderr}");
+    }
+}
+
+/// What is counted between the last snapshot and the reset is missing, and nothing else can be told: but never too much.
+#[test]
+fn a_target_that_resets_itself_is_never_counted_twice() {
+    for way in [Way::Qemu, Way::Gdb] {
+        let mut scene = Scene::new(Machine::An385, &[]);
+        let session = scene.record(way, &["--every", "2ms"]);
+        let mut said = Calls::default();
+        while scene.next_run(&mut said).is_some() {}
+        let (counted, stderr) = scene.end(session);
+        assert!(counted.begin <= said.begin && counted.begin > 1, "{way:?} {counted:?} {said:?}: {stderr}");
+        assert!(
+            counted.even <= said.even && counted.odd <= said.odd,
+            "{way:?} {counted:?} {said:?}: {stderr}"
+        );
+        assert!(counted.even > 0 && counted.odd > 0, "{way:?} {counted:?}: {stderr}");
+    }
+}
+
+/// QEMU is killed, and another one is soon where it was.
+#[test]
+fn a_session_outlives_its_server() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let socket = dir.path().join("qmp");
+    let elf = fixture("x86-pvh/covered.elf");
+    let start = || Guest::builder(Machine::X86Pvh, &elf).start().expect("the guest starts");
+    let mut first = start();
+    symlink(first.qmp(), &socket).expect("a link");
+    let output = dir.path().join("valve.profraw");
+    let [socket_arg, elf_arg, output_arg] = [&socket, &elf, &output].map(|path| path.display().to_string());
+    let args = ["record", "--qemu", &socket_arg, &elf_arg, "-o", &output_arg];
+    let more = ["--every", "20ms", "--reconnect", "1m"];
+    let session = Session::start(&args.iter().chain(&more).map(ToString::to_string).collect::<Vec<_>>());
+    session.wait_for_snapshots(3);
+    let before = common::counts(&output);
+    first.kill().expect("QEMU ends");
+    session.wait_for("trying again for 60 s");
+    let second = start();
+    std::fs::remove_file(&socket).expect("the link goes");
+    symlink(second.qmp(), &socket).expect("a link");
+    session.wait_for("the target is there again");
+    common::tallies_at_rest(&second);
+    session.wait_for_more_snapshots(2);
+    session.signal(Signal::SIGINT);
+    let ended = session.end();
+    common::assert_done(&ended);
+    let sum = common::counts(&output);
+    let alone = dir.path().join("alone.profraw");
+    let alone_arg = alone.display().to_string();
+    let second_socket = second.qmp().display().to_string();
+    common::assert_done(&common::run(["snapshot", "--qemu", &second_socket, &elf_arg, "-o", &alone_arg]));
+    let alone = common::counts(&alone);
+    for (name, counts) in &sum {
+        for (index, count) in counts.iter().enumerate() {
+            assert!(*count >= before[name][index] + alone[name][index], "{name} {index}");
+        }
+    }
+}
+
+/// What was counted before covtap attached does not count.
+#[test]
+fn a_baseline_is_what_was_there_at_first() {
+    let guest =
+        Guest::builder(Machine::X86Pvh, fixture("x86-pvh/covered.elf")).start().expect("the guest starts");
+    common::tallies_at_rest(&guest);
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = dir.path().join("valve.profraw").display().to_string();
+    let elf = fixture("x86-pvh/covered.elf").display().to_string();
+    let [flag, address] = Way::Qemu.flags(&guest);
+    let args = ["record", &flag, &address, &elf, "-o", &output, "--snapshots", "2", "--every", "10ms"];
+    common::assert_done(&common::run(args));
+    assert!(common::nonzero(&common::counts(output.as_ref())) > 0);
+    common::assert_done(&common::run(args.into_iter().chain(["--baseline"])));
+    assert_eq!(common::nonzero(&common::counts(output.as_ref())), 0);
+}
