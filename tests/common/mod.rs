@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod clang_program;
 pub(crate) mod corpus;
 pub(crate) mod gcov_guest;
 pub(crate) mod gcov_tool;
