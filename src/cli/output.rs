@@ -220,12 +220,7 @@ impl Output {
     /// A runtime merges only into what is laid out as it does that itself. Of correlation it writes no records, and readers
     /// need the program then: such a file is made if it is asked for, but merged into if it is there. Values are not read,
     /// and where there are sites for them a runtime merges into what says that there are none.
-    fn pool_forms(
-        &self,
-        program: &Program,
-        image: &LlvmImage,
-        regions: &[Vec<u8>],
-    ) -> Result<Vec<Vec<u8>>> {
+    fn pool_forms(&self, program: &Program, image: &LlvmImage, regions: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let own = profraw::encode(image, regions, self.form.style(program))?;
         if !matches!(self.form, Form::Normalised) {
             return Ok(vec![own]);

@@ -83,7 +83,9 @@ impl Pattern {
             bail!("output: the name is empty");
         }
         if is_continuous && pieces.iter().any(|it| matches!(it, Piece::SnapshotNumber | Piece::UtcTime)) {
-            bail!("output {text:?}: with %c one file is kept up to date, and with %n or %t each has a name of its own");
+            bail!(
+                "output {text:?}: with %c one file is kept up to date, and with %n or %t each has a name of its own"
+            );
         }
         Ok(Self { pieces, is_continuous })
     }

@@ -202,7 +202,8 @@ pub fn add(parts: &RawParts, file: &mut [u8], now: &[u8], added: &[u8]) {
             width => {
                 let counters = sums.chunks_exact_mut(width).zip(now.chunks_exact(width));
                 // Of what is missing in `added`, nothing was added.
-                let added = added.chunks_exact(width).map(|added| uint(added, order)).chain(std::iter::repeat(0));
+                let added =
+                    added.chunks_exact(width).map(|added| uint(added, order)).chain(std::iter::repeat(0));
                 for ((sum, now), added) in counters.zip(added) {
                     let more = uint(now, order).saturating_sub(added);
                     let value = uint(sum, order).saturating_add(more);

@@ -160,14 +160,11 @@ mod tests {
         let mut scene = Scene::new();
         let mut bytes = vec![3; 1000];
         scene.update(&bytes);
-        let spoil: [&dyn Fn(&Path); 3] = [
-            &|path| fs::write(path, "").unwrap(),
-            &|path| fs::remove_file(path).unwrap(),
-            &|path| {
+        let spoil: [&dyn Fn(&Path); 3] =
+            [&|path| fs::write(path, "").unwrap(), &|path| fs::remove_file(path).unwrap(), &|path| {
                 fs::remove_file(path).unwrap();
                 fs::write(path, vec![9; 1000]).unwrap();
-            },
-        ];
+            }];
         for spoil in spoil {
             spoil(&scene.path);
             bytes[0] += 1;
@@ -185,10 +182,8 @@ mod tests {
         let mut scene = Scene::new();
         let mut bytes = vec![0; 4096];
         scene.update(&bytes);
-        let writable = std::mem::replace(
-            &mut scene.file.file.as_mut().unwrap().file,
-            File::open(&scene.path).unwrap(),
-        );
+        let writable =
+            std::mem::replace(&mut scene.file.file.as_mut().unwrap().file, File::open(&scene.path).unwrap());
         bytes[0] = 1;
         bytes[2048] = 1;
         let error = scene.file.update(&bytes).unwrap_err().to_string();
