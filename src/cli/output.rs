@@ -1,7 +1,7 @@
 //! Where LLVM's profiles go: the pattern of their names, made into files.
 //!
-//! What always holds: a file that is kept up to date in place, and was written once, does not end a session when it cannot
-//! be written; the next snapshot writes what is missing.
+//! What always holds: a file that is kept up to date in place, and was written once, does not end a session when it
+//! cannot be written; the next snapshot writes what is missing.
 
 use std::path::{Path, PathBuf};
 
@@ -44,8 +44,8 @@ impl Form {
 
 /// Where profiles go, and in which form.
 ///
-/// Several programs have a file each if the pattern has their signature (`%m`), and else one file: LLVM's tools read raw
-/// profiles one after the other, if they are of one kind.
+/// Several programs have a file each if the pattern has their signature (`%m`), and else one file: LLVM's tools read
+/// raw profiles one after the other, if they are of one kind.
 pub(super) struct Output {
     pattern: Pattern,
     form: Form,
@@ -72,8 +72,9 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// A program's profile cannot be written in this form, the pattern is wrong, a file that is merged into is of another
-    /// program, the folder cannot be written to, or the programs' profiles do not go into one file and would have to.
+    /// A program's profile cannot be written in this form, the pattern is wrong, a file that is merged into is of
+    /// another program, the folder cannot be written to, or the programs' profiles do not go into one file and would
+    /// have to.
     pub(super) fn prepare(pattern: &str, form: Form, programs: &Programs) -> Result<Self> {
         for (program, image) in programs.llvm() {
             profraw::check(image, form.style(program))?;
@@ -217,9 +218,9 @@ impl Output {
 
     /// The forms that a program's profile may have in a file which others merge into; the first is that of a new file.
     ///
-    /// A runtime merges only into what is laid out as it does that itself. Of correlation it writes no records, and readers
-    /// need the program then: such a file is made if it is asked for, but merged into if it is there. Values are not read,
-    /// and where there are sites for them a runtime merges into what says that there are none.
+    /// A runtime merges only into what is laid out as it does that itself. Of correlation it writes no records, and
+    /// readers need the program then: such a file is made if it is asked for, but merged into if it is there. Values
+    /// are not read, and where there are sites for them a runtime merges into what says that there are none.
     fn pool_forms(&self, program: &Program, image: &LlvmImage, regions: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let own = profraw::encode(image, regions, self.form.style(program))?;
         if !matches!(self.form, Form::Normalised) {

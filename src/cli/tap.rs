@@ -28,7 +28,8 @@ pub(super) struct TapArgs {
     /// was loaded
     #[arg(value_name = "ELF[@SLIDE]", required = true, value_parser = ElfArg::parse)]
     pub(super) elves: Vec<ElfArg>,
-    /// The profile to write; %p %h as LLVM has them, %c for a file that is kept up to date in place, %m or %Nm for files that programs merge into, one for each ELF, %n the snapshot's number, %t its UTC time
+    /// The profile to write; %p %h as LLVM has them, %c for a file that is kept up to date in place, %m or %Nm for files
+    /// that programs merge into, one for each ELF, %n the snapshot's number, %t its UTC time
     #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
     output: String,
     /// Write byte for byte what the compiler's own runtime would have written

@@ -1,14 +1,15 @@
 //! What programs do that merge into one raw profile (`%m`): whether a file is of the same program, and the sum.
 //!
-//! What enters is the bytes of raw profiles, one's own and one from disk; what leaves is bytes of the same form, in which
-//! nothing but counters and bitmap has changed. What always holds: files that are found to be of one program have their
-//! parts at the same places, whoever wrote them and wherever the program was loaded.
+//! What enters is the bytes of raw profiles, one's own and one from disk; what leaves is bytes of the same form, in
+//! which nothing but counters and bitmap has changed. What always holds: files that are found to be of one program
+//! have their parts at the same places, whoever wrote them and wherever the program was loaded.
 //!
-//! A runtime that merges into a file compares magic, version word, the numbers of records, counters and bitmap bytes, the
-//! length of the names, and of each record `NameRef`, `FuncHash`, `NumCounters` and `NumBitmapBytes`; it adds what the file
-//! has to its own counters, and writes header, binary ids, records, counters and bitmap anew, but not the names. So a file
-//! that it can share must have names of the same bytes and binary ids of the same length; which ids those are, it does not
-//! compare, nor do we. Addresses (the deltas, function pointers) are of whoever wrote last.
+//! A runtime that merges into a file compares magic, version word, the numbers of records, counters and bitmap bytes,
+//! the length of the names, and of each record `NameRef`, `FuncHash`, `NumCounters` and `NumBitmapBytes`; it adds
+//! what the file has to its own counters, and writes header, binary ids, records, counters and bitmap anew, but not
+//! the names. So a file that it can share must have names of the same bytes and binary ids of the same length; which
+//! ids those are, it does not compare, nor do we. Addresses (the deltas, function pointers) are of whoever wrote
+//! last.
 //!
 //! Source: `__llvm_profile_check_compatibility` and `__llvm_profile_merge_from_buffer` in
 //! `compiler-rt/lib/profile/InstrProfilingMerge.c`, `lprofWriteDataImpl` in `InstrProfilingWriter.c`, llvmorg-19.1.7.
@@ -191,8 +192,8 @@ fn identity(record: &Record<'_>) -> [u64; 6] {
     ]
 }
 
-/// Adds to the counters and the bitmap of `file` what `now` has more than `added`, the counters of `now` that were added
-/// before; nothing is ever taken away. `parts` are those of `file` and `now`.
+/// Adds to the counters and the bitmap of `file` what `now` has more than `added`, the counters of `now` that were
+/// added before; nothing is ever taken away. `parts` are those of `file` and `now`.
 pub fn add(parts: &RawParts, file: &mut [u8], now: &[u8], added: &[u8]) {
     let (counters, bitmap) = (parts.counters.clone(), parts.bitmap.clone());
     let order = parts.endianness();

@@ -1,9 +1,9 @@
 //! A file that is kept up to date in place (`%c`).
 //!
-//! What enters is the file's bytes, again and again; what leaves is one file with the latest of them, which can be read at
-//! any moment. What always holds: the file comes to be whole or not at all; after that each of its 8-byte words, and so
-//! each counter, is as it was or as it is to be, also if this process is killed in the middle of a write; and what did not
-//! change is not written, but for short gaps.
+//! What enters is the file's bytes, again and again; what leaves is one file with the latest of them, which can be
+//! read at any moment. What always holds: the file comes to be whole or not at all; after that each of its 8-byte
+//! words, and so each counter, is as it was or as it is to be, also if this process is killed in the middle of a
+//! write; and what did not change is not written, but for short gaps.
 //!
 //! It is written and not mapped: where the disk is full, or somebody has cut the file, a write is an error, and a store
 //! into a mapping ends the process. A kernel copies what is written page by page, and a process that is killed ends
@@ -90,8 +90,8 @@ impl Kept {
     }
 }
 
-/// Has the file system keep room for what is written later. Where it does not offer that, or writes elsewhere each time,
-/// a write may find the disk full, and says so then.
+/// Has the file system keep room for what is written later. Where it does not offer that, or writes elsewhere each
+/// time, a write may find the disk full, and says so then.
 fn reserve(file: &File, len_bytes: usize) {
     if let Ok(len) = i64::try_from(len_bytes) {
         let _ = fallocate(file, FallocateFlags::empty(), 0, len);

@@ -1,24 +1,25 @@
 //! A raw profile that several programs merge into (`%m`): covtap, and real programs with LLVM's runtime.
 //!
-//! What enters is a program's profile as it is now, again and again; what leaves is a file to which each time is added
-//! what was counted since the last time. What always holds: a counter in the file is as it was or has its share added, also
-//! if this process is killed in the middle of a write; nothing is added twice, and nothing is ever taken away; a file of
-//! another program is left as it is.
+//! What enters is a program's profile as it is now, again and again; what leaves is a file to which each time is
+//! added what was counted since the last time. What always holds: a counter in the file is as it was or has its share
+//! added, also if this process is killed in the middle of a write; nothing is added twice, and nothing is ever taken
+//! away; a file of another program is left as it is.
 //!
-//! As LLVM's runtime does, the file is locked as a whole, by a record lock for writing, then read and written in place:
-//! another file in its place would be missed by a program that waits for the lock of this one. The runtime's lock is a
-//! process's (`F_SETLKW`), this one is a descriptor's (`F_OFD_SETLKW`). The two exclude each other, and this one does not
-//! go when another descriptor of the file is closed, and holds between threads.
+//! As LLVM's runtime does, the file is locked as a whole, by a record lock for writing, then read and written in
+//! place: another file in its place would be missed by a program that waits for the lock of this one. The runtime's
+//! lock is a process's (`F_SETLKW`), this one is a descriptor's (`F_OFD_SETLKW`). The two exclude each other, and
+//! this one does not go when another descriptor of the file is closed, and holds between threads.
 //!
 //! The runtime makes a new file by opening it empty, and locks it after that. Here it is filled beside its place and
-//! linked there, if nobody was quicker. An empty file is filled in place, its first word last: what a killed process left
-//! of that is known by the zeros there, and filled anew.
+//! linked there, if nobody was quicker. An empty file is filled in place, its first word last: what a killed process
+//! left of that is known by the zeros there, and filled anew.
 //!
-//! Source: `openFileForMerging` in `compiler-rt/lib/profile/InstrProfilingFile.c`, `lprofOpenFileEx` and `lprofLockFd` in
-//! `InstrProfilingUtil.c`, llvmorg-19.1.7.
+//! Source: `openFileForMerging` in `compiler-rt/lib/profile/InstrProfilingFile.c`, `lprofOpenFileEx` and
+//! `lprofLockFd` in `InstrProfilingUtil.c`, llvmorg-19.1.7.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -80,9 +81,9 @@ impl Pool {
         Content::read(&file, path, forms).map(drop)
     }
 
-    /// Adds to the file at `path` what was counted since the last time, or all if nothing was added to it yet. `forms` are
-    /// the program's profile as it is now, with all that it counted: the file comes to be in the first form, and may be
-    /// there in any of them.
+    /// Adds to the file at `path` what was counted since the last time, or all if nothing was added to it yet.
+    /// `forms` are the program's profile as it is now, with all that it counted: the file comes to be in the first
+    /// form, and may be there in any of them.
     ///
     /// # Errors
     ///
@@ -170,16 +171,10 @@ impl Pool {
         for run in changed(bytes, &sum) {
             let (at, new) = (run.start as u64, sum.get(run.clone()).unwrap_or_default());
             if let Err(error) = file.write_all_at(new, at) {
-                let mut found = new.to_vec();
-                // What cannot be read may have arrived: better lost than added twice.
-                let is_read = file.read_exact_at(&mut found, at).is_ok();
-                let before = bytes.get(run.clone()).filter(|_| is_read).unwrap_or_default();
-                for (index, word) in found.chunks(8).enumerate() {
-                    let start = index.saturating_mul(8);
-                    if before.chunks(8).nth(index) != Some(word) {
-                        let start = run.start.saturating_add(start);
-                        account(parts, &mut self.added, now, &(start..start.saturating_add(word.len())));
-                    }
+                for arrived in arrived(file, at, bytes.get(run.clone()).unwrap_or_default()) {
+                    let within_file =
+                        run.start.saturating_add(arrived.start)..run.start.saturating_add(arrived.end);
+                    account(parts, &mut self.added, now, &within_file);
                 }
                 return Err(failed(&self.path, "add to it in place")(error));
             }
@@ -191,6 +186,16 @@ impl Pool {
 
     fn account_all(&mut self, form: &Form<'_>) {
         account(&form.parts, &mut self.added, form.bytes, &form.parts.counters);
+    }
+}
+
+/// What may have arrived of a write that failed: where the file is not as `before` any more. What cannot be read may
+/// have arrived, too: better lost than added twice.
+fn arrived(file: &File, at: u64, before: &[u8]) -> Vec<Range<usize>> {
+    let mut found = before.to_vec();
+    match file.read_exact_at(&mut found, at) {
+        Ok(()) => changed(before, &found),
+        Err(_) => std::iter::once(0..before.len()).collect(),
     }
 }
 
@@ -231,8 +236,8 @@ fn first<'b>(path: &Path, forms: &'b [Vec<u8>]) -> Result<Form<'b>, PoolError> {
     Ok(Form { bytes, parts: RawParts::of(bytes).map_err(other)? })
 }
 
-/// Whether somebody was killed who filled an empty file with this form: everything up to where it ends was written but for
-/// the first word.
+/// Whether somebody was killed who filled an empty file with this form: everything up to where it ends was written
+/// but for the first word.
 fn is_half_filled(bytes: &[u8], own: &Form<'_>) -> bool {
     let Some((magic, rest)) = bytes.split_at_checked(MAGIC_BYTES) else { return false };
     let header = own.bytes.get(MAGIC_BYTES..own.parts.header_bytes.end).unwrap_or_default();
