@@ -224,7 +224,7 @@ impl<'b> Content<'b> {
                 Err(error) => reason = reason.or(Some(error)),
             }
         }
-        let source = reason.unwrap_or_else(|| OtherProfile::none());
+        let source = reason.unwrap_or_else(OtherProfile::none);
         Err(PoolError::Other { path: path.to_owned(), source })
     }
 }
