@@ -243,13 +243,13 @@ impl Said {
         Ok(())
     }
 
-    /// Before when, at least, the last snapshot was not begun that was said to be written: the n-th one is due when n
-    /// - 1 times the interval have passed since the session began, or later.
+    /// A moment before the last snapshot was begun that was said to be written. Whatever the n-th one is due for, n - 1
+    /// intervals had passed by then since the session began.
     fn last_snapshot(&self) -> Option<Instant> {
         let whole = self.text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let numbers =
+        let mut numbers =
             whole.lines().filter_map(|line| line.strip_prefix("snapshot ")?.split(' ').next()?.parse().ok());
-        let last: u32 = numbers.last()?;
+        let last: u32 = numbers.next_back()?;
         self.not_before.checked_add(EVERY.checked_mul(last.checked_sub(1)?)?)
     }
 }
