@@ -349,14 +349,26 @@ fn a_full_disk() {
     assert_eq!(monitor.status().expect("an answer"), "running");
 }
 
+/// Early, before the target is touched: nothing listens there.
 #[test]
-fn a_profile_that_would_have_to_be_merged() {
+fn a_pool_file_that_is_of_something_else() {
     let scene = Scene::new();
-    let guest = guest();
-    let mut args = scene.record("--qemu", &qmp(&guest), &elf());
+    let image = covtap::image::Image::parse("guest", fs::read(elf()).expect("an ELF")).expect("an ELF");
+    let located = covtap::locate::llvm::locate(&image, covtap::image::Slide::ZERO).expect("counters");
+    let pool = scene.path(&format!("{}_0.profraw", located.image.module_signature()));
+    let mut args = scene.record("--qemu", "/nowhere", &elf());
     args.pop();
     args.push(scene.path("%m.profraw").display().to_string());
-    args.extend(["--snapshots", "2"].map(str::to_owned));
-    common::assert_done(&run(&args));
-    assert_refused(&run(&args), "merging into it is not offered yet", "move it away");
+    let other = fs::read(fixture("hosted/rustc.profraw")).expect("a profile");
+    for (content, why) in [(other, "its NumData is "), (b"garbage".to_vec(), "no raw profile begins here")] {
+        fs::write(&pool, &content).expect("a file");
+        let output = run(&args);
+        assert_refused(&output, "it is no profile of this program: ", "move it away");
+        assert!(common::stderr(&output).contains(why), "{}", common::stderr(&output));
+        assert_eq!(fs::read(&pool).expect("the file"), content);
+    }
+    fs::remove_file(&pool).expect("the file");
+    fs::create_dir(&pool).expect("a folder");
+    assert_refused(&run(&args), "directory", "choose another file");
+    scene.assert_nothing_else();
 }

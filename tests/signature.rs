@@ -15,13 +15,20 @@ const PROGRAM: &str =
 
 #[test]
 fn the_signature_is_the_runtimes() {
-    for compiler in ["clang-14", "clang-19"] {
+    let correlate = |how| ["-g", "-mllvm", how];
+    for (compiler, more) in [
+        ("clang-14", &[][..]),
+        ("clang-19", &[]),
+        ("clang-19", &correlate("-profile-correlate=binary")),
+        ("clang-19", &correlate("-profile-correlate=debug-info")),
+        ("clang-19", &["-mllvm", "-enable-single-byte-coverage=true"]),
+    ] {
         let dir = tempfile::tempdir().expect("a folder");
         let (source, program) = (dir.path().join("odd.c"), dir.path().join("odd"));
         fs::write(&source, PROGRAM).expect("the source");
         let flags = ["-fprofile-instr-generate", "-fcoverage-mapping", "-o"].map(OsStr::new);
-        run(compiler, flags.into_iter().chain([program.as_os_str(), source.as_os_str()]))
-            .expect("it compiles");
+        let flags = more.iter().map(OsStr::new).chain(flags);
+        run(compiler, flags.chain([program.as_os_str(), source.as_os_str()])).expect("it compiles");
         let status = Command::new(&program).env("LLVM_PROFILE_FILE", dir.path().join("%m.profraw")).status();
         assert!(status.expect("it runs").success());
 

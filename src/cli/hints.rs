@@ -9,7 +9,7 @@ use covtap_link::{LinkError, Operation};
 use super::formats::NoRegions;
 use super::gcda::{InTheWay, SameFile};
 use super::notes::NotesFileError;
-use super::output::{OtherKind, ProfileExists};
+use super::output::OtherKind;
 use super::programs::SamePlace;
 use super::report::ReportError;
 use super::tap::Unbelievable;
@@ -23,7 +23,7 @@ use crate::locate::gcov::{self, GcovError};
 use crate::locate::llvm::{Caution, LocateError};
 use crate::write::gcda_path::GcdaPathError;
 use crate::write::profraw::ProfrawError;
-use crate::write::{WriteDirError, WriteFileError};
+use crate::write::{PoolError, WriteDirError, WriteFileError};
 
 /// What to do about one kind of error: `None` if a cause is of another kind, or there is no next step.
 type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
@@ -70,7 +70,7 @@ const HINTS: &[Hint] = &[
             .is::<NoRegions>()
             .then_some("--lcov and --cobertura write what gcov counts: lines, functions and branches")
     },
-    |cause| cause.is::<ProfileExists>().then_some("move it away, or choose another name with --output"),
+    |cause| cause.downcast_ref().and_then(for_pool),
 ];
 
 /// The next step after `error`, if there is one.
@@ -330,6 +330,13 @@ fn for_link(error: &LinkError) -> Option<&'static str> {
     }
 }
 
+fn for_pool(error: &PoolError) -> Option<&'static str> {
+    match error {
+        PoolError::File(error) => for_write(error),
+        PoolError::Other { .. } => Some("move it away, or choose another name with --output"),
+    }
+}
+
 fn for_write(error: &WriteFileError) -> Option<&'static str> {
     match error.source.kind() {
         ErrorKind::NotFound => Some("make its folder first, or choose another one"),
@@ -337,7 +344,7 @@ fn for_write(error: &WriteFileError) -> Option<&'static str> {
             Some("choose another file")
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Some("the last profile written is untouched; make room, or choose another disk")
+            Some("what was written before is untouched; make room, or choose another disk")
         }
         _ => None,
     }

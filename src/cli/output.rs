@@ -1,17 +1,22 @@
 //! Where LLVM's profiles go: the pattern of their names, made into files.
+//!
+//! What always holds: a file that is kept up to date in place, and was written once, does not end a session when it
+//! cannot be written; the next snapshot writes what is missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result};
 use covtap_link::Endianness;
 use jiff::Timestamp;
 
+use super::causes;
 use super::pattern::{Pattern, Values};
 use super::programs::{Program, Programs};
 use crate::collect::Snapshot;
 use crate::locate::llvm::{LlvmImage, RawVersion, Variant};
-use crate::write;
+use crate::profile::pool::RawParts;
 use crate::write::profraw::{self, Style};
+use crate::write::{self, Continuous, Pool};
 
 /// The form of every program's profile.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +44,27 @@ impl Form {
 
 /// Where profiles go, and in which form.
 ///
-/// Several programs have a file each if the pattern has their signature (`%m`), and else one file: LLVM's tools read raw
-/// profiles one after the other, if they are of one kind.
+/// Several programs have a file each if the pattern has their signature (`%m`), and else one file: LLVM's tools read
+/// raw profiles one after the other, if they are of one kind.
 pub(super) struct Output {
     pattern: Pattern,
     form: Form,
     values: Values,
+    kept: Kept,
+    /// What kept the last snapshot from being written.
+    failed: Option<Error>,
+    /// What is to be said of that, if it was not before.
+    note: Option<String>,
+}
+
+/// What is known of the files from one snapshot to the next.
+enum Kept {
+    /// Nothing: each snapshot replaces or makes files.
+    Nothing,
+    /// One file is kept up to date (`%c`).
+    UpToDate(Option<Continuous>),
+    /// Each program's share of a file that programs merge into (`%m`).
+    Pools(Vec<Pool>),
 }
 
 impl Output {
@@ -52,8 +72,9 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// A program's profile cannot be written in this form, the pattern is wrong, a file would have to be merged into, the
-    /// folder cannot be written to, or the programs' profiles do not go into one file and would have to.
+    /// A program's profile cannot be written in this form, the pattern is wrong, a file that is merged into is of
+    /// another program, the folder cannot be written to, or the programs' profiles do not go into one file and would
+    /// have to.
     pub(super) fn prepare(pattern: &str, form: Form, programs: &Programs) -> Result<Self> {
         for (program, image) in programs.llvm() {
             profraw::check(image, form.style(program))?;
@@ -69,15 +90,19 @@ impl Output {
             snapshot: 1,
             time: Timestamp::now(),
         };
-        let output = Self { pattern, form, values };
-        let mut first: Vec<PathBuf> = Vec::new();
-        for (_, image) in programs.llvm() {
+        let kept = match (pattern.merges(), pattern.is_continuous()) {
+            (true, _) => Kept::Pools(programs.llvm().map(|_| Pool::default()).collect()),
+            (false, true) => Kept::UpToDate(None),
+            (false, false) => Kept::Nothing,
+        };
+        let output = Self { pattern, form, values, kept, failed: None, note: None };
+        for (program, image) in programs.llvm() {
             let path = output.path(image, &output.values);
-            if output.pattern.merges() && (path.exists() || first.contains(&path)) {
-                bail!(ProfileExists { path });
-            }
             write::check_writable(&path)?;
-            first.push(path);
+            if output.pattern.merges() {
+                let nothing = program.nothing_counted_by_llvm()?;
+                Pool::check(&path, &output.pool_forms(program, image, nothing.regions())?)?;
+            }
         }
         if !output.pattern.merges() {
             check_one_kind(form, programs)?;
@@ -89,23 +114,123 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// The snapshot does not fit the programs, or a file could not be written.
-    pub(super) fn write(&self, programs: &Programs, snapshot: &Snapshot) -> Result<Vec<PathBuf>> {
+    /// The snapshot does not fit the programs, or a file could not be written that is not kept up to date already.
+    pub(super) fn write(&mut self, programs: &Programs, snapshot: &Snapshot) -> Result<Vec<PathBuf>> {
         let values = Values { snapshot: snapshot.number, time: Timestamp::now(), ..self.values.clone() };
-        let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+        let mut paths = Vec::new();
+        let mut failed = None;
+        if self.pattern.merges() {
+            let all = programs.counters(snapshot).filter_map(|it| Some((it.program, it.llvm?)));
+            for (index, (program, (image, regions))) in all.enumerate() {
+                let path = self.path(image, &values);
+                let forms = self.pool_forms(program, image, regions)?;
+                failed = self.merge(index, &path, &forms)?.or(failed);
+                paths.push(path);
+            }
+        } else if let Some((path, bytes)) = self.one_file(programs, snapshot, &values)? {
+            failed = self.put(&path, &bytes)?;
+            paths.push(path);
+        }
+        self.see(failed);
+        Ok(paths)
+    }
+
+    /// What is to be said about the last snapshot, once it was written or not.
+    pub(super) fn take_note(&mut self) -> Option<String> {
+        self.note.take()
+    }
+
+    /// Has what was kept up to date sent to the disk, which the end of a session is the time for.
+    ///
+    /// # Errors
+    ///
+    /// The last snapshot was not written.
+    pub(super) fn finish(self) -> Result<()> {
+        if let Kept::UpToDate(Some(file)) = &self.kept {
+            file.sync()?;
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// The target counts from zero again, and all of its next snapshot is to be added to what is merged into.
+    #[expect(dead_code, reason = "sessions do not begin anew yet")]
+    pub(super) fn begin_anew(&mut self) {
+        if let Kept::Pools(pools) = &mut self.kept {
+            pools.iter_mut().for_each(Pool::begin_anew);
+        }
+    }
+
+    /// Remembers what kept a snapshot from being written, and has it said when it begins and ends.
+    fn see(&mut self, failed: Option<Error>) {
+        self.note = match (&self.failed, &failed) {
+            (None, Some(error)) => {
+                Some(format!("error: {}; the next snapshot writes what is missing", causes(error)))
+            }
+            (Some(_), None) => Some("the profile is up to date again".to_owned()),
+            _ => None,
+        };
+        self.failed = failed;
+    }
+
+    /// All programs' profiles, one after the other, and where they go; `None` if there are none.
+    fn one_file(
+        &self,
+        programs: &Programs,
+        snapshot: &Snapshot,
+        values: &Values,
+    ) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        let mut file: Option<(PathBuf, Vec<u8>)> = None;
         for counters in programs.counters(snapshot) {
             let Some((image, regions)) = counters.llvm else { continue };
             let bytes = profraw::encode(image, regions, self.form.style(counters.program))?;
-            let path = self.path(image, &values);
-            match files.last_mut() {
-                Some((last, before)) if *last == path => before.extend(bytes),
-                _ => files.push((path, bytes)),
+            match &mut file {
+                Some((_, before)) => before.extend(bytes),
+                None => file = Some((self.path(image, values), bytes)),
             }
         }
-        for (path, bytes) in &files {
-            write::write_whole(path, bytes)?;
+        Ok(file)
+    }
+
+    /// Writes a file, and gives an error that does not end the session.
+    fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<Option<Error>> {
+        match &mut self.kept {
+            Kept::UpToDate(Some(file)) => Ok(file.update(bytes).err().map(Error::from)),
+            Kept::UpToDate(none) => {
+                let mut file = Continuous::new(path.to_owned());
+                file.update(bytes)?;
+                *none = Some(file);
+                Ok(None)
+            }
+            Kept::Nothing | Kept::Pools(_) => Ok(write::write_whole(path, bytes).map(|()| None)?),
         }
-        Ok(files.into_iter().map(|(path, _)| path).collect())
+    }
+
+    /// Adds a program's share to a file, and gives an error that does not end the session.
+    fn merge(&mut self, index: usize, path: &Path, forms: &[Vec<u8>]) -> Result<Option<Error>> {
+        let Kept::Pools(pools) = &mut self.kept else { return Ok(None) };
+        let Some(pool) = pools.get_mut(index) else { return Ok(None) };
+        let was_begun = pool.is_begun();
+        match pool.add(path, forms) {
+            Err(error) if was_begun => Ok(Some(error.into())),
+            done => Ok(done.map(|()| None)?),
+        }
+    }
+
+    /// The forms that a program's profile may have in a file which others merge into; the first is that of a new file.
+    ///
+    /// A runtime merges only into what is laid out as it does that itself. Of correlation it writes no records, and
+    /// readers need the program then: such a file is made if it is asked for, but merged into if it is there. Values
+    /// are not read, and where there are sites for them a runtime merges into what says that there are none.
+    fn pool_forms(&self, program: &Program, image: &LlvmImage, regions: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        let own = profraw::encode(image, regions, self.form.style(program))?;
+        if !matches!(self.form, Form::Normalised) {
+            return Ok(vec![own]);
+        }
+        let Ok(theirs) = profraw::encode(image, regions, Form::RuntimeIdentical.style(program)) else {
+            return Ok(vec![own]);
+        };
+        let is_readable = RawParts::of(&theirs).is_ok_and(|parts| parts.is_read_by_llvm(&theirs));
+        Ok(if is_readable && !image.is_correlated() { vec![theirs, own] } else { vec![own, theirs] })
     }
 
     fn path(&self, image: &LlvmImage, values: &Values) -> PathBuf {
@@ -150,11 +275,4 @@ fn describe(image: &LlvmImage) -> String {
 pub(super) struct OtherKind {
     first: String,
     second: String,
-}
-
-/// LLVM's runtime would merge into this file.
-#[derive(Debug, thiserror::Error)]
-#[error("write {}: it is there already, and merging into it is not offered yet", path.display())]
-pub(super) struct ProfileExists {
-    path: PathBuf,
 }

@@ -4,13 +4,13 @@
 //! |---|---|---|
 //! | `%p` | covtap's process id | LLVM |
 //! | `%h` | the host's name | LLVM |
-//! | `%m`, `%Nm` | the image's signature and a pool index (0, or the process id modulo N) | LLVM |
+//! | `%m`, `%Nm` | the image's signature and a pool index (0, or the process id modulo N); programs merge into the file | LLVM |
+//! | `%c` | nothing; the file is kept up to date in place, which one with `%m` is in any case | LLVM |
 //! | `%n` | the snapshot's number, from 1 | covtap |
 //! | `%t` | the time of the snapshot in UTC, `20260131T235959Z` | covtap |
 //! | `%%` | a per cent sign | covtap |
 //!
-//! Where LLVM's runtime merges into a file that is there already (`%m`) covtap does not merge yet: the caller
-//! refuses such a file, so that nothing is lost.
+//! What is kept up to date has one name: with `%c` there is neither `%n` nor `%t`.
 
 use std::path::PathBuf;
 
@@ -32,6 +32,7 @@ enum Piece {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Pattern {
     pieces: Vec<Piece>,
+    is_continuous: bool,
 }
 
 /// What the letters of a pattern stand for at one snapshot.
@@ -54,9 +55,9 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// A letter that is not known, or one whose meaning covtap does not offer yet.
+    /// A letter that is not known, or one that does not go with another.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let mut pieces = Vec::new();
+        let (mut pieces, mut is_continuous) = (Vec::new(), false);
         let mut rest = text;
         while let Some((before, letter)) = rest.split_once('%') {
             push_text(&mut pieces, before);
@@ -72,8 +73,8 @@ impl Pattern {
                 ('t', "") => pieces.push(Piece::UtcTime),
                 ('%', "") => push_text(&mut pieces, "%"),
                 ('m', _) => pieces.push(Piece::Signature { pool_size: pool_size(text, number)? }),
-                ('c', "") => bail!("output {text:?}: %c (continuous mode) is not offered yet"),
-                _ => bail!("output {text:?}: unknown %{number}{kind}; known are %p %h %m %Nm %n %t %%"),
+                ('c', "") => is_continuous = true,
+                _ => bail!("output {text:?}: unknown %{number}{kind}; known are %c %p %h %m %Nm %n %t %%"),
             }
             rest = tail.split_at(kind.len_utf8()).1;
         }
@@ -81,10 +82,21 @@ impl Pattern {
         if pieces.is_empty() {
             bail!("output: the name is empty");
         }
-        Ok(Self { pieces })
+        if is_continuous && pieces.iter().any(|it| matches!(it, Piece::SnapshotNumber | Piece::UtcTime)) {
+            bail!(
+                "output {text:?}: with %c one file is kept up to date, and with %n or %t each has a name of its own"
+            );
+        }
+        Ok(Self { pieces, is_continuous })
     }
 
-    /// Whether LLVM's runtime would merge into a file of this name that is there already.
+    /// Whether the file is kept up to date in place.
+    #[must_use]
+    pub(super) fn is_continuous(&self) -> bool {
+        self.is_continuous
+    }
+
+    /// Whether programs merge into the file, which is kept up to date in place then.
     #[must_use]
     pub(super) fn merges(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Signature { .. }))
@@ -154,16 +166,21 @@ mod tests {
         assert_eq!(expand("%4m.profraw"), "77_3.profraw");
         assert_eq!(expand("%t"), "19700101T000000Z");
         assert_eq!(expand("100%%%n"), "100%12");
+        assert_eq!(expand("%cvalve-%p.profraw"), "valve-1003.profraw");
+        assert_eq!(expand("%c%2m.profraw"), "77_1.profraw");
     }
 
     #[test]
     fn what_is_not_known_is_refused_with_its_letter() {
         let error = |pattern| Pattern::parse(pattern).expect_err("refused").to_string();
-        assert_eq!(error("a%q"), "output \"a%q\": unknown %q; known are %p %h %m %Nm %n %t %%");
+        assert_eq!(error("a%q"), "output \"a%q\": unknown %q; known are %c %p %h %m %Nm %n %t %%");
         assert_eq!(error("a%"), "output \"a%\": nothing follows the last %");
         assert_eq!(error("a%12m"), "output \"a%12m\": a merge pool has 1 to 9 files, not 12");
-        assert_eq!(error("a%2p"), "output \"a%2p\": unknown %2p; known are %p %h %m %Nm %n %t %%");
-        assert_eq!(error("%c"), "output \"%c\": %c (continuous mode) is not offered yet");
+        assert_eq!(error("a%2p"), "output \"a%2p\": unknown %2p; known are %c %p %h %m %Nm %n %t %%");
+        assert_eq!(error("%c"), "output: the name is empty");
+        for both in ["%ca-%n", "%t%c"] {
+            assert!(error(both).contains("with %c one file is kept up to date"), "{}", error(both));
+        }
         assert_eq!(error(""), "output: the name is empty");
     }
 }

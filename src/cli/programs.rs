@@ -124,6 +124,12 @@ impl Program {
         Ok(Self { image, slide, llvm, gcov, regions, num_llvm_regions, num_lists, cautions, is_scanned })
     }
 
+    /// Counters of what LLVM counts in it, all zero.
+    pub(super) fn nothing_counted_by_llvm(&self) -> Result<Counters> {
+        let regions = self.regions.get(..self.num_llvm_regions).unwrap_or_default();
+        Counters::for_regions(regions).context("make room for the counters")
+    }
+
     /// The profile of the program's gcov side before anything ran.
     pub(super) fn nothing_counted(&self, image: &GcovImage) -> Result<GcovProfile> {
         let regions = self.regions.get(self.num_llvm_regions..).unwrap_or_default();

@@ -44,6 +44,11 @@ impl Status {
         self.note(&format!("attached to {endpoint}: {server}{architecture}; {effect}{pause}"));
     }
 
+    /// Shows a line that stays, also where nothing else is shown.
+    pub(super) fn complain(&self, line: &str) {
+        if self.bar.is_some() { self.note(line) } else { terminal::say(line) }
+    }
+
     /// Shows a line that stays.
     pub(super) fn note(&self, line: &str) {
         let Some(bar) = &self.bar else { return };

@@ -29,7 +29,8 @@ pub(super) struct TapArgs {
     /// was loaded
     #[arg(value_name = "ELF[@SLIDE]", required = true, value_parser = ElfArg::parse)]
     pub(super) elves: Vec<ElfArg>,
-    /// The profile to write, for each ELF a file of its own if there is a %m; %p %h %m %Nm as LLVM has them, %n the snapshot's number, %t its UTC time
+    /// The profile to write; %p %h as LLVM has them, %c for a file that is kept up to date in place, %m or %Nm for files
+    /// that programs merge into, one for each ELF, %n the snapshot's number, %t its UTC time
     #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
     output: String,
     /// Write byte for byte what the compiler's own runtime would have written
@@ -165,6 +166,9 @@ impl Taker<'_> {
             self.notes.place(&self.gcda, &|line| self.status.note(line))?;
         }
         self.last = LastFiles { profiles: self.output.write(self.programs, snapshot)?, data: None };
+        if let Some(line) = self.output.take_note() {
+            self.status.complain(&line);
+        }
         self.last.data = self.gcda.write(&profiles)?.map(|(count, dir)| (count, dir.to_owned()));
         if self.formats.are_wanted() {
             let counts = Counts::from(&profiles.llvm[..]);
@@ -196,6 +200,7 @@ impl Taker<'_> {
 
     /// Prints and judges what the last snapshot showed.
     fn finish(self) -> Result<Verdict> {
+        self.output.finish()?;
         match self.unbelievable {
             Some(unbelievable) => Err(unbelievable.into()),
             None => self.formats.finish(|line| self.status.note(line)),

@@ -8,6 +8,7 @@ mod cursor;
 pub mod gcov;
 mod indexed;
 pub mod llvm;
+pub mod pool;
 mod profraw;
 mod proftext;
 mod read;

@@ -57,16 +57,17 @@ fn target(bytes: &[u8]) -> Option<(PointerWidth, Endianness)> {
 }
 
 /// What the parts of a profile are read with.
-struct Header {
-    layout: &'static Layout,
-    variant: Variant,
-    width: PointerWidth,
-    endianness: Endianness,
+pub(super) struct Header {
+    pub(super) layout: &'static Layout,
+    pub(super) version: RawVersion,
+    pub(super) variant: Variant,
+    pub(super) width: PointerWidth,
+    pub(super) endianness: Endianness,
     fields: Vec<u64>,
 }
 
 impl Header {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
         let found = target(cursor.rest());
         let (width, endianness) = found.ok_or_else(|| cursor.fault("no raw profile begins here"))?;
         cursor.take(8, "magic")?;
@@ -86,21 +87,21 @@ impl Header {
         for _ in layout.header {
             fields.push(cursor.u64(endianness, "header")?);
         }
-        Ok(Self { layout, variant, width, endianness, fields })
+        Ok(Self { layout, version, variant, width, endianness, fields })
     }
 
     /// The value of a field; 0 where the version does not have it, which is what its absence means.
-    fn get(&self, field: HeaderField) -> u64 {
+    pub(super) fn get(&self, field: HeaderField) -> u64 {
         let fields = self.layout.header.iter().zip(&self.fields);
         fields.into_iter().find(|(known, _)| **known == field).map_or(0, |(_, value)| *value)
     }
 
-    fn record(&self) -> &'static RecordLayout {
+    pub(super) fn record(&self) -> &'static RecordLayout {
         self.layout.record(self.width)
     }
 
     /// The width of a counter in bytes.
-    fn counter_bytes(&self) -> usize {
+    pub(super) fn counter_bytes(&self) -> usize {
         if self.variant.contains(Variant::BYTE_COVERAGE) { 1 } else { 8 }
     }
 
@@ -281,23 +282,23 @@ fn part<'b>(
 
 /// A data record.
 #[derive(Clone, Copy)]
-struct Record<'p> {
-    bytes: &'p [u8],
+pub(super) struct Record<'p> {
+    pub(super) bytes: &'p [u8],
     /// Where it begins, in bytes from the first one.
-    start: usize,
-    header: &'p Header,
+    pub(super) start: usize,
+    pub(super) header: &'p Header,
 }
 
 impl Record<'_> {
     /// A number; 0 outside of the record, where no layout has a field.
-    fn uint(&self, at: usize, len: usize) -> u64 {
+    pub(super) fn uint(&self, at: usize, len: usize) -> u64 {
         let bytes = at.checked_add(len).and_then(|end| self.bytes.get(at..end));
         uint(bytes.unwrap_or_default(), self.header.endianness)
     }
 
     /// Where in its section a pointer leads. LLVM's reader does not let 32-bit differences wrap, which makes it
     /// refuse what its own runtime wrote where counters lie below data.
-    fn target(&self, at: usize, delta: HeaderField) -> u64 {
+    pub(super) fn target(&self, at: usize, delta: HeaderField) -> u64 {
         let pointer = self.uint(at, self.header.width.bytes());
         let before = match self.header.layout.counter_ptr {
             CounterPtr::Absolute => 0,

@@ -1,9 +1,11 @@
-//! Files, one writer per format, each written whole or not at all.
+//! Files, one writer per format, each written whole or not at all; profiles that are kept up to date, or that several
+//! programs merge into, counter by counter.
 
 pub mod annotate;
 mod by_line;
 pub mod cobertura;
 pub mod codecov;
+mod continuous;
 pub mod demangle;
 pub mod gcda;
 pub mod gcda_path;
@@ -14,8 +16,10 @@ pub mod missing;
 mod names;
 mod paint;
 mod paths;
+mod pool;
 pub mod profraw;
 pub mod proftext;
+mod runs;
 pub mod sonarqube;
 pub mod sources;
 pub mod summary;
@@ -23,6 +27,8 @@ mod whole_dir;
 mod whole_file;
 mod whole_files;
 
+pub use continuous::Continuous;
+pub use pool::{Pool, PoolError};
 pub use whole_dir::WriteDirError;
 pub use whole_file::{WriteFileError, check_writable, write_whole, write_whole_with};
 pub use whole_files::{check_all_writable, write_all_whole};

@@ -43,12 +43,26 @@ pub fn write_whole_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteFileError> {
+    put_whole(path, fill).map(drop)
+}
+
+/// As [`write_whole_with`], and gives the file, to be read and written.
+pub(super) fn put_whole(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<File, WriteFileError> {
     let fail = |step| failed(path, step);
     let file = filled(path, fill)?;
     file.as_file().sync_all().map_err(fail("send the temporary file to the disk"))?;
-    file.persist(path).map_err(|error| fail("rename the temporary file")(error.error))?;
-    // The rename itself is on the disk once the folder is.
-    File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(fail("send its folder to the disk"))
+    let file = file.persist(path).map_err(|error| fail("rename the temporary file")(error.error))?;
+    send_folder(path)?;
+    Ok(file)
+}
+
+/// A name is on the disk once its folder is.
+pub(super) fn send_folder(path: &Path) -> Result<(), WriteFileError> {
+    let sent = File::open(folder(path)).and_then(|folder| folder.sync_all());
+    sent.map_err(failed(path, "send its folder to the disk"))
 }
 
 /// What a step that did not succeed comes to.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod clang_program;
 pub(crate) mod corpus;
 pub(crate) mod gcov_guest;
 pub(crate) mod gcov_tool;
@@ -67,8 +68,13 @@ pub(crate) fn assert_refused(output: &Output, error: &str, hint: &str) {
 
 /// The counters of every function in a raw profile, as llvm-profdata reads them.
 pub(crate) fn counts(profraw: &Path) -> Counts {
+    counts_by("llvm-profdata-19", profraw)
+}
+
+/// As [`counts`], by the tool of another release.
+pub(crate) fn counts_by(profdata: &str, profraw: &Path) -> Counts {
     let text = testbed::run(
-        "llvm-profdata-19",
+        profdata,
         ["merge".as_ref(), "--text".as_ref(), profraw.as_os_str(), "-o".as_ref(), "-".as_ref()],
     );
     parse_proftext(&text.expect("llvm-profdata reads the profile"))
@@ -108,7 +114,10 @@ pub(crate) fn ir_profile(release: &str, dir: &Path, flags: &[&str]) -> std::path
 
 /// Reads LLVM's text form: name, hash, number of counters, counters, with comments between.
 fn parse_proftext(text: &str) -> Counts {
-    let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with([':', '#']));
+    // A bitmap is `$1` and its bytes, each `0x5`.
+    let is_left_out =
+        |line: &str| line.is_empty() || line.starts_with([':', '#', '$']) || line.starts_with("0x");
+    let mut lines = text.lines().filter(|line| !is_left_out(line));
     let mut counts = Counts::new();
     while let Some(name) = lines.next() {
         let _hash = lines.next();
@@ -191,7 +200,12 @@ pub(crate) struct Session {
 impl Session {
     /// Starts covtap.
     pub(crate) fn start(args: &[String]) -> Self {
-        let mut child = covtap(args).stderr(Stdio::piped()).spawn().expect("covtap starts");
+        Self::of(&mut covtap(args))
+    }
+
+    /// Starts a command that becomes a covtap.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("covtap starts");
         let mut stderr = child.stderr.take().expect("stderr");
         let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let sink = Arc::clone(&said);
@@ -227,6 +241,16 @@ impl Session {
         let waited =
             self.said.1.wait_timeout_while(said, PATIENCE, |said| !is_enough(said)).expect("no panic");
         assert!(!waited.1.timed_out(), "covtap only said: {}", waited.0);
+    }
+
+    /// covtap's process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything that it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.0.lock().expect("no panic").clone()
     }
 
     /// Sends a signal to covtap.

@@ -19,12 +19,16 @@ impl LlvmImage {
     /// The image's signature, the same as the compiler's own runtime computes for it.
     #[must_use]
     pub fn module_signature(&self) -> u64 {
-        let counters = self.counters_len / self.counter_bytes.max(1);
-        let first_name = self.records.first().map_or(0, |record| record.name_ref.get());
+        let counters = self.loaded.counters_len.div_ceil(self.counter_bytes.max(1));
+        // With correlation there are no records in the target's memory, and few names if any.
+        let stride = self.version.layout().record(self.pointer_width).stride;
+        let records = if self.is_correlated() { 0 } else { self.loaded.data.len().div_ceil(stride) };
+        let first_name = self.records.first().filter(|_| records > 0);
+        let first_name = first_name.map_or(0, |record| record.name_ref.get());
         [
-            (self.names_section.len() as u64) << 40,
+            (self.loaded.names_len as u64) << 40,
             (counters as u64) << 30,
-            (self.records.len() as u64) << 20,
+            (records as u64) << 20,
             self.loaded.num_value_nodes << 10,
             first_name,
             self.version.number() | self.variant.bits(),
