@@ -1,17 +1,21 @@
 //! The link itself: reads translate, then copy; events make translations void.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    AddrRange, Effect, Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory, ReadReport,
-    ReadRequest, RunState, TargetAddr, TargetEvent, TargetEvents,
+    AddrRange, Effect, HoldBeforeLoss, Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory,
+    ReadReport, ReadRequest, RunState, TargetAddr, TargetEvent, TargetEvents,
 };
 use serde_json::{Value, json};
 
 use crate::copy::{Copier, Part};
 use crate::failure::Failure;
-use crate::qmp::{self, Client, Command};
+use crate::host::exit_watch::ExitWatch;
+use crate::host::find::{Candidates, candidates};
+use crate::qmp::{self, Client, Command, Socket};
 use crate::translate::Translator;
+use crate::watched::Watched;
 use crate::{AddressSpace, Options, QmpEndpoint, architecture};
 
 /// What the addresses of one read mean.
@@ -34,6 +38,8 @@ pub struct QemuLink {
     target: Option<String>,
     state: RunState,
     server: String,
+    /// The end of a QEMU that was started here.
+    watched: Option<Watched>,
 }
 
 impl QemuLink {
@@ -49,22 +55,41 @@ impl QemuLink {
         let greeted = qmp::connect(endpoint, options)
             .map_err(|source| LinkError::Connect { endpoint: name.clone(), source })?;
         greeted
-            .and_then(|client| Self::over(client, name.clone(), options))
+            .and_then(|client| Self::over(client, name.clone(), options, candidates))
             .map_err(|failure| failure.during(Operation::Handshake, &name))
     }
 
-    fn over(mut client: Client, endpoint: String, options: &Options) -> Result<Self, Failure> {
+    /// Links to a QEMU that was started here and is watched; `found` are the processes that it may be.
+    pub(crate) fn over_started(
+        client: Client,
+        endpoint: &str,
+        options: &Options,
+        found: Candidates,
+        watch: &Arc<ExitWatch>,
+    ) -> Result<Self, LinkError> {
+        let link = Self::over(client, endpoint.to_owned(), options, |_| found);
+        let mut link = link.map_err(|failure| failure.during(Operation::Handshake, endpoint))?;
+        link.watched = Some(Watched::new(watch, link.process_id()));
+        Ok(link)
+    }
+
+    fn over(
+        mut client: Client,
+        endpoint: String,
+        options: &Options,
+        find: impl FnOnce(&Socket) -> Candidates,
+    ) -> Result<Self, Failure> {
         let target = ask_word(&mut client, "query-target", "arch")?;
         let status = ask_word(&mut client, "query-status", "status")?;
         let last_addr = target.as_deref().map_or(u64::MAX, architecture::last_address);
         let mut translator = Translator::new(options.address_space, options.recheck_after, last_addr);
-        let copier = Copier::choose(options.method, &mut client, &mut translator)?;
+        let copier = Copier::choose(options.method, &mut client, &mut translator, find)?;
         let state = match status.as_deref() {
             Some("running") | None => RunState::Running,
             Some(_) => RunState::Stopped,
         };
         let server = format!("QEMU {}", client.version());
-        Ok(Self { endpoint, client: Some(client), translator, copier, target, state, server })
+        Ok(Self { endpoint, client: Some(client), translator, copier, target, state, server, watched: None })
     }
 
     /// Why reads do not use a faster method than they do, such as
@@ -87,15 +112,30 @@ impl QemuLink {
         self.state
     }
 
-    /// Reads once; translations that turn out to be of the past are made anew and the read is repeated.
+    /// Why the guest cannot be held at QEMU's end, if QEMU was started here and it cannot.
+    pub(crate) fn not_held(&self) -> Option<String> {
+        self.watched.as_ref()?.refusal().map(str::to_owned)
+    }
+
+    /// Whether QEMU was started here and is at its end: its monitor says nothing any more.
+    fn is_over(&self) -> bool {
+        self.watched.as_ref().is_some_and(Watched::is_over)
+    }
+
+    /// Reads once; translations that turn out to be of the past are made anew and the read is repeated. So is one that
+    /// QEMU's end came in between.
     fn read_all(
         &mut self,
         meaning: Meaning,
         reads: &mut [ReadRequest<'_>],
     ) -> Result<(), (TargetAddr, u64, Failure)> {
+        let was_over = self.is_over();
         match self.read_once(meaning, reads) {
-            Err((_, _, Failure::Stale { .. })) => {
+            Err((_, _, Failure::Stale { .. })) if !self.is_over() => {
                 self.translator.forget();
+                self.read_once(meaning, reads)
+            }
+            Err((_, _, Failure::Closed | Failure::Timeout { .. })) if self.is_over() && !was_over => {
                 self.read_once(meaning, reads)
             }
             other => other,
@@ -108,9 +148,15 @@ impl QemuLink {
         reads: &mut [ReadRequest<'_>],
     ) -> Result<(), (TargetAddr, u64, Failure)> {
         let (first, total) = span(reads);
+        let is_over = self.is_over();
         let Some(client) = &mut self.client else { return Err((first, total, Failure::Closed)) };
-        client.pump().map_err(|failure| (first, total, failure))?;
-        if client.events.take_memory_changed() {
+        match client.pump() {
+            // QEMU ends, and its memory is there until it has.
+            Err(Failure::Closed) if self.watched.is_some() => self.translator.freeze(),
+            _ if is_over => self.translator.freeze(),
+            other => other.map_err(|failure| (first, total, failure))?,
+        }
+        if client.events.take_memory_changed() && !is_over {
             self.translator.forget();
         }
         let mut parts: Vec<Part<'_>> = Vec::with_capacity(reads.len());
@@ -193,15 +239,21 @@ impl TargetEvents for QemuLink {
         let operation = || Operation::Command("poll for events".to_owned());
         let Some(client) = &mut self.client else { return Err(self.closed(operation())) };
         let pumped = client.pump();
+        if let (Err(Failure::Closed), Some(watched)) = (&pumped, &self.watched) {
+            watched.wait_for_end();
+        }
         // What was said before the connection ended is told first.
-        let event = client.events.pop();
+        let event = match &mut self.watched {
+            Some(watched) => watched.next_event(&mut client.events),
+            None => client.events.pop(),
+        };
         match &event {
             Some(TargetEvent::Stopped | TargetEvent::Exited) => self.state = RunState::Stopped,
             Some(TargetEvent::Resumed) => self.state = RunState::Running,
             Some(_) => {}
             None => match pumped {
                 // A connection that ends after the guest did is no surprise; any other end is one.
-                Err(Failure::Closed) if client.events.has_exited() => {}
+                Err(Failure::Closed) if client.events.has_exited() || self.watched.is_some() => {}
                 Err(failure) => return Err(failure.during(operation(), &self.endpoint)),
                 Ok(()) => {}
             },
@@ -226,6 +278,9 @@ impl Link for QemuLink {
 
     fn detach(&mut self) -> Result<Duration, LinkError> {
         let Some(mut client) = self.client.take() else { return Ok(Duration::ZERO) };
+        if let Some(watched) = self.watched.take() {
+            return Ok(end(&mut client, &watched));
+        }
         match self.copier.release(&mut client) {
             // Nobody is left who could be left differently than found.
             Ok(()) | Err(Failure::Closed) => Ok(Duration::ZERO),
@@ -240,6 +295,42 @@ impl Link for QemuLink {
     fn events(&mut self) -> Option<&mut dyn TargetEvents> {
         Some(self)
     }
+
+    fn hold(&mut self) -> Option<&mut dyn HoldBeforeLoss> {
+        self.watched.is_some().then_some(self as &mut dyn HoldBeforeLoss)
+    }
+}
+
+impl HoldBeforeLoss for QemuLink {
+    fn arm(&mut self) -> Result<(), LinkError> {
+        let operation = Operation::Command("hold at the end".to_owned());
+        let refusal = match &self.watched {
+            Some(watched) => watched.refusal(),
+            None => Some("only a QEMU that was started here is"),
+        };
+        match refusal.map(str::to_owned) {
+            Some(reason) => Err(Failure::Unsupported(reason).during(operation, &self.endpoint)),
+            None => Ok(()),
+        }
+    }
+
+    /// The guest does not run any more when it is held: it does not stand still for it.
+    fn release(&mut self) -> Result<Duration, LinkError> {
+        if let Some(watched) = &self.watched {
+            watched.release();
+        }
+        Ok(Duration::ZERO)
+    }
+}
+
+/// Ends a QEMU that was started here, or lets it end.
+fn end(client: &mut Client, watched: &Watched) -> Duration {
+    if !watched.is_over() {
+        // Whoever started it has other means if it does not hear.
+        let _ = client.execute(&Command::new("quit", json!({})));
+    }
+    watched.release();
+    Duration::ZERO
 }
 
 impl Drop for QemuLink {

@@ -129,7 +129,13 @@ impl ExitWatch {
         waited.unwrap_or_else(PoisonError::into_inner).phase
     }
 
-    /// Waits until the child has ended, no longer than `patience`.
+    /// Waits until the child has ended, no longer than `patience`, without holding it.
+    pub(crate) fn wait_for_end_unheld(&self, patience: Duration) -> Option<ExitStatus> {
+        self.release();
+        self.wait_for_end(patience)
+    }
+
+    /// Waits until the child has ended, no longer than `patience`. One that is held does not by itself.
     pub(crate) fn wait_for_end(&self, patience: Duration) -> Option<ExitStatus> {
         let has_not = |state: &mut State| !matches!(state.phase, Phase::Ended(_));
         let waited = self.shared.changed.wait_timeout_while(self.shared.state(), patience, has_not);
@@ -176,7 +182,8 @@ fn watch(child: rustix::process::Pid, shared: &Shared, tell: &Sender<Result<(), 
 
 fn answer_stop(pid: Pid, status: WaitStatus, shared: &Shared) {
     let signal = status.stopping_signal().unwrap_or(0);
-    let outcome = match status.as_raw() >> EVENT_SHIFT {
+    // A thread that was killed in the meantime cannot go on; its end is told next.
+    let _ = match status.as_raw() >> EVENT_SHIFT {
         EVENT_EXIT => {
             wait_for_other_threads(pid);
             shared.set(Phase::Held);
@@ -189,8 +196,6 @@ fn answer_stop(pid: Pid, status: WaitStatus, shared: &Shared) {
         // About to take a signal.
         _ => resume::go_on(pid, signal),
     };
-    // A thread that was killed in the meantime cannot go on; its end is told next.
-    drop(outcome);
 }
 
 /// Waits until the first thread is the only one: the others were told to end, and may yet do their last steps.
@@ -300,5 +305,6 @@ mod tests {
         assert_eq!(refusal, format!("ptrace of process {pid}: Operation not permitted"));
         drop(child.stdin.take());
         assert_eq!(watch.wait_for_end(PATIENCE).and_then(|status| status.code()), Some(9));
+        assert!(child.wait().is_err(), "it was reaped already");
     }
 }

@@ -129,13 +129,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Greets a monitor on a fresh connection.
-    pub(crate) fn greet(socket: Socket, options: &Options) -> Result<Self, Failure> {
+    /// Greets a monitor on a fresh connection; it may take `reply_timeout` for that and for each answer.
+    pub(crate) fn greet(socket: Socket, reply_timeout: Duration) -> Result<Self, Failure> {
         let mut client = Self {
             socket,
             framer: Framer::default(),
             next_id: 1,
-            reply_timeout: options.reply_timeout,
+            reply_timeout,
             version: Version::default(),
             events: Events::default(),
         };
@@ -152,6 +152,11 @@ impl Client {
         };
         client.execute(&Command::new("qmp_capabilities", json!({})))?;
         Ok(client)
+    }
+
+    /// Gives the monitor another time for each answer.
+    pub(crate) fn with_reply_timeout(self, reply_timeout: Duration) -> Self {
+        Self { reply_timeout, ..self }
     }
 
     /// QEMU's version, as it greeted.
@@ -306,7 +311,7 @@ pub(crate) fn connect(
     options: &Options,
 ) -> Result<Result<Client, Failure>, io::Error> {
     let socket = Socket::connect(endpoint, Instant::now() + options.connect_timeout)?;
-    Ok(Client::greet(socket, options))
+    Ok(Client::greet(socket, options.reply_timeout))
 }
 
 #[cfg(test)]
