@@ -50,6 +50,18 @@ impl MeteredLink {
         self.link.events().map_or(Ok(None), |events| events.poll())
     }
 
+    /// Lets happen what the target was held before.
+    ///
+    /// # Errors
+    ///
+    /// The server refused or did not answer.
+    pub fn release(&mut self) -> Result<(), LinkError> {
+        if let Some(hold) = self.link.hold() {
+            self.pause += hold.release()?;
+        }
+        Ok(())
+    }
+
     /// Leaves the target as it was found.
     ///
     /// # Errors

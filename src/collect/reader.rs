@@ -77,6 +77,10 @@ pub struct Reader {
     taken: u64,
     lost: u64,
     ended: bool,
+    /// Whether the target is held at its end.
+    held: bool,
+    /// Whether the last snapshot was read while it was.
+    was_held: bool,
 }
 
 impl Reader {
@@ -102,6 +106,8 @@ impl Reader {
             taken: 0,
             lost: 0,
             ended: false,
+            held: false,
+            was_held: false,
         };
         let (mut unsure, mut rereads) = (None, 0);
         loop {
@@ -155,6 +161,7 @@ impl Reader {
         if self.look_for_events()? {
             return Ok(None);
         }
+        let was_held = self.held;
         let mut counters = self.buffer()?;
         let taken = self.read_surely(Arc::make_mut(&mut counters)).and_then(|mut sure| {
             let checked = self.settle(Arc::make_mut(&mut counters), &mut sure)?;
@@ -167,6 +174,7 @@ impl Reader {
             Err(error) => return self.unless_ended(error),
         };
         self.taken += 1;
+        self.was_held = was_held;
         self.lost = self.lost.saturating_add(lost);
         self.pool.push(std::mem::replace(&mut self.previous, Arc::clone(&counters)));
         let (number, lost, moved) = (self.taken, self.lost, moved.contains(&true));
@@ -263,6 +271,16 @@ impl Reader {
         is_sure
     }
 
+    /// Whether the target is held at its end, and whether the last snapshot was read then: there is nothing more to read.
+    pub(super) fn is_held(&self) -> (bool, bool) {
+        (self.held, self.was_held)
+    }
+
+    /// Lets the target end.
+    pub(super) fn release(&mut self) -> Result<(), CollectError> {
+        Ok(self.link.release()?)
+    }
+
     /// Leaves the target as it was found.
     ///
     /// # Errors
@@ -287,6 +305,7 @@ impl Reader {
             match event {
                 TargetEvent::Reset => return Err(self.reset(ResetEvidence::Event)),
                 TargetEvent::Exited => self.ended = true,
+                TargetEvent::AboutToExit => self.held = true,
                 _ => {}
             }
         }

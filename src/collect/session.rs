@@ -156,13 +156,18 @@ fn read_on_schedule(
 ) -> Result<Ended, CollectError> {
     let start = Instant::now();
     while let Some(due) = schedule.next_due(reader.taken(), start.elapsed()) {
-        let asked = wait_until(start + due, stop, cancelled);
+        let (is_held, _) = reader.is_held();
+        let asked = if is_held { None } else { wait_until(start + due, stop, cancelled) };
         if asked == Some(Stop::AtOnce) {
             return Ok(Ended::Stopped(Stop::AtOnce));
         }
         match reader.take(start.elapsed())? {
             Some(snapshot) => push(snapshot),
             None => return Ok(Ended::TargetEnded),
+        }
+        if let (true, true) = reader.is_held() {
+            reader.release()?;
+            return Ok(Ended::TargetEnded);
         }
         if let Some(stop) = asked {
             return Ok(Ended::Stopped(stop));
