@@ -68,8 +68,8 @@ enum Verdict {
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Record(args) => record::run(&args),
-        Verb::Snapshot(args) => snapshot::run(&args),
+        Verb::Record(args) => record::run(args),
+        Verb::Snapshot(args) => snapshot::run(args),
         Verb::Report(args) => report::run(args),
         Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
         Verb::Merge(args) => merge::run(&args).map(|()| Verdict::Passed),

@@ -34,7 +34,7 @@ pub(super) struct RecordArgs {
 /// # Errors
 ///
 /// Anything that kept covtap from attaching, reading or writing.
-pub(super) fn run(args: &RecordArgs) -> Result<Verdict> {
+pub(super) fn run(mut args: RecordArgs) -> Result<Verdict> {
     let schedule = Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots };
-    tap::run(&args.tap, schedule)
+    tap::run(&mut args.tap, schedule)
 }

@@ -19,6 +19,6 @@ pub(super) struct SnapshotArgs {
 /// # Errors
 ///
 /// Anything that kept covtap from attaching, reading or writing.
-pub(super) fn run(args: &SnapshotArgs) -> Result<Verdict> {
-    tap::run(&args.tap, Schedule::once())
+pub(super) fn run(mut args: SnapshotArgs) -> Result<Verdict> {
+    tap::run(&mut args.tap, Schedule::once())
 }

@@ -10,24 +10,39 @@ use super::Verdict;
 use super::attach::Early;
 use super::formats::{FormatArgs, Formats};
 use super::gcda::{GcdaArgs, GcdaOutput};
-use super::interrupt;
+use super::interrupt::{self, Interrupts};
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Profiles, Program, Programs};
 use super::status::{LastFiles, Losing, Restless, Status, Stillness};
-use super::target::TargetArgs;
-use crate::collect::{Schedule, Session, Snapshot};
+use super::target::{OpenLink, TargetArgs};
+use crate::collect::{Ended, Schedule, Session, Snapshot};
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::{LlvmImage, RawVersion};
 
-/// Options of every verb that reads counters from a target.
+/// Options of every verb that attaches to a target.
 #[derive(Debug, Args)]
 pub(super) struct TapArgs {
     /// The programs that the target runs, a bootloader and a kernel say; a slide says how far from its own addresses one
     /// was loaded
     #[arg(value_name = "ELF[@SLIDE]", required = true, value_parser = ElfArg::parse)]
-    pub(super) elves: Vec<ElfArg>,
+    elves: Vec<ElfArg>,
+    #[command(flatten)]
+    options: TapOptions,
+    /// Search the target's memory for gcov's structures where an ELF has none, as when start-up code unpacks its data
+    #[arg(long, conflicts_with = "find_image")]
+    scan: bool,
+    // Last, because their help has headings of its own.
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    formats: FormatArgs,
+}
+
+/// Options of every verb that reads counters from a target.
+#[derive(Debug, Args)]
+pub(super) struct TapOptions {
     /// The profile to write, for each ELF a file of its own if there is a %m; %p %h %m %Nm as LLVM has them, %n the snapshot's number, %t its UTC time
     #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
     output: String,
@@ -45,17 +60,49 @@ pub(super) struct TapArgs {
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
     pub(super) force: bool,
-    /// Search the target's memory for gcov's structures where an ELF has none, as when start-up code unpacks its data
-    #[arg(long, conflicts_with = "find_image")]
-    pub(super) scan: bool,
     /// No status on stderr; errors are still shown
     #[arg(short, long)]
-    quiet: bool,
-    // Last, because their help has headings of its own.
-    #[command(flatten)]
-    pub(super) target: TargetArgs,
-    #[command(flatten)]
-    formats: FormatArgs,
+    pub(super) quiet: bool,
+}
+
+/// What a session is about.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub(super) elves: &'a [ElfArg],
+    pub(super) options: &'a TapOptions,
+    pub(super) formats: &'a FormatArgs,
+    pub(super) scan: bool,
+}
+
+/// A target and the way to it.
+pub(super) trait Target {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// It could not be reached, or did not speak as expected.
+    fn open(&mut self, status: &Status) -> Result<OpenLink>;
+
+    /// Whether ELFs are searched for in its physical memory.
+    fn finds_images(&self) -> bool {
+        false
+    }
+
+    /// Its counters were read once, and the session begins.
+    ///
+    /// # Errors
+    ///
+    /// It does not begin.
+    fn begin(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// How a session ended that did what it was asked to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done {
+    pub(super) ended: Ended,
+    pub(super) verdict: Verdict,
 }
 
 /// Reads the number of a raw version.
@@ -67,7 +114,7 @@ fn parse_raw_version(text: &str) -> Result<RawVersion, String> {
     })
 }
 
-impl TapArgs {
+impl TapOptions {
     /// The form of the profiles.
     fn form(&self) -> Form {
         match self.raw_version {
@@ -78,28 +125,46 @@ impl TapArgs {
     }
 }
 
+/// Attaches, and runs a session with `schedule`.
+///
+/// # Errors
+///
+/// As [`run_session`].
+pub(super) fn run(args: &mut TapArgs, schedule: Schedule) -> Result<Verdict> {
+    let TapArgs { elves, options, formats, scan, target } = args;
+    let task = Task { elves, options, formats, scan: *scan };
+    // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
+    let interrupts = interrupt::listen()?;
+    run_session(task, target, schedule, &interrupts).map(|done| done.verdict)
+}
+
 /// Runs a session with `schedule` from the first look at the ELFs to the last line of status.
 ///
 /// # Errors
 ///
 /// Whatever kept covtap from attaching, reading or writing; profiles written before stay.
-pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
-    // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
-    let interrupts = interrupt::listen()?;
+pub(super) fn run_session(
+    task: Task<'_>,
+    target: &mut dyn Target,
+    schedule: Schedule,
+    interrupts: &Interrupts,
+) -> Result<Done> {
+    let args = task.options;
     let status = Status::new(args.quiet);
-    let mut early = Early::open(args, &status)?;
-    let programs = early.load(args, &status)?;
+    let mut early = Early::open(task, target, &status)?;
+    let programs = early.load(task, &status)?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
     let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
         status.note(caution);
     }
-    let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
+    let formats = Formats::prepare(task.formats, task.elves.iter().map(|elf| elf.path.clone()).collect())?;
     let mappings = mappings(&formats, &programs, &status)?;
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
     let checks = notes.checks(&programs, &note);
-    let reader = early.reader(args, &programs, checks, &status)?;
+    let reader = early.reader(task, target, &programs, checks, &status)?;
+    target.begin()?;
     let session = Session { reader, schedule, stop: interrupts.stop.clone() };
     let mut taker = Taker {
         programs: &programs,
@@ -118,8 +183,8 @@ pub(super) fn run(args: &TapArgs, schedule: Schedule) -> Result<Verdict> {
         Ok(summary) => status.done(summary, &taker.last),
         Err(_) => status.last_profile(&taker.last),
     }
-    done?;
-    taker.finish()
+    let ended = done?.ended;
+    Ok(Done { ended, verdict: taker.finish()? })
 }
 
 /// What was said of snapshots, so that it is not said of each.

@@ -8,6 +8,8 @@ use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
 use covtap_link::Link;
 use covtap_qemu::{self as qemu, QemuLink};
 
+use super::status::Status;
+use super::tap::Target;
 use super::units;
 
 /// Where the target is, and how to reach it.
@@ -31,7 +33,7 @@ pub(super) struct TargetArgs {
     /// With --qemu: search the guest's memory for the ELFs, and read it past all page tables; an ELF with a slide is not
     /// searched for: its physical addresses are so far from its own
     #[arg(long, requires = "qemu", conflicts_with = "qemu_address")]
-    pub(super) find_image: bool,
+    find_image: bool,
 }
 
 #[derive(Debug, Args)]
@@ -59,15 +61,14 @@ pub(super) struct OpenLink {
     pub(super) fallback: Option<String>,
 }
 
-impl TargetArgs {
-    /// Connects to the target.
-    ///
-    /// # Errors
-    ///
-    /// It could not be reached, or did not speak as expected.
-    pub(super) fn open(&self) -> Result<OpenLink> {
+impl Target for TargetArgs {
+    fn open(&mut self, _: &Status) -> Result<OpenLink> {
         let opened = KINDS.iter().find_map(|open| open(self));
         opened.unwrap_or_else(|| anyhow::bail!("choose a target: --gdb or --qemu"))
+    }
+
+    fn finds_images(&self) -> bool {
+        self.find_image
     }
 }
 
@@ -90,10 +91,14 @@ fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink>> {
     options.address_space = args.qemu_address;
     options.method = args.qemu_method;
     Some(match QemuLink::connect(endpoint, &options) {
-        Ok(link) => {
-            let fallback = link.fallback_reason().map(str::to_owned);
-            Ok(OpenLink { link: Box::new(link), fallback })
-        }
+        Ok(link) => Ok(link.into()),
         Err(error) => Err(error.into()),
     })
+}
+
+impl From<QemuLink> for OpenLink {
+    fn from(link: QemuLink) -> Self {
+        let fallback = link.fallback_reason().map(str::to_owned);
+        Self { link: Box::new(link), fallback }
+    }
 }
