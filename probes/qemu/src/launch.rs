@@ -31,7 +31,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::host::exit_watch::ExitWatch;
+use crate::host::exit_watch::{ExitWatch, Phase};
 use crate::host::find::holders_of;
 use crate::qmp::{Client, Command, Socket};
 use crate::{Options, QemuLink};
@@ -206,8 +206,10 @@ impl StartedQemu {
     /// QEMU refused or did not answer.
     pub fn resume(&mut self) -> Result<(), LinkError> {
         let Some(stream) = self.start.take() else { return Ok(()) };
+        // A guest may end at once, and QEMU with it before it has answered.
+        let is_over = || self.watch.phase() != Phase::Runs;
         Client::greet(Socket::Unix(stream), self.reply_timeout)
-            .and_then(|mut client| client.execute(&Command::new("cont", json!({}))))
+            .and_then(|mut client| client.execute_unless(&Command::new("cont", json!({})), is_over))
             .map(drop)
             .map_err(|failure| failure.during(Operation::Resume, &self.program))
     }

@@ -37,6 +37,9 @@ const MAX_EVENTS: usize = 256;
 /// How often one look at the socket reads from it: a server that never falls silent must not hold the caller.
 const MAX_PUMPS: usize = 64;
 
+/// How long an answer that may never come is waited for before it is asked whether it still can.
+const LOOK_UP: Duration = Duration::from_millis(5);
+
 /// A command and its arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
@@ -175,6 +178,25 @@ impl Client {
         let id = self.take_id();
         self.send(&command.text(id), None, deadline)?;
         self.answer(id, command, deadline)
+    }
+
+    /// Carries out one command whose answer may never come: `None` if `is_over` before it did.
+    pub(crate) fn execute_unless(
+        &mut self,
+        command: &Command,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Option<Value>, Failure> {
+        let deadline = self.deadline();
+        let id = self.take_id();
+        self.send(&command.text(id), None, deadline)?;
+        loop {
+            let answer = self.answer(id, command, deadline.min(Instant::now() + LOOK_UP));
+            match answer {
+                Err(Failure::Timeout { .. } | Failure::Closed) if is_over() => return Ok(None),
+                Err(Failure::Timeout { .. }) if Instant::now() < deadline => {}
+                other => return other.map(Some),
+            }
+        }
     }
 
     /// Carries out one command with a descriptor handed over; Unix sockets only.
