@@ -186,7 +186,12 @@ pub(crate) struct Session {
 impl Session {
     /// Starts covtap.
     pub(crate) fn start(args: &[String]) -> Self {
-        let mut child = covtap(args).stderr(Stdio::piped()).spawn().expect("covtap starts");
+        Self::of(covtap(args))
+    }
+
+    /// Starts a covtap command.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("covtap starts");
         let mut stderr = child.stderr.take().expect("stderr");
         let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let sink = Arc::clone(&said);
@@ -218,10 +223,14 @@ impl Session {
         assert!(!waited.1.timed_out(), "covtap only said: {}", waited.0);
     }
 
+    /// Covtap's process id.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+    }
+
     /// Sends a signal to covtap.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
-        nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("covtap is there");
+        nix::sys::signal::kill(self.pid(), signal).expect("covtap is there");
     }
 
     /// Waits for covtap's end and gives everything that it said.

@@ -10,11 +10,11 @@
 
 volatile unsigned sink;
 
-__attribute__((noinline)) static void odd(unsigned i) {
+__attribute__((noinline)) void odd(unsigned i) {
     sink += i;
 }
 
-__attribute__((noinline)) static void counted(unsigned i) {
+__attribute__((noinline)) void counted(unsigned i) {
     if (i & 1)
         odd(i);
 }

@@ -30,6 +30,9 @@ impl Watched {
             Some(pid) => Some(format!("the guest is in process {pid}, and {started} is what was started")),
             None => Some("its memory is not read out of its process".to_owned()),
         });
+        if refusal.is_some() {
+            watch.release();
+        }
         Self { watch: Arc::clone(watch), refusal, has_told_held: false, has_told_ended: false }
     }
 

@@ -180,7 +180,8 @@ impl Client {
         self.answer(id, command, deadline)
     }
 
-    /// Carries out one command whose answer may never come: `None` if `is_over` before it did.
+    /// Carries out one command whose answer may never come: `None` if the connection or, as `is_over` tells, the server
+    /// ends before it did.
     pub(crate) fn execute_unless(
         &mut self,
         command: &Command,
@@ -192,7 +193,8 @@ impl Client {
         loop {
             let answer = self.answer(id, command, deadline.min(Instant::now() + LOOK_UP));
             match answer {
-                Err(Failure::Timeout { .. } | Failure::Closed) if is_over() => return Ok(None),
+                Err(Failure::Closed) => return Ok(None),
+                Err(Failure::Timeout { .. }) if is_over() => return Ok(None),
                 Err(Failure::Timeout { .. }) if Instant::now() < deadline => {}
                 other => return other.map(Some),
             }
