@@ -164,6 +164,7 @@ impl StartedQemu {
             Ok(client) => client.with_reply_timeout(options.reply_timeout),
             Err(failure) => return Err(self.no_monitor(failure)),
         };
+        self.watch.arm();
         let found = holders_of(self.watch.pid(), inode);
         let link = QemuLink::over_started(client, &self.program, options, found, &self.watch)?;
         if let Some(reason) = link.not_held() {
@@ -177,7 +178,7 @@ impl StartedQemu {
         let program = self.program.clone();
         let ended = match &failure {
             // The far end of the socket is gone, and most likely with it the process.
-            Failure::Closed => self.watch.wait_for_end_unheld(GRACE),
+            Failure::Closed => self.watch.wait_for_end(GRACE),
             _ => None,
         };
         match (ended, failure) {

@@ -181,6 +181,9 @@ impl QemuLink {
     fn read_as(&mut self, meaning: Meaning, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
         let started = Instant::now();
         self.read_all(meaning, reads).map_err(|(addr, len_bytes, failure)| {
+            if let (Failure::Closed, Some(watched)) = (&failure, &self.watched) {
+                watched.wait_for_end();
+            }
             failure.during(Operation::Read { addr, len_bytes }, &self.endpoint)
         })?;
         Ok(ReadReport { elapsed: started.elapsed(), pause: Duration::ZERO })

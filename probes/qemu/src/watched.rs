@@ -46,7 +46,7 @@ impl Watched {
         self.watch.phase() != Phase::Runs
     }
 
-    /// Waits for the end of a process whose monitor is gone, where it is not held.
+    /// Waits for the end of a process whose guest is gone, where it is not held: it is told by [`Self::next_event`].
     pub(crate) fn wait_for_end(&self) {
         if self.refusal.is_some() {
             self.watch.wait_for_end(GRACE);

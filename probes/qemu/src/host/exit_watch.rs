@@ -69,7 +69,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// Whether nobody wants to read the child's memory (any more).
+    /// Whether nobody wants to read the child's memory (yet, or any more).
     is_released: bool,
 }
 
@@ -91,13 +91,14 @@ impl Shared {
 }
 
 impl ExitWatch {
-    /// Watches `child` from now on, and reaps it when it has ended.
+    /// Watches `child` from now on, and reaps it when it has ended. It is not held as long as that is not
+    /// [asked for](Self::arm): files that it has open stay open while it is.
     pub(crate) fn start(child: &Child) -> io::Result<Self> {
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         let raw = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         // The child is not reaped yet: the id is its own.
         let pidfd = pidfd_open(raw, PidfdFlags::empty())?;
-        let state = State { phase: Phase::Runs, is_released: false };
+        let state = State { phase: Phase::Runs, is_released: true };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let (tell, told) = channel();
         let seen = Arc::clone(&shared);
@@ -105,6 +106,11 @@ impl ExitWatch {
         let seized = told.recv().map_err(io::Error::other)?;
         let refusal = seized.err().map(|errno| refused(pid, errno));
         Ok(Self { pid, pidfd, refusal, shared })
+    }
+
+    /// From now on the child is held at its end.
+    pub(crate) fn arm(&self) {
+        self.shared.state().is_released = false;
     }
 
     /// The child's process id.
@@ -127,12 +133,6 @@ impl ExitWatch {
         let state = self.shared.state();
         let waited = self.shared.changed.wait_while(state, |state| state.phase == Phase::Runs);
         waited.unwrap_or_else(PoisonError::into_inner).phase
-    }
-
-    /// Waits until the child has ended, no longer than `patience`, without holding it.
-    pub(crate) fn wait_for_end_unheld(&self, patience: Duration) -> Option<ExitStatus> {
-        self.release();
-        self.wait_for_end(patience)
     }
 
     /// Waits until the child has ended, no longer than `patience`. One that is held does not by itself.
@@ -221,8 +221,13 @@ mod tests {
     fn watched(script: &str) -> ExitWatch {
         let script = format!("read begin; {script}");
         let child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn();
-        // It begins when its stdin is closed, here.
-        ExitWatch::start(&child.expect("start sh")).expect("watch it")
+        let watch = child.and_then(|child| {
+            let watch = ExitWatch::start(&child)?;
+            watch.arm();
+            // It begins when its stdin is closed, here.
+            Ok(watch)
+        });
+        watch.expect("watch it")
     }
 
     /// One byte of the program itself, which is mapped as long as its memory is there.
