@@ -38,6 +38,16 @@ fn by_the_guest_itself_with_all_counts() {
     }
 }
 
+/// Translations of virtual addresses are checked again after a second, but not at QEMU's end, when nobody answers.
+#[test]
+fn by_the_guest_itself_read_at_virtual_addresses() {
+    const MANY_CALLS: u64 = 2_000_000;
+    let guest = Built::new(End::IsaDebugExit, MANY_CALLS, 16);
+    let output = guest.run(&["--every", "1h", "--qemu-address", "virtual"]);
+    assert_eq!(output.status.code(), Some(33), "{}", stderr(&output));
+    assert_eq!(guest.entered(), [1, MANY_CALLS, MANY_CALLS / 2], "{}", stderr(&output));
+}
+
 /// Coverage is judged where the guest has succeeded; where it has not, its own code says more.
 #[test]
 fn below_a_threshold() {

@@ -122,6 +122,15 @@ impl QemuLink {
         self.watched.as_ref().is_some_and(Watched::is_over)
     }
 
+    /// Whether a failure is the end of a QEMU that was started here, whose memory may be there yet.
+    fn has_lost_monitor(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Closed => self.watched.is_some(),
+            Failure::Timeout { .. } => self.is_over(),
+            _ => false,
+        }
+    }
+
     /// Reads once; translations that turn out to be of the past are made anew and the read is repeated. So is one that
     /// QEMU's end came in between.
     fn read_all(
@@ -129,13 +138,13 @@ impl QemuLink {
         meaning: Meaning,
         reads: &mut [ReadRequest<'_>],
     ) -> Result<(), (TargetAddr, u64, Failure)> {
-        let was_over = self.is_over();
         match self.read_once(meaning, reads) {
             Err((_, _, Failure::Stale { .. })) if !self.is_over() => {
                 self.translator.forget();
                 self.read_once(meaning, reads)
             }
-            Err((_, _, Failure::Closed | Failure::Timeout { .. })) if self.is_over() && !was_over => {
+            Err((_, _, failure)) if self.has_lost_monitor(&failure) => {
+                self.translator.freeze();
                 self.read_once(meaning, reads)
             }
             other => other,
@@ -150,13 +159,15 @@ impl QemuLink {
         let (first, total) = span(reads);
         let is_over = self.is_over();
         let Some(client) = &mut self.client else { return Err((first, total, Failure::Closed)) };
-        match client.pump() {
+        let is_silent = match client.pump() {
             // QEMU ends, and its memory is there until it has.
-            Err(Failure::Closed) if self.watched.is_some() => self.translator.freeze(),
-            _ if is_over => self.translator.freeze(),
-            other => other.map_err(|failure| (first, total, failure))?,
-        }
-        if client.events.take_memory_changed() && !is_over {
+            Err(Failure::Closed) if self.watched.is_some() => true,
+            _ if is_over => true,
+            other => other.map(|()| false).map_err(|failure| (first, total, failure))?,
+        };
+        if is_silent {
+            self.translator.freeze();
+        } else if client.events.take_memory_changed() {
             self.translator.forget();
         }
         let mut parts: Vec<Part<'_>> = Vec::with_capacity(reads.len());

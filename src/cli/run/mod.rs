@@ -96,9 +96,9 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict> {
     let mut guest = Guest { args, command: &command, ask: interrupts.ask.clone(), qemu: None };
     let done = tap::run_session(task, &mut guest, schedule, &interrupts);
     // Whatever came of the session, QEMU ends before covtap does.
-    let status = guest.qemu.take().map(|qemu| qemu.end()).transpose()?;
+    let ended = guest.qemu.take().map(|qemu| qemu.end()).transpose();
     let done = done?;
-    Ok(match status {
+    Ok(match ended? {
         Some(status) => args.judge(&command, done, status, &interrupts),
         None => done.verdict,
     })
