@@ -132,7 +132,7 @@ fn while_it_changes_in_another_form() {
     let scene = Scene::new("x86-pvh/covered.elf", Way::Qemu);
     let more = ["--every", "5ms", "--runtime-identical"];
     let session = Session::start(&scene.args("record", "%c%p.profraw", &more));
-    let path = scene.path(&format!("{}.profraw", session.id()));
+    let path = scene.path(&format!("{}.profraw", session.pid()));
     common::tallies_at_rest(&scene.guest);
     session.signal(Signal::SIGINT);
     assert_done(&session.end());
@@ -164,10 +164,10 @@ fn a_disk_that_becomes_full() {
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh"]).arg(&disk);
     command.arg(env!("CARGO_BIN_EXE_covtap")).args(&args).env_remove("LLVM_PROFILE_FILE");
-    let session = Session::of(&mut command);
+    let session = Session::of(command);
     session.wait_for_snapshots(1);
     // The disk as covtap has it.
-    let disk = PathBuf::from(format!("/proc/{}/root{}", session.id(), disk.display()));
+    let disk = PathBuf::from(format!("/proc/{}/root{}", session.pid(), disk.display()));
     let mut profile = File::open(disk.join("valve.profraw")).expect("the profile");
     let mut fill = File::create(disk.join("fill")).expect("a file");
     let full = fill.write_all(&[1; 1 << 17]).expect_err("a full disk");
@@ -185,7 +185,7 @@ fn a_disk_that_becomes_full() {
 
 /// Has no file of a process grow beyond this, or even be written there.
 fn limit(session: &Session, len_bytes: &str) {
-    let pid = session.id().to_string();
+    let pid = session.pid().to_string();
     testbed::run("prlimit", ["--pid", &pid, &format!("--fsize={len_bytes}:")]).expect("a limit");
 }
 
@@ -194,7 +194,7 @@ fn limited(args: &[String]) -> Session {
     let mut command = Command::new("sh");
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#, "sh"]);
     command.arg(env!("CARGO_BIN_EXE_covtap")).args(args).env_remove("LLVM_PROFILE_FILE");
-    Session::of(&mut command)
+    Session::of(command)
 }
 
 fn only_file(dir: &Path) -> PathBuf {

@@ -11,7 +11,7 @@ use covtap_link::Link;
 use super::hints;
 use super::programs::{Program, Programs, Scanned};
 use super::status::Status;
-use super::tap::TapArgs;
+use super::tap::{Target, Task};
 use super::target::OpenLink;
 use crate::collect::find_image::{self, Found};
 use crate::collect::{self, Coherence, CollectError, Expected, MeteredLink, PhysicalLink, Reader};
@@ -35,12 +35,12 @@ impl Early {
     /// # Errors
     ///
     /// It could not be reached.
-    pub(super) fn open(args: &TapArgs, status: &Status) -> Result<Self> {
-        if args.target.find_image {
-            return Ok(Self::Physical(Box::new(PhysicalLink::new(open(args, status)?)?)));
+    pub(super) fn open(task: Task<'_>, target: &mut dyn Target, status: &Status) -> Result<Self> {
+        if target.finds_images() {
+            return Ok(Self::Physical(Box::new(PhysicalLink::new(open(target, status)?)?)));
         }
-        if args.scan {
-            return Ok(Self::Scanned(MeteredLink::new(open(args, status)?)));
+        if task.scan {
+            return Ok(Self::Scanned(MeteredLink::new(open(target, status)?)));
         }
         Ok(Self::Closed)
     }
@@ -50,7 +50,7 @@ impl Early {
     /// # Errors
     ///
     /// As [`Programs::load`].
-    pub(super) fn load(&mut self, args: &TapArgs, status: &Status) -> Result<Programs> {
+    pub(super) fn load(&mut self, task: Task<'_>, status: &Status) -> Result<Programs> {
         let (mut physical, mut scanned) = match self {
             Self::Closed => (None, None),
             Self::Physical(link) => (Some(link), None),
@@ -60,8 +60,8 @@ impl Early {
             Some(link) => find(link, image, status),
             None => Ok(Slide::ZERO),
         };
-        let scan = scanned.as_mut().map(|link| |image: &Image, slide| scan(args, link, image, slide, status));
-        Programs::load(&args.elves, place, scan)
+        let scan = scanned.as_mut().map(|link| |image: &Image, slide| scan(task, link, image, slide, status));
+        Programs::load(task.elves, place, scan)
     }
 
     /// Connects if nothing is open yet, makes sure that the target runs the programs, and reads their counters once.
@@ -71,7 +71,8 @@ impl Early {
     /// It could not be reached or read, or runs something else.
     pub(super) fn reader(
         self,
-        args: &TapArgs,
+        task: Task<'_>,
+        target: &mut dyn Target,
         programs: &Programs,
         checks: Option<Box<dyn Coherence>>,
         status: &Status,
@@ -79,15 +80,15 @@ impl Early {
         // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
         let lists = if matches!(self, Self::Physical(_)) { Vec::new() } else { programs.lists() };
         let mut link = match self {
-            Self::Closed => MeteredLink::new(open(args, status)?),
+            Self::Closed => MeteredLink::new(open(target, status)?),
             Self::Physical(link) => MeteredLink::new(link),
             Self::Scanned(link) => link,
         };
         for program in programs.iter().filter(|program| !program.is_scanned) {
-            check(args, &mut link, &program.image, program.slide, status)?;
+            check(task, &mut link, &program.image, program.slide, status)?;
         }
         let mut reader = Reader::new(link, programs.regions())?.with_lists(lists);
-        if !args.force {
+        if !task.options.force {
             let expected = |program: &Program| Expected::of(&program.image, program.slide);
             reader = reader.expecting(programs.iter().map(expected).collect());
         }
@@ -98,23 +99,9 @@ impl Early {
     }
 }
 
-/// Connects once more, when the link failed.
-///
-/// # Errors
-///
-/// The target cannot be reached.
-pub(super) fn connect_again(args: &TapArgs) -> Result<MeteredLink, CollectError> {
-    let link = args.target.open()?.link;
-    Ok(if args.target.find_image {
-        MeteredLink::new(Box::new(PhysicalLink::new(link)?))
-    } else {
-        MeteredLink::new(link)
-    })
-}
-
 /// Connects.
-fn open(args: &TapArgs, status: &Status) -> Result<Box<dyn Link>> {
-    let OpenLink { link, fallback } = args.target.open()?;
+fn open(target: &mut dyn Target, status: &Status) -> Result<Box<dyn Link>> {
+    let OpenLink { link, fallback } = target.open(status)?;
     status.attached(&link.info());
     if let Some(reason) = fallback {
         status.note(&format!("memory is not read in the fastest way: {reason}"));
@@ -135,10 +122,10 @@ fn find(link: &mut PhysicalLink, image: &Image, status: &Status) -> Result<Slide
 }
 
 /// Makes sure that the target runs `image`.
-fn check(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Result<()> {
+fn check(task: Task<'_>, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Result<()> {
     match collect::check_identity(link, image, slide) {
         Ok(_) => Ok(()),
-        Err(wrong @ CollectError::WrongImage { .. }) if args.force => {
+        Err(wrong @ CollectError::WrongImage { .. }) if task.options.force => {
             status.note(&format!("{wrong}; going on, as --force says"));
             Ok(())
         }
@@ -147,8 +134,8 @@ fn check(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, st
 }
 
 /// Searches the target's memory of `image` for gcov's structures.
-fn scan(args: &TapArgs, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Scanned {
-    check(args, link, image, slide, status)?;
+fn scan(task: Task<'_>, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Scanned {
+    check(task, link, image, slide, status)?;
     let memory = collect::read_image_memory(link, image, slide)?;
     let (name, len_bytes, unread_bytes) = (image.name(), memory.len_bytes(), memory.unread_bytes);
     if unread_bytes > 0 {

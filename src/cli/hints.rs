@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
+use covtap_qemu::LaunchError;
 
 use super::formats::NoRegions;
 use super::gcda::{InTheWay, SameFile};
@@ -12,6 +13,7 @@ use super::notes::NotesFileError;
 use super::output::OtherKind;
 use super::programs::SamePlace;
 use super::report::ReportError;
+use super::run::{CommandError, TimedOut};
 use super::tap::Unbelievable;
 use crate::collect::CollectError;
 use crate::collect::find_image::FindError;
@@ -32,6 +34,11 @@ type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
 const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_collect),
     |cause| cause.downcast_ref().and_then(for_link),
+    |cause| cause.downcast_ref().and_then(for_launch),
+    |cause| cause.downcast_ref().map(for_command),
+    |cause| {
+        cause.is::<TimedOut>().then_some("how far it came is in the profile; a longer --timeout waits longer")
+    },
     |cause| cause.downcast_ref().and_then(for_locate),
     |cause| cause.downcast_ref().and_then(for_gcov),
     |cause| cause.downcast_ref().and_then(for_profraw),
@@ -327,6 +334,36 @@ fn for_link(error: &LinkError) -> Option<&'static str> {
             Some("is this the right socket? --qemu wants a QMP monitor, --gdb a GDB remote server")
         }
         _ => None,
+    }
+}
+
+fn for_launch(error: &LaunchError) -> Option<&'static str> {
+    match error {
+        LaunchError::Start { source, .. } if source.kind() == ErrorKind::NotFound => Some(
+            "is it installed, and in PATH? what follows -- is a program and its arguments, not a line for a shell",
+        ),
+        LaunchError::Ended { .. } => Some(
+            "what it printed says why; run what follows -- by itself, and see whether it is a QEMU that starts",
+        ),
+        LaunchError::Silent { .. } => Some(
+            "is it a QEMU, or a script that hands its arguments on to one (exec qemu-system-... \"$@\")? one that waits for \
+             a client, as a chardev with server=on does, needs wait=off; --connect-timeout waits longer",
+        ),
+        LaunchError::Link(error) => for_link(error),
+        _ => None,
+    }
+}
+
+fn for_command(error: &CommandError) -> &'static str {
+    match error {
+        CommandError::Empty => "covtap run -- qemu-system-... -kernel ELF",
+        CommandError::NoElf { .. } => "give --elf, or let QEMU load it with -kernel",
+        CommandError::NothingForElf { .. } => {
+            "give --elf, or the ELF after a second --, as Cargo does with a runner that ends with --"
+        }
+        CommandError::Daemon { .. } => {
+            "leave it out: covtap stays until the guest ends; a shell's & goes on meanwhile"
+        }
     }
 }
 

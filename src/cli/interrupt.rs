@@ -1,5 +1,6 @@
 //! Ctrl-C: once for a last snapshot, twice to stop at once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,14 +13,24 @@ use crate::collect::Stop;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The exit code of a process that was interrupted, as shells know it.
-const INTERRUPTED: i32 = 130;
+pub(super) const EXIT_INTERRUPTED: u8 = 130;
 
 /// The interrupt handler's side of a session: dropped when the session is over.
 #[derive(Debug)]
 pub(super) struct Interrupts {
     /// What the user asks for.
     pub(super) stop: Receiver<Stop>,
+    /// Asks for the same in the user's place.
+    pub(super) ask: Sender<Stop>,
+    pressed: Arc<AtomicU32>,
     _session_goes_on: Sender<()>,
+}
+
+impl Interrupts {
+    /// Whether the user has asked for an end.
+    pub(super) fn has_come(&self) -> bool {
+        self.pressed.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// Listens to Ctrl-C and to the signals that ask a process to end, from now on.
@@ -28,27 +39,29 @@ pub(super) struct Interrupts {
 ///
 /// The handler could not be installed.
 pub(super) fn listen() -> Result<Interrupts> {
-    let (ask, stop) = bounded(2);
+    // Two of the user's, and one in the user's place.
+    let (ask, stop) = bounded(3);
     let (goes_on, over) = bounded(0);
-    let pressed = AtomicU32::new(0);
-    ctrlc::set_handler(move || match pressed.fetch_add(1, Ordering::Relaxed) {
+    let pressed = Arc::new(AtomicU32::new(0));
+    let (presses, asks) = (Arc::clone(&pressed), ask.clone());
+    ctrlc::set_handler(move || match presses.fetch_add(1, Ordering::Relaxed) {
         0 => {
             eprintln!("covtap: taking a last snapshot; Ctrl-C again stops at once");
-            let _ = ask.try_send(Stop::AfterLastSnapshot);
+            let _ = asks.try_send(Stop::AfterLastSnapshot);
         }
         _ => {
-            let _ = ask.try_send(Stop::AtOnce);
+            let _ = asks.try_send(Stop::AtOnce);
             stop_hard_unless_over(&over);
         }
     })
     .context("listen to Ctrl-C")?;
-    Ok(Interrupts { stop, _session_goes_on: goes_on })
+    Ok(Interrupts { stop, ask, pressed, _session_goes_on: goes_on })
 }
 
 /// A disk or a server that hangs must not keep the process alive against the user's word.
 fn stop_hard_unless_over(over: &Receiver<()>) {
     if let Err(crossbeam_channel::RecvTimeoutError::Timeout) = over.recv_timeout(GRACE) {
         eprintln!("covtap: stopped without leaving the target in order: it may stand still");
-        std::process::exit(INTERRUPTED);
+        std::process::exit(EXIT_INTERRUPTED.into());
     }
 }

@@ -2,7 +2,7 @@
 //! and a next step.
 //!
 //! What always holds: data goes to stdout or into files; status, errors and hints go to stderr; the exit code
-//! is 0 for done, 1 for done and below a threshold, and 2 for an error.
+//! is 0 for done, 1 for done and below a threshold, and 2 for an error; `run` has its guest's besides.
 
 mod attach;
 mod formats;
@@ -21,6 +21,7 @@ mod profiles;
 mod programs;
 mod record;
 mod report;
+mod run;
 mod session;
 mod snapshot;
 mod status;
@@ -50,6 +51,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Record(record::RecordArgs),
+    Run(run::RunArgs),
     Snapshot(snapshot::SnapshotArgs),
     Report(report::ReportArgs),
     Inspect(inspect::InspectArgs),
@@ -63,14 +65,17 @@ enum Verdict {
     Passed,
     /// Less is covered than was asked for.
     BelowThreshold,
+    /// A program that covtap ran ended with this code, and covtap does.
+    Exit(u8),
 }
 
 /// Runs the command that this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Record(args) => record::run(&args),
-        Verb::Snapshot(args) => snapshot::run(&args),
+        Verb::Record(args) => record::run(args),
+        Verb::Run(args) => run::run(&args),
+        Verb::Snapshot(args) => snapshot::run(args),
         Verb::Report(args) => report::run(args),
         Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
         Verb::Merge(args) => merge::run(&args).map(|()| Verdict::Passed),
@@ -78,6 +83,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(Verdict::Passed) => ExitCode::SUCCESS,
         Ok(Verdict::BelowThreshold) => ExitCode::from(EXIT_BELOW_THRESHOLD),
+        Ok(Verdict::Exit(code)) => ExitCode::from(code),
         Err(error) => {
             complain(&error);
             ExitCode::from(EXIT_ERROR)

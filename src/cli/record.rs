@@ -26,6 +26,9 @@ pub(super) struct RecordArgs {
     /// Stop after this many snapshots
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     snapshots: Option<u64>,
+    /// When the way to the target fails, try so long to find it again; 0s ends the session at once
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::parse_patience)]
+    reconnect: Duration,
     #[command(flatten)]
     tap: TapArgs,
     #[command(flatten)]
@@ -37,7 +40,7 @@ pub(super) struct RecordArgs {
 /// # Errors
 ///
 /// Anything that kept covtap from attaching, reading or writing.
-pub(super) fn run(args: &RecordArgs) -> Result<Verdict> {
+pub(super) fn run(mut args: RecordArgs) -> Result<Verdict> {
     let schedule = Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots };
-    tap::run(&args.tap, &args.session, schedule)
+    tap::run(&mut args.tap, &args.session, schedule, args.reconnect)
 }

@@ -1,5 +1,7 @@
 //! `covtap snapshot`: one snapshot, now.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -20,6 +22,6 @@ pub(super) struct SnapshotArgs {
 /// # Errors
 ///
 /// Anything that kept covtap from attaching, reading or writing.
-pub(super) fn run(args: &SnapshotArgs) -> Result<Verdict> {
-    tap::run(&args.tap, &SessionArgs::once(), Schedule::once())
+pub(super) fn run(mut args: SnapshotArgs) -> Result<Verdict> {
+    tap::run(&mut args.tap, &SessionArgs::default(), Schedule::once(), Duration::ZERO)
 }

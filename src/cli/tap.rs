@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -10,25 +11,40 @@ use super::Verdict;
 use super::attach::Early;
 use super::formats::{FormatArgs, Formats};
 use super::gcda::{GcdaArgs, GcdaOutput};
-use super::interrupt;
+use super::interrupt::{self, Interrupts};
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
 use super::programs::{ElfArg, Profiles, Program, Programs};
 use super::session::SessionArgs;
 use super::status::{LastFiles, Losing, Restless, Status, Stillness};
-use super::target::TargetArgs;
-use crate::collect::{Schedule, Session, Snapshot, Told};
+use super::target::{OpenLink, TargetArgs};
+use crate::collect::{CollectError, Ended, MeteredLink, Reconnect, Schedule, Session, Snapshot, Told};
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::{LlvmImage, RawVersion};
 
-/// Options of every verb that reads counters from a target.
+/// Options of every verb that attaches to a target.
 #[derive(Debug, Args)]
 pub(super) struct TapArgs {
     /// The programs that the target runs, a bootloader and a kernel say; a slide says how far from its own addresses one
     /// was loaded
     #[arg(value_name = "ELF[@SLIDE]", required = true, value_parser = ElfArg::parse)]
-    pub(super) elves: Vec<ElfArg>,
+    elves: Vec<ElfArg>,
+    #[command(flatten)]
+    options: TapOptions,
+    /// Search the target's memory for gcov's structures where an ELF has none, as when start-up code unpacks its data
+    #[arg(long, conflicts_with = "find_image")]
+    scan: bool,
+    // Last, because their help has headings of its own.
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    formats: FormatArgs,
+}
+
+/// Options of every verb that reads counters from a target.
+#[derive(Debug, Args)]
+pub(super) struct TapOptions {
     /// The profile to write; %p %h as LLVM has them, %c for a file that is kept up to date in place, %m or %Nm for files
     /// that programs merge into, one for each ELF, %n the snapshot's number, %t its UTC time
     #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
@@ -47,17 +63,69 @@ pub(super) struct TapArgs {
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
     pub(super) force: bool,
-    /// Search the target's memory for gcov's structures where an ELF has none, as when start-up code unpacks its data
-    #[arg(long, conflicts_with = "find_image")]
-    pub(super) scan: bool,
     /// No status on stderr; errors are still shown
     #[arg(short, long)]
-    quiet: bool,
-    // Last, because their help has headings of its own.
-    #[command(flatten)]
-    pub(super) target: TargetArgs,
-    #[command(flatten)]
-    formats: FormatArgs,
+    pub(super) quiet: bool,
+}
+
+/// What a session is about.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub(super) elves: &'a [ElfArg],
+    pub(super) options: &'a TapOptions,
+    pub(super) session: &'a SessionArgs,
+    pub(super) formats: &'a FormatArgs,
+    pub(super) scan: bool,
+    /// For how long a link that failed is sought again.
+    pub(super) patience: Duration,
+}
+
+/// Connects once more.
+pub(super) type Connect<'a> = Box<dyn FnMut() -> Result<MeteredLink, CollectError> + Send + 'a>;
+
+/// A target and the way to it.
+pub(super) trait Target {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// It could not be reached, or did not speak as expected.
+    fn open(&mut self, status: &Status) -> Result<OpenLink>;
+
+    /// Whether ELFs are searched for in its physical memory.
+    fn finds_images(&self) -> bool {
+        false
+    }
+
+    /// How it is reached once more when the link fails; `None` if it is gone then.
+    fn again(&self) -> Option<Connect<'_>> {
+        None
+    }
+
+    /// Its counters were read once, and the session begins.
+    ///
+    /// # Errors
+    ///
+    /// It does not begin.
+    fn begin(&mut self) -> Result<Begun> {
+        Ok(Begun::Found)
+    }
+}
+
+/// How a target was when its session began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Begun {
+    /// As it was found.
+    Found,
+    /// It had not executed anything.
+    FromRest,
+}
+
+/// How a session ended that did what it was asked to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done {
+    pub(super) ended: Ended,
+    pub(super) verdict: Verdict,
 }
 
 /// Reads the number of a raw version.
@@ -69,7 +137,7 @@ fn parse_raw_version(text: &str) -> Result<RawVersion, String> {
     })
 }
 
-impl TapArgs {
+impl TapOptions {
     /// The form of the profiles.
     fn form(&self) -> Form {
         match self.raw_version {
@@ -80,29 +148,56 @@ impl TapArgs {
     }
 }
 
+/// Attaches, and runs a session with `schedule`.
+///
+/// # Errors
+///
+/// As [`run_session`].
+pub(super) fn run(
+    args: &mut TapArgs,
+    session: &SessionArgs,
+    schedule: Schedule,
+    patience: Duration,
+) -> Result<Verdict> {
+    let TapArgs { elves, options, formats, scan, target } = args;
+    let task = Task { elves, options, session, formats, scan: *scan, patience };
+    // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
+    let interrupts = interrupt::listen()?;
+    run_session(task, target, schedule, &interrupts).map(|done| done.verdict)
+}
+
 /// Runs a session with `schedule` from the first look at the ELFs to the last line of status.
 ///
 /// # Errors
 ///
 /// Whatever kept covtap from attaching, reading or writing; profiles written before stay.
-pub(super) fn run(args: &TapArgs, how: &SessionArgs, schedule: Schedule) -> Result<Verdict> {
-    // From here on Ctrl-C must not end the process by itself: the target may be stopped at any moment.
-    let interrupts = interrupt::listen()?;
+pub(super) fn run_session(
+    task: Task<'_>,
+    target: &mut dyn Target,
+    schedule: Schedule,
+    interrupts: &Interrupts,
+) -> Result<Done> {
+    let args = task.options;
     let status = Status::new(args.quiet);
-    let mut early = Early::open(args, &status)?;
-    let programs = early.load(args, &status)?;
+    let mut early = Early::open(task, target, &status)?;
+    let programs = early.load(task, &status)?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
     let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
         status.note(caution);
     }
-    let formats = Formats::prepare(&args.formats, args.elves.iter().map(|elf| elf.path.clone()).collect())?;
+    let formats = Formats::prepare(task.formats, task.elves.iter().map(|elf| elf.path.clone()).collect())?;
     let mappings = mappings(&formats, &programs, &status)?;
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
     let checks = notes.checks(&programs, &note);
-    let reader = how.apply(early.reader(args, &programs, checks, &status)?)?;
-    let session = Session { reader, schedule, stop: interrupts.stop.clone(), reconnect: how.reconnect(args) };
+    let mut reader = task.session.apply(early.reader(task, target, &programs, checks, &status)?)?;
+    if target.begin()? == Begun::FromRest {
+        reader = reader.at_rest();
+    }
+    let connect = target.again().filter(|_| !task.patience.is_zero());
+    let reconnect = connect.map(|connect| Reconnect { connect, patience: task.patience });
+    let session = Session { reader, schedule, stop: interrupts.stop.clone(), reconnect };
     let mut taker = Taker {
         programs: &programs,
         output,
@@ -126,8 +221,8 @@ pub(super) fn run(args: &TapArgs, how: &SessionArgs, schedule: Schedule) -> Resu
         Ok(summary) => status.done(summary, &taker.last),
         Err(_) => status.last_profile(&taker.last),
     }
-    done?;
-    taker.finish()
+    let ended = done?.ended;
+    Ok(Done { ended, verdict: taker.finish()? })
 }
 
 /// What was said of snapshots, so that it is not said of each.

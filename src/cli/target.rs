@@ -3,12 +3,16 @@
 use std::io;
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::Args;
 use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
 use covtap_link::{Link, LinkError};
 use covtap_qemu::{self as qemu, QemuLink};
 
+use super::status::Status;
+use super::tap::{Connect, Target};
 use super::units;
+use crate::collect::{CollectError, MeteredLink, PhysicalLink};
 
 /// Where the target is, and how to reach it.
 #[derive(Debug, Args)]
@@ -31,7 +35,7 @@ pub(super) struct TargetArgs {
     /// With --qemu: search the guest's memory for the ELFs, and read it past all page tables; an ELF with a slide is not
     /// searched for: its physical addresses are so far from its own
     #[arg(long, requires = "qemu", conflicts_with = "qemu_address")]
-    pub(super) find_image: bool,
+    find_image: bool,
 }
 
 #[derive(Debug, Args)]
@@ -61,17 +65,33 @@ pub(super) struct OpenLink {
 
 impl TargetArgs {
     /// Connects to the target.
-    ///
-    /// # Errors
-    ///
-    /// It could not be reached, or did not speak as expected.
-    pub(super) fn open(&self) -> Result<OpenLink, LinkError> {
+    fn connect(&self) -> Result<OpenLink, LinkError> {
         let opened = KINDS.iter().find_map(|open| open(self));
         // Clap has made sure that there is one.
         opened.unwrap_or_else(|| {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "choose --gdb or --qemu");
             Err(LinkError::Connect { endpoint: "a target".to_owned(), source })
         })
+    }
+
+    /// Connects once more.
+    fn connect_again(&self) -> Result<MeteredLink, CollectError> {
+        let link = self.connect()?.link;
+        Ok(MeteredLink::new(if self.find_image { Box::new(PhysicalLink::new(link)?) } else { link }))
+    }
+}
+
+impl Target for TargetArgs {
+    fn open(&mut self, _: &Status) -> Result<OpenLink> {
+        Ok(self.connect()?)
+    }
+
+    fn finds_images(&self) -> bool {
+        self.find_image
+    }
+
+    fn again(&self) -> Option<Connect<'_>> {
+        Some(Box::new(|| self.connect_again()))
     }
 }
 
@@ -91,8 +111,12 @@ fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink, LinkError>> {
     options.reply_timeout = args.reply_timeout;
     options.address_space = args.qemu_address;
     options.method = args.qemu_method;
-    Some(QemuLink::connect(endpoint, &options).map(|link| {
+    Some(QemuLink::connect(endpoint, &options).map(OpenLink::from))
+}
+
+impl From<QemuLink> for OpenLink {
+    fn from(link: QemuLink) -> Self {
         let fallback = link.fallback_reason().map(str::to_owned);
-        OpenLink { link: Box::new(link), fallback }
-    }))
+        Self { link: Box::new(link), fallback }
+    }
 }

@@ -105,6 +105,8 @@ pub struct Reader {
     /// The target has counted nothing since `previous`: it was held, and then reset.
     pub(super) is_exact: bool,
     pub(super) restart: Option<Restart>,
+    /// What there was before anything was executed.
+    pub(super) at_rest: Option<Arc<Counters>>,
     /// It was told that the target runs something else since the reset.
     pub(super) is_other_said: bool,
     /// What the target is held before.
@@ -141,6 +143,7 @@ impl Reader {
             begins_at_zero: false,
             is_exact: false,
             restart: None,
+            at_rest: None,
             is_other_said: false,
             held: None,
             ended: false,
@@ -188,6 +191,14 @@ impl Reader {
         self
     }
 
+    /// The target has not executed anything yet: what it has in place of counters, until start-up code sets them, is no
+    /// run of its own.
+    #[must_use]
+    pub fn at_rest(mut self) -> Self {
+        self.at_rest = Some(Arc::clone(&self.previous));
+        self
+    }
+
     /// Has the target held before a reset or its end, for a last snapshot.
     ///
     /// # Errors
@@ -213,6 +224,12 @@ impl Reader {
     #[must_use]
     pub fn pause(&self) -> Duration {
         self.link.pause()
+    }
+
+    /// Whether the target has said that it ended, or was let go to its end.
+    #[must_use]
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether the link is told what happens to the target.

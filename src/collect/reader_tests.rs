@@ -154,6 +154,18 @@ fn what_is_left_of_a_run_is_not_taken_for_the_next_one() {
     assert!(matches!(reader.take(Duration::ZERO), Ok(Taken::Restarting)), "nothing shows that it began");
 }
 
+/// Bytes that are 0 say that everything ran, until start-up code sets them.
+#[test]
+fn what_was_there_before_anything_ran_is_no_run() {
+    let link = ScriptedLink::new([(BASE, vec![0; 2])]).with_fault(1, Fault::Change(BASE, vec![0xff, 0]));
+    let regions = vec![region(BASE.get(), 2, MergeRule::ClearedWhenHit, Endianness::Little)];
+    let reader = Reader::new(MeteredLink::new(Box::new(link)), regions).expect("first reading");
+    let mut reader = reader.at_rest();
+    let snapshot = take(&mut reader);
+    assert_eq!((snapshot.resets, snapshot.counters.regions()), (0, &[vec![0xff, 0]][..]));
+    assert_eq!(reader.notices(), []);
+}
+
 #[test]
 fn a_target_that_is_reset_and_keeps_its_counters_goes_on() {
     let link = ScriptedLink::new([(BASE, bytes(&[5, 7]))])

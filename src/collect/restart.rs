@@ -66,8 +66,10 @@ impl Reader {
             self.begins_at_zero = true;
             self.sums.believe_doubtful(self.places.regions());
         }
-        self.notices.push(Notice::Reset { after: self.taken, evidence });
-        self.resets += 1;
+        if self.at_rest.as_ref() != Some(&self.previous) {
+            self.notices.push(Notice::Reset { after: self.taken, evidence });
+            self.resets += 1;
+        }
         self.is_reset_told = false;
         let (last, is_exact) = (Arc::clone(&self.previous), self.is_exact);
         self.restart = Some(Restart { last, is_exact, has_shown, since: Instant::now() });
@@ -82,7 +84,9 @@ impl Reader {
         let begun = self.watch_start(&restart).and_then(|is_steady| Ok(is_steady && self.runs_the_same()?));
         match begun {
             Ok(true) => {
-                self.sums.end_run(self.places.regions(), &restart.last);
+                if self.at_rest.take().is_none_or(|nothing| nothing != restart.last) {
+                    self.sums.end_run(self.places.regions(), &restart.last);
+                }
                 self.previous = Arc::new(room(self.places.regions())?);
                 self.is_first = true;
                 self.is_exact = false;

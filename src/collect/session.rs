@@ -169,6 +169,9 @@ impl Reading<'_> {
             Taken::Restarting => {}
             Taken::Ended => return Ok(Some(Ended::TargetEnded)),
         }
+        if self.session.reader.has_ended() {
+            return Ok(Some(Ended::TargetEnded));
+        }
         Ok(match woken {
             Woken::Asked(stop) => Some(Ended::Stopped(stop)),
             Woken::Due => None,

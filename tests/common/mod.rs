@@ -200,11 +200,11 @@ pub(crate) struct Session {
 impl Session {
     /// Starts covtap.
     pub(crate) fn start(args: &[String]) -> Self {
-        Self::of(&mut covtap(args))
+        Self::of(covtap(args))
     }
 
-    /// Starts a command that becomes a covtap.
-    pub(crate) fn of(command: &mut Command) -> Self {
+    /// Starts a covtap command.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("covtap starts");
         let mut stderr = child.stderr.take().expect("stderr");
         let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
@@ -243,20 +243,19 @@ impl Session {
         assert!(!waited.1.timed_out(), "covtap only said: {}", waited.0);
     }
 
-    /// covtap's process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Everything that it has said so far.
     pub(crate) fn said(&self) -> String {
         self.said.0.lock().expect("no panic").clone()
     }
 
+    /// Covtap's process id.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+    }
+
     /// Sends a signal to covtap.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
-        nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("covtap is there");
+        nix::sys::signal::kill(self.pid(), signal).expect("covtap is there");
     }
 
     /// Waits for covtap's end and gives everything that it said.

@@ -18,9 +18,9 @@ use crate::evidence::{Verdict, compare};
 use crate::failure::Failure;
 use crate::host::Piece;
 use crate::host::file::SharedFile;
-use crate::host::find::{Candidates, candidates};
+use crate::host::find::Candidates;
 use crate::host::process::ProcessMemory;
-use crate::qmp::{Client, Command};
+use crate::qmp::{Client, Command, Socket};
 use crate::translate::{Backing, Stretch, Translator};
 use crate::{AddressSpace, MethodChoice};
 
@@ -51,11 +51,12 @@ struct Segment {
 }
 
 impl Copier {
-    /// Finds the best of the methods that `choice` allows.
+    /// Finds the best of the methods that `choice` allows. `find` says who may be the QEMU process.
     pub(crate) fn choose(
         choice: MethodChoice,
         client: &mut Client,
         translator: &mut Translator,
+        find: impl FnOnce(&Socket) -> Candidates,
     ) -> Result<Self, Failure> {
         let mut copier =
             Self { choice, process: None, files: Vec::new(), dump: Dump::default(), reason: None };
@@ -63,7 +64,7 @@ impl Copier {
             return Ok(copier);
         }
         let backings = translator.largest(client, MAX_COMPARED_REGIONS)?;
-        let found = candidates(client.socket());
+        let found = find(client.socket());
         if choice != MethodChoice::SharedFile {
             match open_process(client, &backings, &found) {
                 Ok(process) => {

@@ -5,7 +5,8 @@
 //! memory, or, where the host refuses both, by QEMU's own `pmemsave` and `memsave`.
 //!
 //! What always holds:
-//! - the guest is never stopped, resumed or reset: no command that this crate sends changes its run state;
+//! - the guest is never stopped, resumed or reset: no command that a link sends changes its run state. One that was
+//!   [started here](launch) is let go when it is told to, and ended with its link;
 //! - bytes are only taken from a process or file that was seen to hold the guest's memory;
 //! - a range is read whole or not at all, and where part of it is no RAM the error names the address;
 //! - a virtual address that the guest's page tables do not map is an error, never read as a physical one;
@@ -48,11 +49,14 @@ mod evidence;
 mod failure;
 mod host;
 mod human;
+mod launch;
 mod link;
 mod options;
 mod qmp;
 mod translate;
+mod watched;
 
 pub use endpoint::{ParseEndpointError, QmpEndpoint};
+pub use launch::{LaunchError, StartedQemu, launch};
 pub use link::QemuLink;
 pub use options::{AddressSpace, MethodChoice, Options, ParseOptionError};

@@ -1,5 +1,6 @@
 //! The link itself: reads translate, then copy; events make translations void.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use covtap_link::{
@@ -11,8 +12,11 @@ use serde_json::{Value, json};
 use crate::actions::Actions;
 use crate::copy::{Copier, Part};
 use crate::failure::Failure;
-use crate::qmp::{self, Client, Command};
+use crate::host::exit_watch::ExitWatch;
+use crate::host::find::{Candidates, candidates};
+use crate::qmp::{self, Client, Command, Socket};
 use crate::translate::Translator;
+use crate::watched::Watched;
 use crate::{AddressSpace, Options, QmpEndpoint, architecture};
 
 /// What the addresses of one read mean.
@@ -36,6 +40,8 @@ pub struct QemuLink {
     state: RunState,
     server: String,
     actions: Actions,
+    /// The end of a QEMU that was started here.
+    watched: Option<Watched>,
 }
 
 impl QemuLink {
@@ -51,31 +57,43 @@ impl QemuLink {
         let greeted = qmp::connect(endpoint, options)
             .map_err(|source| LinkError::Connect { endpoint: name.clone(), source })?;
         greeted
-            .and_then(|client| Self::over(client, name.clone(), options))
+            .and_then(|client| Self::over(client, name.clone(), options, candidates))
             .map_err(|failure| failure.during(Operation::Handshake, &name))
     }
 
-    fn over(mut client: Client, endpoint: String, options: &Options) -> Result<Self, Failure> {
+    /// Links to a QEMU that was started here and is watched; `found` are the processes that it may be.
+    pub(crate) fn over_started(
+        client: Client,
+        endpoint: &str,
+        options: &Options,
+        found: Candidates,
+        watch: &Arc<ExitWatch>,
+    ) -> Result<Self, LinkError> {
+        let link = Self::over(client, endpoint.to_owned(), options, |_| found);
+        let mut link = link.map_err(|failure| failure.during(Operation::Handshake, endpoint))?;
+        link.watched = Some(Watched::new(watch, link.process_id()));
+        Ok(link)
+    }
+
+    fn over(
+        mut client: Client,
+        endpoint: String,
+        options: &Options,
+        find: impl FnOnce(&Socket) -> Candidates,
+    ) -> Result<Self, Failure> {
         let target = ask_word(&mut client, "query-target", "arch")?;
         let status = ask_word(&mut client, "query-status", "status")?;
         let last_addr = target.as_deref().map_or(u64::MAX, architecture::last_address);
         let mut translator = Translator::new(options.address_space, options.recheck_after, last_addr);
-        let copier = Copier::choose(options.method, &mut client, &mut translator)?;
+        let copier = Copier::choose(options.method, &mut client, &mut translator, find)?;
         let state = match status.as_deref() {
             Some("running") | None => RunState::Running,
             Some(_) => RunState::Stopped,
         };
         let server = format!("QEMU {}", client.version());
-        Ok(Self {
-            endpoint,
-            client: Some(client),
-            translator,
-            copier,
-            target,
-            state,
-            server,
-            actions: Actions::default(),
-        })
+        let actions = Actions::default();
+        let client = Some(client);
+        Ok(Self { endpoint, client, translator, copier, target, state, server, actions, watched: None })
     }
 
     /// Why reads do not use a faster method than they do, such as
@@ -98,15 +116,39 @@ impl QemuLink {
         self.state
     }
 
-    /// Reads once; translations that turn out to be of the past are made anew and the read is repeated.
+    /// Why the guest cannot be held at QEMU's end, if QEMU was started here and it cannot.
+    pub(crate) fn not_held(&self) -> Option<String> {
+        self.watched.as_ref()?.refusal().map(str::to_owned)
+    }
+
+    /// Whether QEMU was started here and is at its end: its monitor says nothing any more.
+    fn is_over(&self) -> bool {
+        self.watched.as_ref().is_some_and(Watched::is_over)
+    }
+
+    /// Whether a failure is the end of a QEMU that was started here, whose memory may be there yet.
+    fn has_lost_monitor(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Closed => self.watched.is_some(),
+            Failure::Timeout { .. } => self.is_over(),
+            _ => false,
+        }
+    }
+
+    /// Reads once; translations that turn out to be of the past are made anew and the read is repeated. So is one that
+    /// QEMU's end came in between.
     fn read_all(
         &mut self,
         meaning: Meaning,
         reads: &mut [ReadRequest<'_>],
     ) -> Result<(), (TargetAddr, u64, Failure)> {
         match self.read_once(meaning, reads) {
-            Err((_, _, Failure::Stale { .. })) => {
+            Err((_, _, Failure::Stale { .. })) if !self.is_over() => {
                 self.translator.forget();
+                self.read_once(meaning, reads)
+            }
+            Err((_, _, failure)) if self.has_lost_monitor(&failure) => {
+                self.translator.freeze();
                 self.read_once(meaning, reads)
             }
             other => other,
@@ -119,9 +161,17 @@ impl QemuLink {
         reads: &mut [ReadRequest<'_>],
     ) -> Result<(), (TargetAddr, u64, Failure)> {
         let (first, total) = span(reads);
+        let is_over = self.is_over();
         let Some(client) = &mut self.client else { return Err((first, total, Failure::Closed)) };
-        client.pump().map_err(|failure| (first, total, failure))?;
-        if client.events.take_memory_changed() {
+        let is_silent = match client.pump() {
+            // QEMU ends, and its memory is there until it has.
+            Err(Failure::Closed) if self.watched.is_some() => true,
+            _ if is_over => true,
+            other => other.map(|()| false).map_err(|failure| (first, total, failure))?,
+        };
+        if is_silent {
+            self.translator.freeze();
+        } else if client.events.take_memory_changed() {
             self.translator.forget();
         }
         let mut parts: Vec<Part<'_>> = Vec::with_capacity(reads.len());
@@ -146,6 +196,9 @@ impl QemuLink {
     fn read_as(&mut self, meaning: Meaning, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
         let started = Instant::now();
         self.read_all(meaning, reads).map_err(|(addr, len_bytes, failure)| {
+            if let (Failure::Closed, Some(watched)) = (&failure, &self.watched) {
+                watched.wait_for_end();
+            }
             failure.during(Operation::Read { addr, len_bytes }, &self.endpoint)
         })?;
         Ok(ReadReport { elapsed: started.elapsed(), pause: Duration::ZERO })
@@ -204,8 +257,14 @@ impl TargetEvents for QemuLink {
         let operation = || Operation::Command("poll for events".to_owned());
         let Some(client) = &mut self.client else { return Err(self.closed(operation())) };
         let pumped = client.pump();
+        if let (Err(Failure::Closed), Some(watched)) = (&pumped, &self.watched) {
+            watched.wait_for_end();
+        }
         // What was said before the connection ended is told first.
-        let event = client.events.pop();
+        let event = match &mut self.watched {
+            Some(watched) => watched.next_event(&mut client.events),
+            None => client.events.pop(),
+        };
         self.actions.see(event.as_ref());
         match &event {
             Some(
@@ -218,7 +277,7 @@ impl TargetEvents for QemuLink {
             Some(_) => {}
             None => match pumped {
                 // A connection that ends after the guest did is no surprise; any other end is one.
-                Err(Failure::Closed) if client.events.has_exited() => {}
+                Err(Failure::Closed) if client.events.has_exited() || self.watched.is_some() => {}
                 Err(failure) => return Err(failure.during(operation(), &self.endpoint)),
                 Ok(()) => {}
             },
@@ -243,6 +302,9 @@ impl Link for QemuLink {
 
     fn detach(&mut self) -> Result<Duration, LinkError> {
         let Some(mut client) = self.client.take() else { return Ok(Duration::ZERO) };
+        if let Some(watched) = self.watched.take() {
+            return Ok(end(&mut client, &watched));
+        }
         let pause = self.actions.disarm(&mut client);
         match self.copier.release(&mut client).and(pause) {
             Ok(pause) => Ok(pause),
@@ -265,6 +327,16 @@ impl Link for QemuLink {
     }
 }
 
+/// Ends a QEMU that was started here, or lets it end.
+fn end(client: &mut Client, watched: &Watched) -> Duration {
+    if !watched.is_over() {
+        // Whoever started it has other means if it does not hear.
+        let _ = client.execute(&Command::new("quit", json!({})));
+    }
+    watched.release();
+    Duration::ZERO
+}
+
 impl HoldBeforeLoss for QemuLink {
     fn arm(&mut self) -> Result<(), LinkError> {
         let operation = Operation::Command("set-action".to_owned());
@@ -272,8 +344,13 @@ impl HoldBeforeLoss for QemuLink {
         self.actions.arm(client).map_err(|failure| failure.during(operation, &self.endpoint))
     }
 
+    /// A QEMU that was started here and is at its end counts nothing any more: no workload stands still for it.
     fn release(&mut self) -> Result<Duration, LinkError> {
         let operation = Operation::Command("set-action".to_owned());
+        if let Some(watched) = self.watched.as_ref().filter(|watched| watched.is_over()) {
+            watched.release();
+            return Ok(Duration::ZERO);
+        }
         let Some(client) = &mut self.client else { return Err(self.closed(operation)) };
         self.actions.release(client).map_err(|failure| failure.during(operation, &self.endpoint))
     }

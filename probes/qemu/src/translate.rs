@@ -125,6 +125,11 @@ impl Translator {
         self.runs.clear();
     }
 
+    /// Keeps what was learnt from now on: nobody answers any more.
+    pub(crate) fn freeze(&mut self) {
+        self.recheck_after = Duration::MAX;
+    }
+
     /// Memory regions that may be RAM, the largest first, proven; at most `max` of them.
     pub(crate) fn largest(
         &mut self,

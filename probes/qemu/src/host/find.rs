@@ -50,6 +50,11 @@ pub(crate) fn candidates(socket: &Socket) -> Candidates {
     }
 }
 
+/// Looks for the processes that hold the socket with this inode, which was handed to `child`.
+pub(crate) fn holders_of(child: i32, inode: u64) -> Candidates {
+    gather(Some(child), &[inode], "the monitor's socket")
+}
+
 /// Inodes of all sockets bound to `path`: the listening one and its connections' far ends.
 fn unix_inodes(path: &Path) -> Vec<u64> {
     let entries = procfs::net::unix().unwrap_or_default();

@@ -1,8 +1,10 @@
 //! The host's side of a guest: the QEMU process and the files behind its memory.
 
+pub(crate) mod exit_watch;
 pub(crate) mod file;
 pub(crate) mod find;
 pub(crate) mod process;
+mod resume;
 
 /// One piece of a copy: where it is, and where its bytes go.
 #[derive(Debug)]

@@ -37,6 +37,9 @@ const MAX_EVENTS: usize = 256;
 /// How often one look at the socket reads from it: a server that never falls silent must not hold the caller.
 const MAX_PUMPS: usize = 64;
 
+/// How long an answer that may never come is waited for before it is asked whether it still can.
+const LOOK_UP: Duration = Duration::from_millis(5);
+
 /// A command and its arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
@@ -155,13 +158,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Greets a monitor on a fresh connection.
-    pub(crate) fn greet(socket: Socket, options: &Options) -> Result<Self, Failure> {
+    /// Greets a monitor on a fresh connection; it may take `reply_timeout` for that and for each answer.
+    pub(crate) fn greet(socket: Socket, reply_timeout: Duration) -> Result<Self, Failure> {
         let mut client = Self {
             socket,
             framer: Framer::default(),
             next_id: 1,
-            reply_timeout: options.reply_timeout,
+            reply_timeout,
             version: Version::default(),
             events: Events::default(),
         };
@@ -180,6 +183,11 @@ impl Client {
         Ok(client)
     }
 
+    /// Gives the monitor another time for each answer.
+    pub(crate) fn with_reply_timeout(self, reply_timeout: Duration) -> Self {
+        Self { reply_timeout, ..self }
+    }
+
     /// QEMU's version, as it greeted.
     pub(crate) fn version(&self) -> Version {
         self.version
@@ -196,6 +204,27 @@ impl Client {
         let id = self.take_id();
         self.send(&command.text(id), None, deadline)?;
         self.answer(id, command, deadline)
+    }
+
+    /// Carries out one command whose answer may never come: `None` if the connection or, as `is_over` tells, the server
+    /// ends before it did.
+    pub(crate) fn execute_unless(
+        &mut self,
+        command: &Command,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Option<Value>, Failure> {
+        let deadline = self.deadline();
+        let id = self.take_id();
+        self.send(&command.text(id), None, deadline)?;
+        loop {
+            let answer = self.answer(id, command, deadline.min(Instant::now() + LOOK_UP));
+            match answer {
+                Err(Failure::Closed) => return Ok(None),
+                Err(Failure::Timeout { .. }) if is_over() => return Ok(None),
+                Err(Failure::Timeout { .. }) if Instant::now() < deadline => {}
+                other => return other.map(Some),
+            }
+        }
     }
 
     /// Carries out one command with a descriptor handed over; Unix sockets only.
@@ -341,7 +370,7 @@ pub(crate) fn connect(
     options: &Options,
 ) -> Result<Result<Client, Failure>, io::Error> {
     let socket = Socket::connect(endpoint, Instant::now() + options.connect_timeout)?;
-    Ok(Client::greet(socket, options))
+    Ok(Client::greet(socket, options.reply_timeout))
 }
 
 #[cfg(test)]
