@@ -13,7 +13,7 @@ use crate::collect::Schedule;
 /// Attach to a running target and keep a profile of its coverage up to date.
 ///
 /// Ends with Ctrl-C (a last snapshot is taken; a second Ctrl-C stops at once), after --for, after --snapshots,
-/// or when the target ends.
+/// or when the target ends; with a dump, which does not change, after one snapshot.
 #[derive(Debug, Args)]
 pub(super) struct RecordArgs {
     /// Time from one snapshot to the next
@@ -35,6 +35,10 @@ pub(super) struct RecordArgs {
 ///
 /// Anything that kept covtap from attaching, reading or writing.
 pub(super) fn run(args: &RecordArgs) -> Result<Verdict> {
-    let schedule = Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots };
+    let schedule = if args.tap.target.is_dump() {
+        Schedule::once()
+    } else {
+        Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots }
+    };
     tap::run(&args.tap, schedule)
 }

@@ -1,11 +1,14 @@
 //! The target flags, and the one table that maps each to its link.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
 use covtap_link::Link;
+use covtap_memory_image::{MemoryImage, RawFile};
+use covtap_process::ProcessLink;
 use covtap_qemu::{self as qemu, QemuLink};
 
 use super::units;
@@ -28,9 +31,9 @@ pub(super) struct TargetArgs {
     /// With --qemu: how memory is read: process, shared-file or monitor; auto takes the first that works
     #[arg(long, value_name = "METHOD", default_value = "auto", requires = "qemu")]
     qemu_method: qemu::MethodChoice,
-    /// With --qemu: search the guest's memory for the ELFs, and read it past all page tables; an ELF with a slide is not
-    /// searched for: its physical addresses are so far from its own
-    #[arg(long, requires = "qemu", conflicts_with = "qemu_address")]
+    /// With --qemu, or a dump that has physical addresses: search the memory for the ELFs, and read it past all page
+    /// tables; an ELF with a slide is not searched for: its physical addresses are so far from its own
+    #[arg(long, conflicts_with_all = ["qemu_address", "gdb", "pid"])]
     pub(super) find_image: bool,
 }
 
@@ -43,13 +46,22 @@ struct TargetKind {
     /// A QEMU monitor that speaks QMP: a Unix socket's path or HOST:PORT; the guest is never stopped
     #[arg(long, value_name = "QMP")]
     qemu: Option<qemu::QmpEndpoint>,
+    /// A process of this host; programs and libraries are found where it has them, and it is never stopped
+    #[arg(long, value_name = "PID")]
+    pid: Option<i32>,
+    /// A dump: a file that has memory from an address on, as QEMU's pmemsave writes it; may be repeated
+    #[arg(long, value_name = "FILE@ADDR")]
+    memory: Vec<RawFile>,
+    /// A dump: an ELF core of a process, or of QEMU's dump-guest-memory
+    #[arg(long, value_name = "FILE")]
+    core: Option<PathBuf>,
 }
 
 /// A way to open one kind of target: `None` if the flag of its kind was not given.
 type Open = fn(&TargetArgs) -> Option<Result<OpenLink>>;
 
 /// Every kind of target. A new link is one more line.
-const KINDS: &[Open] = &[open_gdb_remote, open_qemu];
+const KINDS: &[Open] = &[open_gdb_remote, open_qemu, open_process, open_memory, open_core];
 
 /// An open link, and why it is not the best there could be.
 pub(super) struct OpenLink {
@@ -57,6 +69,15 @@ pub(super) struct OpenLink {
     pub(super) link: Box<dyn Link>,
     /// Why memory is not read in the fastest way, if it is not.
     pub(super) fallback: Option<String>,
+    /// What else is to be known of the target.
+    pub(super) notes: Vec<String>,
+}
+
+impl OpenLink {
+    /// A link of which nothing more is to be said.
+    fn new(link: impl Link + 'static) -> Self {
+        Self { link: Box::new(link), fallback: None, notes: Vec::new() }
+    }
 }
 
 impl TargetArgs {
@@ -67,7 +88,17 @@ impl TargetArgs {
     /// It could not be reached, or did not speak as expected.
     pub(super) fn open(&self) -> Result<OpenLink> {
         let opened = KINDS.iter().find_map(|open| open(self));
-        opened.unwrap_or_else(|| anyhow::bail!("choose a target: --gdb or --qemu"))
+        opened.unwrap_or_else(|| anyhow::bail!("choose a target, with --gdb say"))
+    }
+
+    /// Whether the target may be a process, which knows where it has its programs.
+    pub(super) fn may_tell_mapped_files(&self) -> bool {
+        self.kind.pid.is_some() || self.kind.core.is_some()
+    }
+
+    /// Whether it is a dump, which does not change.
+    pub(super) fn is_dump(&self) -> bool {
+        self.kind.core.is_some() || !self.kind.memory.is_empty()
     }
 }
 
@@ -77,7 +108,7 @@ fn open_gdb_remote(args: &TargetArgs) -> Option<Result<OpenLink>> {
     options.connect_timeout = args.connect_timeout;
     options.reply_timeout = args.reply_timeout;
     Some(match GdbRemote::connect(endpoint, &options) {
-        Ok(link) => Ok(OpenLink { link: Box::new(link), fallback: None }),
+        Ok(link) => Ok(OpenLink::new(link)),
         Err(error) => Err(error.into()),
     })
 }
@@ -92,8 +123,48 @@ fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink>> {
     Some(match QemuLink::connect(endpoint, &options) {
         Ok(link) => {
             let fallback = link.fallback_reason().map(str::to_owned);
-            Ok(OpenLink { link: Box::new(link), fallback })
+            Ok(OpenLink { fallback, ..OpenLink::new(link) })
         }
         Err(error) => Err(error.into()),
     })
+}
+
+fn open_process(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let pid = args.kind.pid?;
+    Some(match ProcessLink::attach(pid) {
+        Ok(link) => {
+            let slower =
+                link.fallback_reason().map(|reason| format!("memory is read through a file: {reason}"));
+            let notes = slower.into_iter().chain(family(pid, &link.family())).collect();
+            Ok(OpenLink { notes, ..OpenLink::new(link) })
+        }
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// What is to be known of other processes that run the program of process `pid`.
+fn family(pid: i32, others: &[i32]) -> Option<String> {
+    const MAX_NAMED: usize = 8;
+    let named: Vec<String> = others.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    let more = match others.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!others.is_empty()).then(|| {
+        format!(
+            "the program of process {pid} runs in {}{more} too: each counts for itself, and one that was forked began \
+             with its parent's counts",
+            named.join(", ")
+        )
+    })
+}
+
+fn open_memory(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let files = &args.kind.memory;
+    (!files.is_empty()).then(|| Ok(OpenLink::new(MemoryImage::raw(files)?)))
+}
+
+fn open_core(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let file = args.kind.core.as_ref()?;
+    Some(MemoryImage::core(file).map(OpenLink::new).map_err(Into::into))
 }

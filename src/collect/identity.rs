@@ -14,8 +14,7 @@ use crate::image::{Identity, Image, Slide};
 /// only if the link can no longer be used.
 pub fn check_identity(link: &mut MeteredLink, image: &Image, slide: Slide) -> Result<Verdict, CollectError> {
     let identity = image.identity();
-    let found = read_places(link, &identity, image, slide)?;
-    let verdict = identity.compare(&found);
+    let Compared { verdict, unread } = compare(link, &identity, image, slide)?;
     if !verdict.is_mismatch() && verdict != Verdict::Unknown {
         return Ok(verdict);
     }
@@ -26,6 +25,9 @@ pub fn check_identity(link: &mut MeteredLink, image: &Image, slide: Slide) -> Re
         }
         _ => verdict.to_string(),
     };
+    // Where nothing could be read, why says more than that.
+    let unread = unread.filter(|_| verdict == Verdict::Unknown);
+    let difference = unread.map_or_else(|| difference.clone(), |error| format!("{difference}: {error}"));
     Err(CollectError::WrongImage {
         endpoint: link.info().endpoint,
         image: image.name().to_owned(),
@@ -33,13 +35,38 @@ pub fn check_identity(link: &mut MeteredLink, image: &Image, slide: Slide) -> Re
     })
 }
 
+/// What a comparison with the target came to.
+pub(super) struct Compared {
+    pub(super) verdict: Verdict,
+    /// Why a part of the target could not be read, if one could not.
+    unread: Option<LinkError>,
+}
+
+/// Compares what identifies `image` with what the target has.
+///
+/// # Errors
+///
+/// The link can no longer be used.
+pub(super) fn compare(
+    link: &mut MeteredLink,
+    identity: &Identity,
+    image: &Image,
+    slide: Slide,
+) -> Result<Compared, LinkError> {
+    let (found, unread) = read_places(link, identity, image, slide)?;
+    Ok(Compared { verdict: identity.compare(&found), unread })
+}
+
+/// Bytes by place, and why the first that is missing is.
+type Found = (Vec<Option<Vec<u8>>>, Option<LinkError>);
+
 /// The bytes at each of the identity's places, `None` where the target has no memory.
 fn read_places(
     link: &mut MeteredLink,
     identity: &Identity,
     image: &Image,
     slide: Slide,
-) -> Result<Vec<Option<Vec<u8>>>, LinkError> {
+) -> Result<Found, LinkError> {
     let places = identity.places(image, slide);
     let mut found: Vec<Option<Vec<u8>>> = places
         .iter()
@@ -52,17 +79,21 @@ fn read_places(
         .collect();
     // All at once costs one pause where reading pauses.
     match link.read_many(&mut reads) {
-        Ok(_) => return Ok(found),
+        Ok(_) => return Ok((found, None)),
         Err(error) if error.is_fatal() => return Err(error),
         Err(_) => {}
     }
+    let mut unread = None;
     for (place, buf) in places.iter().zip(&mut found) {
         let (Some(place), Some(bytes)) = (place, buf.as_mut()) else { continue };
         match link.read_many(&mut [ReadRequest { addr: place.start(), buf: bytes }]) {
             Ok(_) => {}
             Err(error) if error.is_fatal() => return Err(error),
-            Err(_) => *buf = None,
+            Err(error) => {
+                *buf = None;
+                unread.get_or_insert(error);
+            }
         }
     }
-    Ok(found)
+    Ok((found, unread))
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod file;
 pub(crate) mod find;
-pub(crate) mod process;
 
 /// One piece of a copy: where it is, and where its bytes go.
 #[derive(Debug)]
