@@ -8,10 +8,10 @@ use covtap_link::{AddrRange, Link, LinkInfo, MappedFiles, ReadMemory, ReadReport
 use super::*;
 use crate::image::ImageAddr;
 
-/// Headers, constants, code, and data that is further on in memory than in the file.
-const FILE: &[u8] = include_bytes!("../../tests/fixtures/x86-pvh/covered.elf");
+/// Headers, code, constants, and data that is further on in memory than in the file.
+const FILE: &[u8] = include_bytes!("../../tests/fixtures/hosted/clang-19.elf");
 
-const NAME: &str = "built/covered.elf";
+const NAME: &str = "built/program.elf";
 const FIRST: u64 = 0x7f00_0000_0000;
 const SECOND: u64 = 0x7f11_0000_0000;
 
@@ -128,7 +128,7 @@ fn an_image_that_is_loaded_twice_is_refused_with_both_places() {
 fn another_build_of_the_same_name_is_said() {
     let error = Process::default().error();
     assert!(error.ends_with("none of the 0 files that it has mapped is this build"), "{error}");
-    let mut other = Process::default().load(FIRST, "/opt/covered.elf (deleted)");
+    let mut other = Process::default().load(FIRST, "/opt/program.elf (deleted)");
     let id = image().identity().build_id.unwrap();
     let last = ImageAddr::new(id.address.get() + id.note.len() as u64 - 1);
     for (start, bytes) in &mut other.memory {
@@ -138,8 +138,10 @@ fn another_build_of_the_same_name_is_said() {
         }
     }
     let error = other.error();
-    let expected =
-        format!("; /opt/covered.elf (deleted) at {:#x}: the target has the build id ", FIRST + 0x10_0000);
+    let expected = format!(
+        "; /opt/program.elf (deleted) at {:#x}: the target has the build id ",
+        FIRST + image().file_segments()[0].start.get()
+    );
     assert!(error.contains(&expected), "{error}");
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod corpus;
+pub(crate) mod counting;
 pub(crate) mod gcov_guest;
 pub(crate) mod gcov_tool;
 pub(crate) mod hostile;
