@@ -140,6 +140,8 @@ fn a_guest_of_32_bits_is_read_from_its_dump() {
     let ram = stopped.save("ram.bin", 0x2000_0000, 1 << 16);
     let flash = stopped.save("flash.bin", 0, 1 << 16);
     stopped.assert_same("snapshot", &["--memory", &flash, "--memory", &ram]);
+    let core = stopped.dump("guest.core", false, "elf");
+    stopped.assert_same("snapshot", &["--core", &core]);
 }
 
 #[test]

@@ -50,8 +50,9 @@ fn at_rest_clangs_counts_are_those_that_the_program_writes_itself() {
     for is_pie in [true, false] {
         let counting = Counting::build(Compiler::Clang, is_pie);
         let mut process = start(&counting);
+        let loaded = counting.path("loaded-%m.profraw").display().to_string();
+        record_under_load(&counting, &mut process, &["-o", &loaded]);
         let pattern = counting.path("tapped-%m.profraw").display().to_string();
-        record_under_load(&counting, &mut process, &["-o", &pattern]);
         let elves = [&counting.program, &counting.library];
         let mut at_rest = args("snapshot", &["--pid", &pid(&process), "-o", &pattern], elves);
         assert_done(&run(&at_rest));

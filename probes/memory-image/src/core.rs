@@ -75,6 +75,14 @@ pub(crate) fn read(name: &str, file: &File, len_bytes: u64) -> Result<Core, Dump
     }
 }
 
+/// QEMU writes addresses of x86-64's page tables as if all were in the upper half, where kernels are
+/// (`walk_pml4e` in `target/i386/arch_memory_mapping.c`). Bit 47 tells which half it was.
+fn canonical(addr: u64) -> u64 {
+    const HALF: u64 = 1 << 47;
+    const UPPER_BITS: u64 = 0xffff << 48;
+    if addr & UPPER_BITS == UPPER_BITS && addr & HALF == 0 { addr & !UPPER_BITS } else { addr }
+}
+
 struct Reader<'a> {
     name: &'a str,
     len_bytes: u64,
@@ -112,22 +120,16 @@ impl Reader<'_> {
         let loads: Vec<_> =
             segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD).collect();
         let has_physical = notes.is_qemu || loads.iter().any(|load| load.p_paddr(endian).into() != 0);
-        let by = |addr: fn(&Elf::ProgramHeader, Elf::Endian) -> u64| {
-            loads
-                .iter()
-                .filter_map(|load| self.stretch(addr(load, endian), *load, endian))
-                .collect::<Vec<_>>()
+        let at = |addr: &dyn Fn(&Elf::ProgramHeader) -> u64| {
+            loads.iter().filter_map(|load| self.stretch(addr(load), *load, endian)).collect::<Vec<_>>()
         };
-        let physical = has_physical.then(|| Map::repeated(by(|load, endian| load.p_paddr(endian).into())));
-        let memory = match (Map::distinct(by(|load, endian| load.p_vaddr(endian).into())), &physical) {
-            (Ok(memory), _) => memory,
-            // Without page tables, QEMU knows no other addresses than physical ones.
-            (Err(_), Some(physical)) => physical.clone(),
-            (Err((one, other)), None) => {
-                let detail = format!("segments overlap: {} and {}", one.range, other.range);
-                return Err(self.malformed("the program headers", &detail));
-            }
-        };
+        let physical = has_physical.then(|| Map::repeated(at(&|load| load.p_paddr(endian).into())));
+        let is_qemu_x86 = notes.is_qemu && header.e_machine(endian) == elf::EM_X86_64;
+        let by_program = at(&|load| {
+            let addr = load.p_vaddr(endian).into();
+            if is_qemu_x86 { canonical(addr) } else { addr }
+        });
+        let memory = self.memory(by_program, physical.as_ref())?;
         let kind = match (&notes, has_physical) {
             (Notes { is_qemu: true, .. }, _) => "ELF core of a guest",
             (Notes { is_kernel: true, .. }, _) => "ELF core of a kernel",
@@ -135,6 +137,20 @@ impl Reader<'_> {
             (_, false) => "ELF core",
         };
         Ok(Core { memory, physical, files: notes.files, kind, endianness, pointer_width })
+    }
+
+    /// The memory by the program's addresses.
+    fn memory(&self, stretches: Vec<Stretch>, physical: Option<&Map>) -> Result<Map, DumpError> {
+        match (Map::distinct(stretches), physical) {
+            // Whoever dumps physical memory may know no other addresses, and writes the same for all segments then.
+            (Ok(memory), Some(physical)) if memory.is_empty() => Ok(physical.clone()),
+            (Err(_), Some(physical)) => Ok(physical.clone()),
+            (Ok(memory), _) => Ok(memory),
+            (Err((one, other)), None) => {
+                let detail = format!("segments overlap: {} and {}", one.range, other.range);
+                Err(self.malformed("the program headers", &detail))
+            }
+        }
     }
 
     /// A segment at `addr`. What passes the end of memory is left out: there is no such address.

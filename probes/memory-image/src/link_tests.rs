@@ -96,7 +96,7 @@ fn a_process_has_its_memory_and_its_files() {
     assert_eq!(link.info().pointer_width, Some(PointerWidth::Bits64));
 }
 
-/// QEMU without page tables has the same virtual address for all segments.
+/// Whoever knows no virtual addresses writes the same for all segments.
 #[test]
 fn a_guest_has_physical_addresses() {
     let notes = note("QEMU", 0, &[0; 8]);
@@ -119,6 +119,21 @@ fn a_guest_has_physical_addresses() {
         .expect("there");
     assert_eq!((buf, link.info().server.as_str()), ([1; 8], "ELF core of a guest"));
     assert!(link.mapped_files().is_none());
+}
+
+/// QEMU says of each address of x86-64's lower half that it is in the upper one.
+#[test]
+fn a_guest_has_the_addresses_of_its_page_tables() {
+    let notes = note("QEMU", 0, &[0; 8]);
+    let (at, len) = (behind(3), notes.len() as u64);
+    let segments = [
+        (NOTE, at, 0, 0, len, 0),
+        (LOAD, at + len, 0xffff_0000_0010_0000, 0x1000, 8, 8),
+        (LOAD, at + len + 8, 0xffff_ffff_8000_0000, 0x2000, 8, 8),
+    ];
+    let mut link = open_core(&core(&segments, &[&notes[..], &[1; 8], &[2; 8]].concat())).expect("a core");
+    assert_eq!(read(&mut link, 0x10_0000, 8), Ok(vec![1; 8]));
+    assert_eq!(read(&mut link, 0xffff_ffff_8000_0000, 8), Ok(vec![2; 8]));
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl Map {
         Self(all)
     }
 
+    /// Whether there is no address at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Where the `len_bytes` bytes from `addr` on are.
     ///
     /// # Errors
