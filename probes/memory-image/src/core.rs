@@ -96,21 +96,7 @@ impl Reader<'_> {
         let wrong = |error: object::Error| self.malformed("the header", &error);
         let header = Elf::parse(data).map_err(wrong)?;
         let endian = header.endian().map_err(wrong)?;
-        match header.e_type(endian) {
-            elf::ET_CORE => {}
-            elf::ET_EXEC | elf::ET_DYN => {
-                return Err(self.other("a program or a library, and no dump of its memory"));
-            }
-            elf::ET_REL => return Err(self.other("an object file")),
-            _ => return Err(self.other("an ELF file of an unknown type")),
-        }
-        // Before they are read, since the number may be anything.
-        let count = header.phnum(endian, data).map_err(wrong)?;
-        if count > MAX_SEGMENTS {
-            return Err(self.malformed("the program headers", &format!("{count} are too many")));
-        }
-        let wrong = |error: object::Error| self.malformed("the program headers", &error);
-        let segments = header.program_headers(endian, data).map_err(wrong)?;
+        let segments = self.segments(header, endian, data)?;
         let endianness = match endian {
             object::Endianness::Little => Endianness::Little,
             object::Endianness::Big => Endianness::Big,
@@ -137,6 +123,30 @@ impl Reader<'_> {
             (_, false) => "ELF core",
         };
         Ok(Core { memory, physical, files: notes.files, kind, endianness, pointer_width })
+    }
+
+    /// The program headers, if it is a core.
+    fn segments<'data, Elf: FileHeader>(
+        &self,
+        header: &Elf,
+        endian: Elf::Endian,
+        data: impl ReadRef<'data>,
+    ) -> Result<&'data [Elf::ProgramHeader], DumpError> {
+        match header.e_type(endian) {
+            elf::ET_CORE => {}
+            elf::ET_EXEC | elf::ET_DYN => {
+                return Err(self.other("a program or a library, and no dump of its memory"));
+            }
+            elf::ET_REL => return Err(self.other("an object file")),
+            _ => return Err(self.other("an ELF file of an unknown type")),
+        }
+        let wrong = |error: object::Error| self.malformed("the program headers", &error);
+        // Before they are read, since the number may be anything.
+        let count = header.phnum(endian, data).map_err(wrong)?;
+        if count > MAX_SEGMENTS {
+            return Err(self.malformed("the program headers", &format!("{count} are too many")));
+        }
+        header.program_headers(endian, data).map_err(wrong)
     }
 
     /// The memory by the program's addresses.

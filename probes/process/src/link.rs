@@ -83,10 +83,10 @@ impl ProcessLink {
         };
         let program = Program::of(memory.pid());
         match memory.copy([(first.address.0, &mut [0][..])]) {
-            Ok(()) => Ok((Way::Call, program)),
+            // Some mappings, of devices say, cannot be read by anybody; who asks for one may.
+            Ok(()) | Err(CopyError::NotMapped { .. }) => Ok((Way::Call, program)),
             Err(refused @ (CopyError::NotPermitted(_) | CopyError::Unsupported(_))) => {
-                let file = File::open(format!("/proc/{}/mem", memory.pid()));
-                match file.and_then(|file| file.read_exact_at(&mut [0], first.address.0).map(|()| file)) {
+                match File::open(format!("/proc/{}/mem", memory.pid())) {
                     Ok(file) => Ok((Way::File(file, refused.to_string()), program)),
                     Err(_) => Err(refused),
                 }
