@@ -197,7 +197,7 @@ fn what_is_no_core_is_refused() {
     let elf = stopped.elf.display().to_string();
     let compressed = stopped.dump("guest.kdump", false, "kdump-zlib");
     let refused = |core: &str, words: &str, hint: &str| {
-        assert_refused(&run(["snapshot", "--core", core, &elf]), words, hint)
+        assert_refused(&run(["snapshot", "--core", core, &elf]), words, hint);
     };
     refused(&compressed, "it is a flattened dump of makedumpfile", "writes an ELF core");
     refused(&elf, "it is a program or a library", "writes an ELF core");
