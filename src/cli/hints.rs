@@ -318,9 +318,9 @@ fn for_find(error: &FindError) -> Option<&'static str> {
             "give the ELF that it runs, stripped or not, once it has loaded it; ELF@SLIDE says where one is that is not mapped \
              as a file",
         ),
-        FindError::Ambiguous { .. } => {
-            Some("give one of the slides: ELF@SLIDE, with --find-image if that found them")
-        }
+        FindError::Ambiguous { .. } => Some(
+            "give one of the slides: ELF@SLIDE with --find-image, or without it if it was not searched for",
+        ),
     }
 }
 
