@@ -188,7 +188,7 @@ impl Bench {
 
 /// The time that all threads of a process had a processor: the first number, in nanoseconds, of each schedstat
 /// (Linux, Documentation/scheduler/sched-stats.rst).
-fn processor_time(pid: u32) -> Result<Duration> {
+pub(super) fn processor_time(pid: u32) -> Result<Duration> {
     let tasks = format!("/proc/{pid}/task");
     let mut total_ns = 0;
     for task in std::fs::read_dir(&tasks).with_context(|| format!("list {tasks}"))? {

@@ -3,7 +3,8 @@
 //!
 //! The server is nginx, from Debian's source package, with clang's coverage; what is tapped is its worker, a forked
 //! process. wrk asks it for one small file, over 127.0.0.1. Windows with and without covtap follow one another, in
-//! alternating order, and each pair gives a ratio of requests in a second.
+//! alternating order, and each pair gives two ratios: of requests in a second, and of requests in a second of the worker's
+//! processor time, which leaves out who else had the processors.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::disturbance::{is_snapshot, status_lines, wait_for_snapshot};
+use super::disturbance::{is_snapshot, processor_time, status_lines, wait_for_snapshot};
 use crate::figures::{median, quartiles, three_digits};
 use crate::{Outcome, child, covtap};
 
@@ -40,10 +41,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked whether it has.
 const TICK: Duration = Duration::from_millis(10);
 
+/// The server's speed in one window.
+#[derive(Clone, Copy, Debug)]
+struct Speed {
+    requests_per_s: f64,
+    requests_per_processor_s: f64,
+}
+
 /// One window with covtap at work.
 #[derive(Clone, Copy, Debug)]
 struct Tapped {
-    requests_per_s: f64,
+    speed: Speed,
     snapshots_per_s: f64,
 }
 
@@ -55,35 +63,52 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let server = Server::start(&program, dir.path())?;
     let bench = Bench { window_s: args.window_s, covtap, program, dir: dir.path(), server };
     println!(
-        "{:>5}{:>20}{:>20}{:>9}{:>14}",
-        "pair", "alone requests/s", "tapped requests/s", "ratio", "snapshots/s"
+        "{:>5}{:>20}{:>20}{:>9}{:>20}{:>14}",
+        "pair", "alone requests/s", "tapped requests/s", "ratio", "per processor time", "snapshots/s"
     );
-    let (mut ratios, mut all_alone, mut all_tapped) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pairs = Vec::new();
     for pair in 1..=args.pairs {
         let (alone, tapped) = bench.pair(pair % 2 == 0)?;
-        let ratio = tapped.requests_per_s / alone;
+        let [ratio, processor_ratio] = ratios(alone, tapped);
         println!(
-            "{pair:>5}{alone:>20.0}{:>20.0}{ratio:>9.3}{:>14.1}",
-            tapped.requests_per_s, tapped.snapshots_per_s
+            "{pair:>5}{:>20.0}{:>20.0}{ratio:>9.3}{processor_ratio:>20.3}{:>14.1}",
+            alone.requests_per_s, tapped.speed.requests_per_s, tapped.snapshots_per_s
         );
-        ratios.push(ratio);
-        all_alone.push(alone);
-        all_tapped.push(tapped);
+        pairs.push((alone, tapped));
     }
-    let [low, middle, high] = quartiles(&ratios).context("a pair")?;
-    let median_of =
-        |values: &mut dyn Iterator<Item = f64>| median(values).map(three_digits).context("a pair");
-    println!(
-        "\nmedians: {} requests/s alone, {} tapped, {} snapshots/s",
-        median_of(&mut all_alone.into_iter())?,
-        median_of(&mut all_tapped.iter().map(|tapped| tapped.requests_per_s))?,
-        median_of(&mut all_tapped.iter().map(|tapped| tapped.snapshots_per_s))?
-    );
-    println!(
-        "the server's speed while tapped, of its speed alone: {middle:.3} (half of the pairs: {low:.3} to {high:.3}; goal 0.98)"
-    );
+    print(&pairs).context("nothing was measured")?;
     bench.compare_at_rest()?;
     Ok(Outcome::Passed)
+}
+
+/// The server's speed while tapped, of its speed alone: by the clock, and by its processor time.
+fn ratios(alone: Speed, tapped: Tapped) -> [f64; 2] {
+    let Tapped { speed, .. } = tapped;
+    [
+        speed.requests_per_s / alone.requests_per_s,
+        speed.requests_per_processor_s / alone.requests_per_processor_s,
+    ]
+}
+
+fn print(pairs: &[(Speed, Tapped)]) -> Option<()> {
+    let of = |value: fn(&(Speed, Tapped)) -> f64| median(pairs.iter().map(value)).map(three_digits);
+    println!(
+        "\nmedians: {} requests/s alone, {} tapped, {} snapshots/s",
+        of(|(alone, _)| alone.requests_per_s)?,
+        of(|(_, tapped)| tapped.speed.requests_per_s)?,
+        of(|(_, tapped)| tapped.snapshots_per_s)?
+    );
+    let all = pairs.iter().map(|(alone, tapped)| ratios(*alone, *tapped));
+    let (ratios, processor_ratios): (Vec<_>, Vec<_>) =
+        all.map(|[clock, processor]| (clock, processor)).unzip();
+    for (what, ratios) in [
+        ("the server's speed while tapped, of its speed alone", ratios),
+        ("the same for its processor time", processor_ratios),
+    ] {
+        let [low, middle, high] = quartiles(&ratios)?;
+        println!("{what}: {middle:.3} (half of the pairs: {low:.3} to {high:.3}; goal 0.98)");
+    }
+    Some(())
 }
 
 struct Bench<'a> {
@@ -96,23 +121,32 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// One window alone and one tapped, in this order or in the other.
-    fn pair(&self, tapped_first: bool) -> Result<(f64, Tapped)> {
+    fn pair(&self, tapped_first: bool) -> Result<(Speed, Tapped)> {
         if tapped_first {
             let tapped = self.tapped()?;
-            return Ok((self.requests_per_s()?, tapped));
+            return Ok((self.speed()?, tapped));
         }
-        let alone = self.requests_per_s()?;
+        let alone = self.speed()?;
         Ok((alone, self.tapped()?))
     }
 
     /// Loads the server for a window.
-    fn requests_per_s(&self) -> Result<f64> {
+    fn speed(&self) -> Result<Speed> {
+        let worker = u32::try_from(self.server.worker()).context("a process id")?;
+        let before = processor_time(worker)?;
         let mut wrk = Command::new(tool("wrk")?);
         wrk.args(["-t1", "-c16", &format!("-d{}s", self.window_s), &self.server.url()]);
         let printed = child::capture(&mut wrk)?;
         ensure!(!printed.contains("Non-2xx") && !printed.contains("Socket errors"), "wrk: {printed}");
         let line = printed.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-        line.and_then(|number| number.trim().parse().ok()).with_context(|| format!("wrk printed {printed:?}"))
+        let requests_per_s: f64 = line
+            .and_then(|number| number.trim().parse().ok())
+            .with_context(|| format!("wrk printed {printed:?}"))?;
+        let processor = processor_time(worker)?.saturating_sub(before);
+        // A window has few seconds.
+        #[expect(clippy::cast_precision_loss, reason = "a figure of a few digits")]
+        let requests = requests_per_s * self.window_s as f64;
+        Ok(Speed { requests_per_s, requests_per_processor_s: requests / processor.as_secs_f64() })
     }
 
     fn covtap(&self, verb: &str, output: &Path) -> Command {
@@ -131,7 +165,7 @@ impl Bench<'_> {
         let mut group = child::Group::spawn(command.args(["--every", "100ms"]))?;
         let status = status_lines(group.stderr()?);
         wait_for_snapshot(&status)?;
-        let requests_per_s = self.requests_per_s()?;
+        let speed = self.speed()?;
         let snapshots = status.try_iter().filter(|line| is_snapshot(line)).count();
         group.signal(Signal::SIGINT)?;
         let ended = group.wait()?;
@@ -141,7 +175,7 @@ impl Bench<'_> {
         // A window has at most some thousand snapshots.
         #[expect(clippy::cast_precision_loss, reason = "a figure of a few digits")]
         let snapshots_per_s = snapshots as f64 / self.window_s as f64;
-        Ok(Tapped { requests_per_s, snapshots_per_s })
+        Ok(Tapped { speed, snapshots_per_s })
     }
 
     /// Compares what covtap reads of the worker with what the worker writes when it ends.
