@@ -2,8 +2,10 @@
 //!
 //! What enters is arguments; what leaves is the programs, located, and a [`Reader`]. What always holds: no counter is read
 //! of a target that does not run these ELFs, unless the user forces it. A link is opened before the programs are located
-//! only where the target is asked where something is: where an image lies (`--find-image`), or gcov's structures
-//! (`--scan`).
+//! only where the target is asked where something is: where an image lies (`--find-image`, or what a process has mapped),
+//! or gcov's structures (`--scan`).
+
+use std::cell::RefCell;
 
 use anyhow::Result;
 use covtap_link::Link;
@@ -14,7 +16,7 @@ use super::status::Status;
 use super::tap::{Target, Task};
 use super::target::OpenLink;
 use crate::collect::find_image::{self, Found};
-use crate::collect::{self, Coherence, CollectError, Expected, MeteredLink, PhysicalLink, Reader};
+use crate::collect::{self, Coherence, CollectError, Expected, Loaded, MeteredLink, PhysicalLink, Reader};
 use crate::image::identity::Agreement;
 use crate::image::{Image, Slide};
 use crate::locate::gcov::{self, Piece};
@@ -25,8 +27,8 @@ pub(super) enum Early {
     Closed,
     /// Its physical memory, which images are searched for in.
     Physical(Box<PhysicalLink>),
-    /// Its memory, which gcov's structures are searched for in.
-    Scanned(MeteredLink),
+    /// Its memory: it may tell what it has mapped, and gcov's structures are searched for in it.
+    Open(MeteredLink),
 }
 
 impl Early {
@@ -39,8 +41,8 @@ impl Early {
         if target.finds_images() {
             return Ok(Self::Physical(Box::new(PhysicalLink::new(open(target, status)?)?)));
         }
-        if task.scan {
-            return Ok(Self::Scanned(MeteredLink::new(open(target, status)?)));
+        if task.scan || target.may_tell_mapped_files() {
+            return Ok(Self::Open(MeteredLink::new(open(target, status)?)));
         }
         Ok(Self::Closed)
     }
@@ -51,16 +53,19 @@ impl Early {
     ///
     /// As [`Programs::load`].
     pub(super) fn load(&mut self, task: Task<'_>, status: &Status) -> Result<Programs> {
-        let (mut physical, mut scanned) = match self {
+        let (mut physical, open) = match self {
             Self::Closed => (None, None),
             Self::Physical(link) => (Some(link), None),
-            Self::Scanned(link) => (None, Some(link)),
+            Self::Open(link) => (None, Some(RefCell::new(link))),
         };
-        let place = |image: &Image| match &mut physical {
-            Some(link) => find(link, image, status),
-            None => Ok(Slide::ZERO),
+        let place = |image: &Image| match (&mut physical, &open) {
+            (Some(link), _) => find(link, image, status),
+            (None, Some(link)) => find_loaded(&mut link.borrow_mut(), image, status),
+            (None, None) => Ok(Slide::ZERO),
         };
-        let scan = scanned.as_mut().map(|link| |image: &Image, slide| scan(task, link, image, slide, status));
+        let scanned = open.as_ref().filter(|_| task.scan);
+        let scan = scanned
+            .map(|link| |image: &Image, slide| scan(task, &mut link.borrow_mut(), image, slide, status));
         Programs::load(task.elves, place, scan)
     }
 
@@ -82,7 +87,7 @@ impl Early {
         let mut link = match self {
             Self::Closed => MeteredLink::new(open(target, status)?),
             Self::Physical(link) => MeteredLink::new(link),
-            Self::Scanned(link) => link,
+            Self::Open(link) => link,
         };
         for program in programs.iter().filter(|program| !program.is_scanned) {
             check(task, &mut link, &program.image, program.slide, status)?;
@@ -101,8 +106,9 @@ impl Early {
 
 /// Connects.
 fn open(target: &mut dyn Target, status: &Status) -> Result<Box<dyn Link>> {
-    let OpenLink { link, fallback } = target.open(status)?;
+    let OpenLink { link, fallback, notes } = target.open(status)?;
     status.attached(&link.info());
+    notes.iter().for_each(|note| status.note(note));
     if let Some(reason) = fallback {
         status.note(&format!("memory is not read in the fastest way: {reason}"));
         status.note(hints::FOR_FALLBACK);
@@ -118,6 +124,16 @@ fn find(link: &mut PhysicalLink, image: &Image, status: &Status) -> Result<Slide
     status.note(&format!(
         "{name} is loaded at {at}, slide {slide}: {equal} of {of} samples are as in the image"
     ));
+    Ok(slide)
+}
+
+/// Finds out where a target that tells what it has mapped has `image`. What cannot be moved is where it was linked.
+fn find_loaded(link: &mut MeteredLink, image: &Image, status: &Status) -> Result<Slide> {
+    if !image.is_position_independent() {
+        return Ok(Slide::ZERO);
+    }
+    let Some(Loaded { slide, at, path }) = collect::find_loaded(link, image)? else { return Ok(Slide::ZERO) };
+    status.note(&format!("{} is {path}, loaded at {at}, slide {slide}", image.name()));
     Ok(slide)
 }
 

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use covtap_link::{LinkError, Operation};
+use covtap_memory_image::DumpError;
 use covtap_qemu::LaunchError;
 
 use super::formats::NoRegions;
@@ -39,6 +40,7 @@ const HINTS: &[Hint] = &[
     |cause| {
         cause.is::<TimedOut>().then_some("how far it came is in the profile; a longer --timeout waits longer")
     },
+    |cause| cause.downcast_ref().and_then(for_dump),
     |cause| cause.downcast_ref().and_then(for_locate),
     |cause| cause.downcast_ref().and_then(for_gcov),
     |cause| cause.downcast_ref().and_then(for_profraw),
@@ -313,12 +315,39 @@ fn for_find(error: &FindError) -> Option<&'static str> {
         FindError::OnlyCopies { .. } => Some(
             "has it been loaded yet, and is it this very build? ELF@SLIDE with --find-image says how far its physical addresses are from those in the ELF",
         ),
-        FindError::Ambiguous { .. } => Some("give one of the slides: ELF@SLIDE with --find-image"),
+        FindError::NotMapped { .. } => Some(
+            "give the ELF that it runs, stripped or not, once it has loaded it; ELF@SLIDE says where one is that is not mapped \
+             as a file",
+        ),
+        FindError::Ambiguous { .. } => Some(
+            "give one of the slides: ELF@SLIDE with --find-image, or without it if it was not searched for",
+        ),
+    }
+}
+
+fn for_dump(error: &DumpError) -> Option<&'static str> {
+    match error {
+        DumpError::OtherKind { .. } => Some(
+            "QEMU's dump-guest-memory writes an ELF core without -z, -l, -s, -R and -w; what is compressed has to be unpacked \
+             first; raw memory is for --memory FILE@ADDR",
+        ),
+        DumpError::Overlap { .. } => Some("give each range once"),
+        _ => None,
     }
 }
 
 fn for_link(error: &LinkError) -> Option<&'static str> {
     match error {
+        LinkError::Connect { source, .. } if source.raw_os_error() == Some(nix::libc::ESRCH) => {
+            Some("give the id of a process that runs")
+        }
+        LinkError::NotPermitted { operation: Operation::Attach, .. } => Some(
+            "run covtap as the user that runs the process, with kernel.yama.ptrace_scope=0, or with CAP_SYS_PTRACE",
+        ),
+        LinkError::NotThere { .. } => Some(
+            "dump that range too: with QEMU's pmemsave as one more --memory FILE@ADDR, or all of the memory; what a process's \
+             core has, /proc/PID/coredump_filter says",
+        ),
         LinkError::Connect { .. } => Some(
             "is the target up, and does it listen there? QEMU does with -qmp unix:PATH,server=on,wait=off (for --qemu) or -gdb tcp::PORT (for --gdb)",
         ),

@@ -14,7 +14,8 @@ use crate::collect::Schedule;
 /// Attach to a running target and keep a profile of its coverage up to date.
 ///
 /// Goes on when the target is reset: what its runs count is added up. Ends with Ctrl-C (a last snapshot is taken; a second
-/// Ctrl-C stops at once), after --for, after --snapshots, or when the target ends.
+/// Ctrl-C stops at once), after --for, after --snapshots, or when the target ends; with a dump, which does not change,
+/// after one snapshot.
 #[derive(Debug, Args)]
 pub(super) struct RecordArgs {
     /// Time from one snapshot to the next
@@ -41,6 +42,10 @@ pub(super) struct RecordArgs {
 ///
 /// Anything that kept covtap from attaching, reading or writing.
 pub(super) fn run(mut args: RecordArgs) -> Result<Verdict> {
-    let schedule = Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots };
+    let schedule = if args.tap.is_of_dump() {
+        Schedule::once()
+    } else {
+        Schedule { every: args.every, duration: args.duration, snapshots: args.snapshots }
+    };
     tap::run(&mut args.tap, &args.session, schedule, args.reconnect)
 }

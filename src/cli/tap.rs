@@ -97,6 +97,11 @@ pub(super) trait Target {
         false
     }
 
+    /// Whether it may be a process, which knows where it has its programs.
+    fn may_tell_mapped_files(&self) -> bool {
+        false
+    }
+
     /// How it is reached once more when the link fails; `None` if it is gone then.
     fn again(&self) -> Option<Connect<'_>> {
         None
@@ -135,6 +140,13 @@ fn parse_raw_version(text: &str) -> Result<RawVersion, String> {
         let known = RawVersion::ALL.map(|version| version.to_string()).join(", ");
         format!("it is none of {known}")
     })
+}
+
+impl TapArgs {
+    /// Whether the target is a dump, which does not change.
+    pub(super) fn is_of_dump(&self) -> bool {
+        self.target.is_dump()
+    }
 }
 
 impl TapOptions {

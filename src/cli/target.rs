@@ -1,12 +1,15 @@
 //! The target flags, and the one table that maps each to its link.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
 use covtap_link::{Link, LinkError};
+use covtap_memory_image::{MemoryImage, RawFile};
+use covtap_process::ProcessLink;
 use covtap_qemu::{self as qemu, QemuLink};
 
 use super::status::Status;
@@ -32,9 +35,9 @@ pub(super) struct TargetArgs {
     /// With --qemu: how memory is read: process, shared-file or monitor; auto takes the first that works
     #[arg(long, value_name = "METHOD", default_value = "auto", requires = "qemu")]
     qemu_method: qemu::MethodChoice,
-    /// With --qemu: search the guest's memory for the ELFs, and read it past all page tables; an ELF with a slide is not
-    /// searched for: its physical addresses are so far from its own
-    #[arg(long, requires = "qemu", conflicts_with = "qemu_address")]
+    /// With --qemu, or a dump that has physical addresses: search the memory for the ELFs, and read it past all page
+    /// tables; an ELF with a slide is not searched for: its physical addresses are so far from its own
+    #[arg(long, conflicts_with_all = ["qemu_address", "gdb", "pid"])]
     find_image: bool,
 }
 
@@ -47,13 +50,22 @@ struct TargetKind {
     /// A QEMU monitor that speaks QMP: a Unix socket's path or HOST:PORT; the guest is never stopped
     #[arg(long, value_name = "QMP")]
     qemu: Option<qemu::QmpEndpoint>,
+    /// A process of this host; programs and libraries are found where it has them, and it is never stopped
+    #[arg(long, value_name = "PID")]
+    pid: Option<i32>,
+    /// A dump: a file that has memory from an address on, as QEMU's pmemsave writes it; may be repeated
+    #[arg(long, value_name = "FILE@ADDR")]
+    memory: Vec<RawFile>,
+    /// A dump: an ELF core of a process, or of QEMU's dump-guest-memory
+    #[arg(long, value_name = "FILE")]
+    core: Option<PathBuf>,
 }
 
 /// A way to open one kind of target: `None` if the flag of its kind was not given.
-type Open = fn(&TargetArgs) -> Option<Result<OpenLink, LinkError>>;
+type Open = fn(&TargetArgs) -> Option<Result<OpenLink>>;
 
 /// Every kind of target. A new link is one more line.
-const KINDS: &[Open] = &[open_gdb_remote, open_qemu];
+const KINDS: &[Open] = &[open_gdb_remote, open_qemu, open_process, open_memory, open_core];
 
 /// An open link, and why it is not the best there could be.
 pub(super) struct OpenLink {
@@ -61,62 +73,126 @@ pub(super) struct OpenLink {
     pub(super) link: Box<dyn Link>,
     /// Why memory is not read in the fastest way, if it is not.
     pub(super) fallback: Option<String>,
+    /// What else is to be known of the target.
+    pub(super) notes: Vec<String>,
+}
+
+impl OpenLink {
+    /// A link of which nothing more is to be said.
+    fn new(link: impl Link + 'static) -> Self {
+        Self { link: Box::new(link), fallback: None, notes: Vec::new() }
+    }
 }
 
 impl TargetArgs {
     /// Connects to the target.
-    fn connect(&self) -> Result<OpenLink, LinkError> {
+    fn connect(&self) -> Result<OpenLink> {
         let opened = KINDS.iter().find_map(|open| open(self));
-        // Clap has made sure that there is one.
-        opened.unwrap_or_else(|| {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "choose --gdb or --qemu");
-            Err(LinkError::Connect { endpoint: "a target".to_owned(), source })
-        })
+        opened.unwrap_or_else(|| anyhow::bail!("choose a target, with --gdb say"))
     }
 
     /// Connects once more.
     fn connect_again(&self) -> Result<MeteredLink, CollectError> {
-        let link = self.connect()?.link;
+        let link = self.connect().map_err(as_link_error)?.link;
         Ok(MeteredLink::new(if self.find_image { Box::new(PhysicalLink::new(link)?) } else { link }))
+    }
+
+    /// Whether it is a dump, which does not change.
+    pub(super) fn is_dump(&self) -> bool {
+        self.kind.core.is_some() || !self.kind.memory.is_empty()
     }
 }
 
 impl Target for TargetArgs {
     fn open(&mut self, _: &Status) -> Result<OpenLink> {
-        Ok(self.connect()?)
+        self.connect()
     }
 
     fn finds_images(&self) -> bool {
         self.find_image
     }
 
+    fn may_tell_mapped_files(&self) -> bool {
+        self.kind.pid.is_some() || self.kind.core.is_some()
+    }
+
+    /// A process that is gone does not come back, and a dump does not go.
     fn again(&self) -> Option<Connect<'_>> {
-        Some(Box::new(|| self.connect_again()))
+        let is_served = self.kind.gdb.is_some() || self.kind.qemu.is_some();
+        is_served.then(|| Box::new(|| self.connect_again()) as Connect<'_>)
     }
 }
 
-fn open_gdb_remote(args: &TargetArgs) -> Option<Result<OpenLink, LinkError>> {
+/// What kept a link from being made, as the session knows it.
+fn as_link_error(error: anyhow::Error) -> LinkError {
+    error.downcast().unwrap_or_else(|other| LinkError::Connect {
+        endpoint: "the target".to_owned(),
+        source: io::Error::other(format!("{other:#}")),
+    })
+}
+
+fn open_gdb_remote(args: &TargetArgs) -> Option<Result<OpenLink>> {
     let endpoint = args.kind.gdb.as_ref()?;
     let mut options = gdb_remote::Options::default();
     options.connect_timeout = args.connect_timeout;
     options.reply_timeout = args.reply_timeout;
     let opened = GdbRemote::connect(endpoint, &options);
-    Some(opened.map(|link| OpenLink { link: Box::new(link), fallback: None }))
+    Some(opened.map(OpenLink::new).map_err(Into::into))
 }
 
-fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink, LinkError>> {
+fn open_qemu(args: &TargetArgs) -> Option<Result<OpenLink>> {
     let endpoint = args.kind.qemu.as_ref()?;
     let mut options = qemu::Options::default();
     options.connect_timeout = args.connect_timeout;
     options.reply_timeout = args.reply_timeout;
     options.address_space = args.qemu_address;
     options.method = args.qemu_method;
-    Some(QemuLink::connect(endpoint, &options).map(OpenLink::from))
+    Some(QemuLink::connect(endpoint, &options).map(OpenLink::from).map_err(Into::into))
 }
 
 impl From<QemuLink> for OpenLink {
     fn from(link: QemuLink) -> Self {
         let fallback = link.fallback_reason().map(str::to_owned);
-        Self { link: Box::new(link), fallback }
+        Self { fallback, ..Self::new(link) }
     }
+}
+
+fn open_process(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let pid = args.kind.pid?;
+    Some(match ProcessLink::attach(pid) {
+        Ok(link) => {
+            let slower =
+                link.fallback_reason().map(|reason| format!("memory is read through a file: {reason}"));
+            let notes = slower.into_iter().chain(family(pid, &link.family())).collect();
+            Ok(OpenLink { notes, ..OpenLink::new(link) })
+        }
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// What is to be known of other processes that run the program of process `pid`.
+fn family(pid: i32, others: &[i32]) -> Option<String> {
+    const MAX_NAMED: usize = 8;
+    let named: Vec<String> = others.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    let more = match others.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!others.is_empty()).then(|| {
+        format!(
+            "the program of process {pid} runs in {}{more} too: each counts for itself, and one that was forked began \
+             with its parent's counts",
+            named.join(", ")
+        )
+    })
+}
+
+fn open_memory(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let files = &args.kind.memory;
+    (!files.is_empty()).then(|| Ok(OpenLink::new(MemoryImage::raw(files)?)))
+}
+
+fn open_core(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let file = args.kind.core.as_ref()?;
+    Some(MemoryImage::core(file).map(OpenLink::new).map_err(Into::into))
 }

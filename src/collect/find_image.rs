@@ -69,7 +69,7 @@ impl fmt::Display for Searched {
 pub struct Places(BTreeSet<u64>);
 
 impl Places {
-    fn insert(&mut self, place: TargetAddr) {
+    pub(super) fn insert(&mut self, place: TargetAddr) {
         if self.0.len() < MAX_PLACES {
             self.0.insert(place.get());
         }
@@ -129,6 +129,20 @@ pub enum FindError {
         searched: Searched,
         /// Where its build id or a sample is.
         places: Places,
+    },
+    /// None of the files that the target has mapped is it.
+    #[error(
+        "find {image} in {endpoint}: none of the {files} files that it has mapped is this build{nearest}"
+    )]
+    NotMapped {
+        /// The image, as the user wrote it.
+        image: String,
+        /// Where the target is.
+        endpoint: String,
+        /// How many files.
+        files: usize,
+        /// What a file of its name is instead, if there is one.
+        nearest: String,
     },
     /// It is loaded more than once.
     #[error("find {image} in {endpoint}: it is loaded more than once, by slide at {slides}")]

@@ -35,7 +35,8 @@ impl Expected {
     /// [`CollectError::WrongImage`] if the target runs something else or nothing could be compared; a link error
     /// only if the link can no longer be used.
     pub fn check(&self, link: &mut MeteredLink) -> Result<Verdict, CollectError> {
-        let verdict = self.identity.compare(&read_places(link, &self.places)?);
+        let (found, unread) = read_places(link, &self.places)?;
+        let verdict = self.identity.compare(&found);
         if !verdict.is_mismatch() && verdict != Verdict::Unknown {
             return Ok(verdict);
         }
@@ -46,6 +47,9 @@ impl Expected {
             }
             _ => verdict.to_string(),
         };
+        // Where nothing could be read, why says more than that.
+        let unread = unread.filter(|_| verdict == Verdict::Unknown);
+        let difference = unread.map_or_else(|| difference.clone(), |error| format!("{difference}: {error}"));
         let (endpoint, image) = (link.info().endpoint, self.image.clone());
         Err(CollectError::WrongImage { endpoint, image, difference })
     }
@@ -60,11 +64,26 @@ pub fn check_identity(link: &mut MeteredLink, image: &Image, slide: Slide) -> Re
     Expected::of(image, slide).check(link)
 }
 
-/// The bytes at each of the identity's places, `None` where the target has no memory.
-fn read_places(
+/// Compares what identifies `image` with what the target has.
+///
+/// # Errors
+///
+/// The link can no longer be used.
+pub(super) fn compare(
     link: &mut MeteredLink,
-    places: &[Option<AddrRange>],
-) -> Result<Vec<Option<Vec<u8>>>, LinkError> {
+    identity: &Identity,
+    image: &Image,
+    slide: Slide,
+) -> Result<Verdict, LinkError> {
+    let (found, _) = read_places(link, &identity.places(image, slide))?;
+    Ok(identity.compare(&found))
+}
+
+/// Bytes by place, and why the first that is missing is.
+type Found = (Vec<Option<Vec<u8>>>, Option<LinkError>);
+
+/// The bytes at each of the identity's places, `None` where the target has no memory.
+fn read_places(link: &mut MeteredLink, places: &[Option<AddrRange>]) -> Result<Found, LinkError> {
     let mut found: Vec<Option<Vec<u8>>> = places
         .iter()
         .map(|place| Some(vec![0; usize::try_from(place.as_ref()?.len_bytes()).ok()?]))
@@ -76,17 +95,21 @@ fn read_places(
         .collect();
     // All at once costs one pause where reading pauses.
     match link.read_many(&mut reads) {
-        Ok(_) => return Ok(found),
+        Ok(_) => return Ok((found, None)),
         Err(error) if error.is_fatal() => return Err(error),
         Err(_) => {}
     }
+    let mut unread = None;
     for (place, buf) in places.iter().zip(&mut found) {
         let (Some(place), Some(bytes)) = (place, buf.as_mut()) else { continue };
         match link.read_many(&mut [ReadRequest { addr: place.start(), buf: bytes }]) {
             Ok(_) => {}
             Err(error) if error.is_fatal() => return Err(error),
-            Err(_) => *buf = None,
+            Err(error) => {
+                *buf = None;
+                unread.get_or_insert(error);
+            }
         }
     }
-    Ok(found)
+    Ok((found, unread))
 }

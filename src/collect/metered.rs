@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use covtap_link::{Link, LinkError, LinkInfo, Operation, ReadReport, ReadRequest, TargetEvent};
+use covtap_link::{Link, LinkError, LinkInfo, MappedFile, Operation, ReadReport, ReadRequest, TargetEvent};
 
 /// A link, and for how long it has stopped the workload so far: to attach, for every read, and to detach.
 pub struct MeteredLink {
@@ -88,6 +88,15 @@ impl MeteredLink {
     /// The link failed while it looked.
     pub fn poll(&mut self) -> Result<Option<TargetEvent>, LinkError> {
         self.link.events().map_or(Ok(None), |events| events.poll())
+    }
+
+    /// The files that the target has mapped; `None` where the link does not tell.
+    ///
+    /// # Errors
+    ///
+    /// The list could not be read.
+    pub fn mapped_files(&mut self) -> Result<Option<Vec<MappedFile>>, LinkError> {
+        self.link.mapped_files().map(|mapped| mapped.files()).transpose()
     }
 
     /// Leaves the target as it was found.

@@ -15,6 +15,15 @@ pub struct Extent {
     pub is_writable: bool,
 }
 
+/// Where a loadable segment begins, in memory and in the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileSegment {
+    /// Its address, before any slide.
+    pub start: ImageAddr,
+    /// Its offset in the file, in bytes.
+    pub offset: u64,
+}
+
 impl Extent {
     fn end(&self) -> u64 {
         self.start.get().saturating_add(self.len_bytes)
@@ -50,6 +59,17 @@ impl<'a> Loaded<'a> {
 }
 
 impl Image {
+    /// The segments of which the file has anything (`PT_LOAD`), in the order of the program headers, which is that of
+    /// addresses.
+    #[must_use]
+    pub fn file_segments(&self) -> Vec<FileSegment> {
+        let segments = self.parts.segments.iter();
+        let loads = segments.filter(|segment| segment.kind == elf::PT_LOAD && segment.file_bytes > 0);
+        let places =
+            loads.map(|load| FileSegment { start: ImageAddr::new(load.address), offset: load.offset });
+        places.collect()
+    }
+
     /// What the program headers load (`PT_LOAD`), by address and without overlaps. What borders on each other and is
     /// alike is one.
     #[must_use]

@@ -4,6 +4,7 @@
 
 pub(crate) mod clang_program;
 pub(crate) mod corpus;
+pub(crate) mod counting;
 pub(crate) mod gcov_guest;
 pub(crate) mod gcov_tool;
 pub(crate) mod hostile;

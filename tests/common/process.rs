@@ -18,13 +18,34 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program in its folder, and waits for its first line.
     pub(crate) fn start(program: &Path, argument: &str, first_line: &str) -> Self {
-        let mut command = Command::new(program);
-        command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.current_dir(program.parent().unwrap()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut process = Self { child, lines };
+        Self::start_with(Command::new(program).arg(argument), program, first_line)
+    }
+
+    /// Starts a command in a program's folder, and waits for its first line.
+    pub(crate) fn start_with(command: &mut Command, program: &Path, first_line: &str) -> Self {
+        let mut process = Self::spawn(command, program);
         process.wait_for(first_line);
         process
+    }
+
+    /// Starts a command in a program's folder.
+    pub(crate) fn spawn(command: &mut Command, program: &Path) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.current_dir(program.parent().unwrap()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
     }
 
     /// Waits for the next line, which must be this one.

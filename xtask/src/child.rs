@@ -113,6 +113,11 @@ impl Group {
         self.child.stderr.take().with_context(|| format!("stderr of `{}`", self.shown))
     }
 
+    /// The child's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn id(&self) -> Result<Pid> {
         Ok(Pid::from_raw(i32::try_from(self.child.id()).context("process id")?))
     }

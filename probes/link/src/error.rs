@@ -14,6 +14,8 @@ use crate::TargetAddr;
 pub enum Operation {
     /// The first exchange with a server: what it is and what it can do.
     Handshake,
+    /// Opening a target that is no server: a process, a file.
+    Attach,
     /// A read of target memory.
     Read {
         /// The first address asked for.
@@ -48,6 +50,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handshake => f.write_str("handshake"),
+            Self::Attach => f.write_str("attach"),
             Self::Read { addr, len_bytes } => write!(f, "read {len_bytes} bytes at {addr}"),
             Self::Write { addr, len_bytes } => write!(f, "write {len_bytes} bytes at {addr}"),
             Self::Stop => f.write_str("stop the target"),
@@ -133,6 +136,16 @@ pub enum LinkError {
         /// What was wrong with the answer.
         detail: String,
     },
+    /// What is read is not all of the target, and this part is not in it.
+    #[error("{operation} on {endpoint}: not there: {reason}")]
+    NotThere {
+        /// What was tried.
+        operation: Operation,
+        /// Where the target was sought.
+        endpoint: String,
+        /// What is not there, and what is.
+        reason: String,
+    },
     /// This server, or this way to reach it, cannot do it.
     #[error("{operation} on {endpoint}: not supported: {reason}")]
     Unsupported {
@@ -155,7 +168,10 @@ impl LinkError {
             | Self::Closed { .. }
             | Self::Io { .. }
             | Self::Protocol { .. } => true,
-            Self::Refused { .. } | Self::NotPermitted { .. } | Self::Unsupported { .. } => false,
+            Self::Refused { .. }
+            | Self::NotPermitted { .. }
+            | Self::NotThere { .. }
+            | Self::Unsupported { .. } => false,
         }
     }
 }

@@ -156,7 +156,7 @@ pub trait MappedFiles {
     /// # Errors
     ///
     /// The list could not be read.
-    fn mapped_files(&mut self) -> Result<Vec<MappedFile>, LinkError>;
+    fn files(&mut self) -> Result<Vec<MappedFile>, LinkError>;
 }
 
 /// What a link is told by its target.

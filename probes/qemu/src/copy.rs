@@ -11,6 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use covtap_process::ProcessMemory;
 use serde_json::{Value, json};
 
 use crate::dump::{Dump, DumpPlace};
@@ -19,7 +20,6 @@ use crate::failure::Failure;
 use crate::host::Piece;
 use crate::host::file::SharedFile;
 use crate::host::find::Candidates;
-use crate::host::process::ProcessMemory;
 use crate::qmp::{Client, Command, Socket};
 use crate::translate::{Backing, Stretch, Translator};
 use crate::{AddressSpace, MethodChoice};
@@ -113,7 +113,7 @@ impl Copier {
         parts: &mut [Part<'_>],
     ) -> Result<(), Failure> {
         if let Some(process) = &self.process {
-            match process.copy(&mut process_pieces(parts)) {
+            match process.copy(process_pieces(parts)).map_err(Failure::from) {
                 Err(Failure::NotPermitted(reason)) if self.choice == MethodChoice::Auto => {
                     self.reason = Some(reason);
                     self.process = None;
@@ -217,14 +217,14 @@ fn too_long() -> Failure {
     Failure::Protocol("a range is longer than its buffer".to_owned())
 }
 
-fn process_pieces<'a>(parts: &'a mut [Part<'_>]) -> Vec<Piece<'a, u64>> {
+fn process_pieces<'a>(parts: &'a mut [Part<'_>]) -> Vec<(u64, &'a mut [u8])> {
     let mut pieces = Vec::with_capacity(parts.len());
     for (stretches, buf) in parts {
         let mut rest: &mut [u8] = buf;
         for stretch in stretches.iter() {
             let len = usize::try_from(stretch.len_bytes).unwrap_or(usize::MAX).min(rest.len());
             let (piece, left) = rest.split_at_mut(len);
-            pieces.push(Piece { place: stretch.hva(), buf: piece });
+            pieces.push((stretch.hva(), piece));
             rest = left;
         }
     }
@@ -242,7 +242,7 @@ fn open_process(
     }
     let mut refusal = None;
     for pid in &found.pids {
-        let outcome = ProcessMemory::open(*pid).and_then(|process| {
+        let outcome = open_candidate(*pid).and_then(|process| {
             prove_process(client, &process, backings)?;
             Ok(process)
         });
@@ -262,6 +262,11 @@ fn open_process(
     })
 }
 
+fn open_candidate(pid: i32) -> Result<ProcessMemory, Failure> {
+    ProcessMemory::open(pid)
+        .map_err(|error| Failure::Unsupported(format!("pidfd_open of process {pid}: {error}")))
+}
+
 fn prove_process(
     client: &mut Client,
     process: &ProcessMemory,
@@ -271,7 +276,7 @@ fn prove_process(
     for backing in backings {
         let copy = &mut |gpa: u64, buf: &mut [u8]| {
             let place = backing.hva.wrapping_add(gpa.wrapping_sub(backing.first));
-            process.copy(&mut [Piece { place, buf }]).map_err(|failure| match failure {
+            process.copy([(place, buf)]).map_err(|error| match Failure::from(error) {
                 Failure::Stale { hva } => Failure::Unsupported(format!(
                     "process {pid} has nothing mapped at {hva:#x}, it is not QEMU"
                 )),

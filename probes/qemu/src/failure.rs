@@ -3,6 +3,7 @@
 use std::io;
 
 use covtap_link::{LinkError, Operation};
+use covtap_process::CopyError;
 
 /// A failure without its operation and endpoint; [`Failure::during`] adds them.
 #[derive(Debug)]
@@ -23,6 +24,18 @@ pub(crate) enum Failure {
     Unsupported(String),
     /// A host address is no longer mapped: QEMU has moved or removed guest memory.
     Stale { hva: u64 },
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Ended => Self::Closed,
+            CopyError::NotMapped { addr } => Self::Stale { hva: addr },
+            CopyError::NotPermitted(words) => Self::NotPermitted(words),
+            CopyError::Io(error) => Self::Io(error),
+            other => Self::Unsupported(other.to_string()),
+        }
+    }
 }
 
 impl Failure {

@@ -188,7 +188,7 @@ impl Bench {
 
 /// The time that all threads of a process had a processor: the first number, in nanoseconds, of each schedstat
 /// (Linux, Documentation/scheduler/sched-stats.rst).
-fn processor_time(pid: u32) -> Result<Duration> {
+pub(super) fn processor_time(pid: u32) -> Result<Duration> {
     let tasks = format!("/proc/{pid}/task");
     let mut total_ns = 0;
     for task in std::fs::read_dir(&tasks).with_context(|| format!("list {tasks}"))? {
@@ -201,7 +201,8 @@ fn processor_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(total_ns))
 }
 
-fn status_lines(stderr: impl std::io::Read + Send + 'static) -> Receiver<String> {
+/// The lines of a covtap's status, as they come.
+pub(super) fn status_lines(stderr: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -213,11 +214,13 @@ fn status_lines(stderr: impl std::io::Read + Send + 'static) -> Receiver<String>
     lines
 }
 
-fn is_snapshot(line: &str) -> bool {
+/// Whether a line of status is about a snapshot.
+pub(super) fn is_snapshot(line: &str) -> bool {
     line.starts_with("snapshot ")
 }
 
-fn wait_for_snapshot(status: &Receiver<String>) -> Result<()> {
+/// Waits until there is a snapshot.
+pub(super) fn wait_for_snapshot(status: &Receiver<String>) -> Result<()> {
     let mut said = Vec::new();
     while let Ok(line) = status.recv_timeout(PATIENCE) {
         if is_snapshot(&line) {

@@ -12,6 +12,7 @@ use crate::{Outcome, child};
 mod disturbance;
 mod find_image;
 mod gdb;
+mod process;
 mod report;
 mod scan;
 mod snapshot;
@@ -29,6 +30,8 @@ enum What {
     Snapshot(snapshot::Args),
     /// What 100 snapshots a second do to the guest's own speed
     Disturbance(disturbance::Args),
+    /// What 10 snapshots a second do to a server on this host
+    Process(process::Args),
     /// Time and memory from a profile to an lcov trace: covtap, LLVM's tools
     Report(report::Args),
     /// Time to find an image in 1 GiB of a guest's memory
@@ -46,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     match &args.what {
         What::Snapshot(args) => snapshot::run(args),
         What::Disturbance(args) => disturbance::run(args),
+        What::Process(args) => process::run(args),
         What::Report(args) => report::run(args),
         What::FindImage(args) => find_image::run(args),
         What::Scan(args) => scan::run(args),

@@ -197,6 +197,21 @@ pub(super) fn source_of(suite: &str) -> Result<(&'static str, String)> {
     Ok((format.extension(), text))
 }
 
+/// This release's main archive, as a source of source packages: a file's extension and text.
+pub(super) fn source_packages() -> Result<(&'static str, String)> {
+    let text = fs::read_to_string(OS_RELEASE).with_context(|| format!("read {OS_RELEASE}"))?;
+    let (extension, text) = source_of(os_release_field(&text, "VERSION_CODENAME").unwrap_or_default())?;
+    Ok((extension, of_source_packages(&text)))
+}
+
+/// A source of packages made one of source packages, in either format.
+fn of_source_packages(text: &str) -> String {
+    match text.strip_prefix("deb ") {
+        Some(rest) => format!("deb-src {rest}"),
+        None => text.replacen("Types: deb\n", "Types: deb-src\n", 1),
+    }
+}
+
 /// The files that apt reads its sources from.
 fn source_files() -> Result<Vec<SourceFile>> {
     let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
@@ -228,6 +243,14 @@ mod tests {
         assert_eq!(os_release_field(text, "VERSION_ID"), Some("12"));
         assert_eq!(os_release_field(text, "VERSION_CODENAME"), Some("bookworm"));
         assert_eq!(os_release_field(text, "VERSION"), None);
+    }
+
+    #[test]
+    fn source_packages_come_from_where_packages_do() {
+        let line = "deb [arch=amd64] http://m.example/debian bookworm main\n";
+        assert_eq!(of_source_packages(line), "deb-src [arch=amd64] http://m.example/debian bookworm main\n");
+        let stanza = "Types: deb\nSuites: bookworm\nComponents: main\nURIs: http://m.example/debian\n";
+        assert_eq!(of_source_packages(stanza), stanza.replacen("deb", "deb-src", 1));
     }
 
     #[test]

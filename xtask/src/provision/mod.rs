@@ -16,10 +16,12 @@ use nix::unistd::Uid;
 use crate::Outcome;
 use packages::Package;
 
+mod alone;
 mod apt;
 mod backports;
 mod packages;
 mod root;
+pub(crate) mod source;
 mod version;
 
 pub(crate) use packages::Need;

@@ -15,8 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 use covtap_testbed::{tool, workspace_root};
 use nix::unistd::Uid;
 
+use super::alone::Alone;
 use super::apt;
-use crate::child;
 
 /// Folders at the top that have long been links to those in `/usr`.
 const LINKED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
@@ -101,36 +101,11 @@ fn make(suite: &str, packages: &[String], root: &Path) -> Result<()> {
 
 /// Lets apt fetch packages, and what they depend on, as if nothing was installed.
 fn download(suite: &str, packages: &[String], dir: &Path) -> Result<()> {
-    let sources = dir.join("sources");
-    for folder in ["sources", "state/lists/partial", "cache/archives/partial"] {
-        let folder = dir.join(folder);
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    }
     let (extension, text) = apt::source_of(suite)?;
-    let files = [(sources.join(format!("suite.{extension}")), text.as_str()), (dir.join("status"), "")];
-    for (path, text) in files {
-        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-    }
-    let settings = [
-        format!("Dir::Etc::SourceList={}", dir.join("none").display()),
-        format!("Dir::Etc::SourceParts={}", sources.display()),
-        format!("Dir::State={}", dir.join("state").display()),
-        format!("Dir::State::Status={}", dir.join("status").display()),
-        format!("Dir::Cache={}", dir.join("cache").display()),
-        "APT::Install-Recommends=false".to_owned(),
-        "APT::Sandbox::User=".to_owned(),
-        "Acquire::Languages=none".to_owned(),
-        "Acquire::Retries=3".to_owned(),
-        "Debug::NoLocking=true".to_owned(),
-    ];
-    let get = |args: &[&str]| {
-        let mut command = Command::new(apt::APT_GET);
-        command.arg("-qq").args(settings.iter().flat_map(|setting| ["-o", setting.as_str()]));
-        child::run_well(command.args(args).stdout(Stdio::null()))
-    };
-    get(&["update"])?;
+    let apt = Alone::prepare(dir, extension, &text)?;
+    apt.get(&["update"])?;
     let install = ["install", "--yes", "--download-only"];
-    get(&install.into_iter().chain(packages.iter().map(String::as_str)).collect::<Vec<_>>())
+    apt.get(&install.into_iter().chain(packages.iter().map(String::as_str)).collect::<Vec<_>>())
 }
 
 /// Puts a package's files in place, but for documentation and the like.

@@ -211,9 +211,8 @@ fn wait_for_other_threads(pid: Pid) {
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::super::Piece;
-    use super::super::process::ProcessMemory;
     use super::*;
+    use covtap_process::ProcessMemory;
 
     /// For what always comes.
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -237,7 +236,7 @@ mod tests {
             return false;
         };
         let memory = ProcessMemory::open(watch.pid()).expect("open");
-        memory.copy(&mut [Piece { place: start, buf: &mut [0] }]).is_ok()
+        memory.copy([(start, &mut [0][..])]).is_ok()
     }
 
     #[test]

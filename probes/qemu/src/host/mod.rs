@@ -3,7 +3,6 @@
 pub(crate) mod exit_watch;
 pub(crate) mod file;
 pub(crate) mod find;
-pub(crate) mod process;
 mod resume;
 
 /// One piece of a copy: where it is, and where its bytes go.

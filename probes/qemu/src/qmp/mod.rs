@@ -25,7 +25,7 @@ use crate::{Options, QmpEndpoint};
 use frame::Framer;
 pub(crate) use message::Version;
 use message::{Event, Message, Refusal};
-pub(crate) use socket::{Socket, is_ready};
+pub(crate) use socket::Socket;
 
 /// How many commands are sent before the first answer is read. QEMU takes up to 8 from the socket and leaves
 /// the rest in its buffer: more only saves wake-ups.

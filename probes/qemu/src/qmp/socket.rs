@@ -160,7 +160,7 @@ fn wait(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Instant) -> io::Result<(
 
 /// Whether `fd` is ready, waiting no longer than `timeout`. An interruption counts as readiness: the caller
 /// tries its transfer and comes back.
-pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags, timeout: &Timespec) -> io::Result<bool> {
+fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags, timeout: &Timespec) -> io::Result<bool> {
     match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(timeout)) {
         Ok(ready) => Ok(ready > 0),
         Err(rustix::io::Errno::INTR) => Ok(true),

@@ -1,0 +1,123 @@
+//! nginx: built with coverage, and serving one file.
+//!
+//! What always holds: its port is bound here, and handed over as nginx hands its own sockets to a newer nginx; master and
+//! worker end with their handle.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use command_fds::{CommandFdExt, FdMapping};
+use covtap_testbed::{tool, workspace_root};
+use nix::unistd::Uid;
+
+use super::wait_until;
+use crate::child::{self, Group};
+use crate::provision::source;
+
+/// The descriptor that nginx finds its socket on.
+const LISTENER_FD: i32 = 3;
+
+/// How clang counts.
+const COVERAGE: &str = "-fprofile-instr-generate -fcoverage-mapping";
+
+/// Builds what is not there yet, and gives the program.
+pub(super) fn build() -> Result<PathBuf> {
+    let source = source::of("nginx")?;
+    let dir = workspace_root().join("target/bench-nginx");
+    let program = dir.join("nginx");
+    if program.is_file() {
+        return Ok(program);
+    }
+    println!("building nginx in {}", dir.display());
+    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    let [leave, object] = ["leave.c", "leave.o"].map(|name| dir.join(name));
+    fs::write(&leave, include_str!("leave.c")).with_context(|| format!("write {}", leave.display()))?;
+    let mut compile = Command::new(tool("clang-19")?);
+    child::run_well(compile.args(["-O2", "-c"]).arg(&leave).arg("-o").arg(&object))?;
+    let mut configure = Command::new(source.join("configure"));
+    configure.arg("--with-cc=clang-19").arg(format!("--with-cc-opt=-O2 {COVERAGE} -Wno-error"));
+    configure.arg(format!("--with-ld-opt={COVERAGE} {}", object.display()));
+    configure.args(["--without-http_rewrite_module", "--without-http_gzip_module"]);
+    let mut make = Command::new(tool("make")?);
+    make.arg(format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from)));
+    for command in [&mut configure, &mut make] {
+        // Programs that are run to find out about the compiler need not leave profiles about.
+        command.current_dir(&source).env("LLVM_PROFILE_FILE", "/dev/null").stdout(Stdio::null());
+        child::run_well(command)?;
+    }
+    // The last, so that what is there is whole.
+    fs::copy(source.join("objs/nginx"), dir.join("nginx.part")).context("copy nginx")?;
+    fs::rename(dir.join("nginx.part"), &program).context("move nginx")?;
+    Ok(program)
+}
+
+/// An nginx with one worker.
+pub(super) struct Server {
+    _master: Group,
+    worker: i32,
+    port: u16,
+    profile: PathBuf,
+}
+
+impl Server {
+    /// Starts it, with its files in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started, or made no worker.
+    pub(super) fn start(program: &Path, dir: &Path) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").context("bind the server's port")?;
+        listener.set_nonblocking(true).context("prepare the server's socket")?;
+        let port = listener.local_addr().context("the server's address")?.port();
+        let config = dir.join("nginx.conf");
+        fs::write(dir.join("index.html"), "covtap\n").context("write what is served")?;
+        fs::write(&config, configuration(dir, port)).context("write the server's configuration")?;
+        let profile = dir.join("own.profraw");
+        let mut command = Command::new(program);
+        command.arg("-p").arg(dir).arg("-c").arg(&config).env("LLVM_PROFILE_FILE", &profile);
+        command.env("NGINX", format!("{LISTENER_FD};"));
+        let socket = FdMapping { parent_fd: OwnedFd::from(listener), child_fd: LISTENER_FD };
+        command.fd_mappings(vec![socket]).context("hand the socket to nginx")?;
+        let mut master = Group::spawn(&mut command)?;
+        let children = format!("/proc/{0}/task/{0}/children", master.pid());
+        let worker = wait_until("nginx starts a worker", || {
+            anyhow::ensure!(master.ended()?.is_none(), "nginx ended");
+            let pids = fs::read_to_string(&children).with_context(|| format!("read {children}"))?;
+            Ok(pids.split_whitespace().next().and_then(|pid| pid.parse().ok()))
+        })?;
+        Ok(Self { _master: master, worker, port, profile })
+    }
+
+    /// Where the file is.
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/index.html", self.port)
+    }
+
+    /// The worker's process id.
+    pub(super) fn worker(&self) -> i32 {
+        self.worker
+    }
+
+    /// Where the first of its processes that ends writes its profile.
+    pub(super) fn profile(&self) -> PathBuf {
+        self.profile.clone()
+    }
+}
+
+fn configuration(dir: &Path, port: u16) -> String {
+    let dir = dir.display();
+    // The worker has to read what is served and to write its profile where only this user may.
+    let user = if Uid::effective().is_root() { "user root;\n" } else { "" };
+    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("  {name}_temp_path {dir}/{name};\n"))
+        .concat();
+    format!(
+        "{user}daemon off;\nworker_processes 1;\nerror_log stderr error;\npid {dir}/pid;\n\
+         events {{ worker_connections 256; }}\n\
+         http {{\n  access_log off;\n{paths}  server {{ listen 127.0.0.1:{port}; root {dir}; }}\n}}\n"
+    )
+}
