@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod collect;
+pub mod control;
 pub mod coverage;
 pub mod image;
 pub mod inspect;

@@ -15,7 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use common::{PATIENCE, Session, Way};
-use covtap_testbed::{self as testbed, Guest, Machine, Monitor, fixture, workspace_root};
+use covtap_testbed::{Guest, Machine, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
@@ -46,7 +46,8 @@ impl Scene {
     fn new(machine: Machine, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let elf = dir.path().join("guest.elf");
-        build(machine, flags, &elf);
+        let main = workspace_root().join("tests/resets/guest.c");
+        common::reset_guest::build(machine, &main, &[], flags, &elf);
         let guest = Guest::builder(machine, &elf).args(["-S"]).start().expect("the guest is there");
         let monitor = Monitor::connect(guest.control()).expect("a monitor");
         Self { dir, elf, guest, monitor }
@@ -96,39 +97,6 @@ fn counted(profile: &Path) -> Calls {
     let counts = common::counts(profile);
     let entry = |name: &str| counts.iter().find(|(key, _)| key.ends_with(name)).expect("a function").1[0];
     Calls { begin: entry("begin"), even: entry("even"), odd: entry("odd") }
-}
-
-/// Builds a guest with clang, for one of the two machines.
-fn build(machine: Machine, flags: &[&str], elf: &Path) {
-    let sources = workspace_root().join("tests/resets");
-    let source = |name: &str| sources.join(name).display().to_string();
-    let (target, board, script): (&[&str], _, _) = match machine {
-        Machine::An385 => (
-            &["--target=thumbv7m-none-eabi", "-mcpu=cortex-m3", "-mfloat-abi=soft"],
-            "an385.c",
-            workspace_root().join("examples/guests/c-an385/an385.x").display().to_string(),
-        ),
-        _ => (&["--target=i386-none-elf", "-march=i686", "-fno-pic"], "i386.c", source("i386.x")),
-    };
-    let object = |name: &str| elf.with_file_name(name).display().to_string();
-    let compile = |name: &str, more: &[&str]| {
-        let (from, to) = (source(name), object(name));
-        let common =
-            ["-std=c17", "-O1", "-ffreestanding", "-Wall", "-Wextra", "-Werror", "-c", &from, "-o", &to];
-        testbed::run("clang-19", target.iter().chain(&common).chain(flags).chain(more)).expect("it compiles");
-        to
-    };
-    let instrumented = ["-fprofile-instr-generate", "-fcoverage-mapping"];
-    let objects = [compile("guest.c", &instrumented), compile("console.c", &[]), compile(board, &[])];
-    let mut link = vec!["--gc-sections".to_owned(), "--build-id=sha1".into(), "--nmagic".into()];
-    link.extend(["-T".to_owned(), script]);
-    if machine == Machine::An385 {
-        let coverage = workspace_root().join("examples/guests/coverage.x");
-        link.extend(["-T".to_owned(), coverage.display().to_string()]);
-    }
-    link.extend(objects);
-    link.extend(["-o".to_owned(), elf.display().to_string()]);
-    testbed::run("ld.lld-19", link).expect("it links");
 }
 
 /// Triple faults, watchdogs and the processor's own request: QEMU is asked to stop the guest before each of them.

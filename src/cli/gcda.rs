@@ -35,6 +35,13 @@ pub(super) struct GcdaArgs {
     gcda_replace: bool,
 }
 
+impl GcdaArgs {
+    /// The same for files of their own below another directory.
+    pub(super) fn below(&self, dir: &Path) -> Self {
+        Self { gcda_dir: Some(dir.into()), gcda_strip: self.gcda_strip.clone(), gcda_replace: true }
+    }
+}
+
 /// A file that is there already cannot be added to.
 #[derive(Debug, thiserror::Error)]
 #[error("add to {}: {error}", path.display())]

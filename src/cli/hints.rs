@@ -16,8 +16,10 @@ use super::programs::SamePlace;
 use super::report::ReportError;
 use super::run::{CommandError, TimedOut};
 use super::tap::Unbelievable;
+use super::test_dir::TestsExist;
 use crate::collect::CollectError;
 use crate::collect::find_image::FindError;
+use crate::control::{ClientError, ServerError};
 use crate::coverage::MappingError;
 use crate::inspect::Finding;
 use crate::locate;
@@ -67,6 +69,9 @@ const HINTS: &[Hint] = &[
             "move it away, choose another --gcda-dir, or replace what is there with --gcda-replace",
         )
     },
+    |cause| cause.downcast_ref().and_then(for_server),
+    |cause| cause.downcast_ref().and_then(for_client),
+    |cause| cause.is::<TestsExist>().then_some("move it away, or choose another folder with --test-dir"),
     |cause| cause.is::<SameFile>().then_some("give each ELF a session and a --gcda-dir of its own"),
     |cause| cause.is::<GcdaPathError>().then_some("--gcda-strip leaves out leading directories"),
     |cause| {
@@ -81,6 +86,25 @@ const HINTS: &[Hint] = &[
     },
     |cause| cause.downcast_ref().and_then(for_pool),
 ];
+
+fn for_server(error: &ServerError) -> Option<&'static str> {
+    match error {
+        ServerError::InUse { .. } => {
+            Some("choose another with --control, or end that session: covtap ctl SOCKET stop")
+        }
+        ServerError::NoSocket { .. } => Some("choose another name with --control"),
+        _ => None,
+    }
+}
+
+fn for_client(error: &ClientError) -> Option<&'static str> {
+    match error {
+        ClientError::Connect { .. } => {
+            Some("is the session still there, and was it started with --control SOCKET?")
+        }
+        _ => None,
+    }
+}
 
 /// The next step after `error`, if there is one.
 #[must_use]

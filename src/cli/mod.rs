@@ -5,6 +5,7 @@
 //! is 0 for done, 1 for done and below a threshold, and 2 for an error; `run` has its guest's besides.
 
 mod attach;
+mod ctl;
 mod formats;
 mod gcda;
 mod gcov_units;
@@ -28,6 +29,7 @@ mod status;
 mod tap;
 mod target;
 mod terminal;
+mod test_dir;
 mod units;
 
 use std::process::ExitCode;
@@ -56,6 +58,7 @@ enum Verb {
     Report(report::ReportArgs),
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
+    Ctl(ctl::CtlArgs),
 }
 
 /// How a verb ended that did what it was asked to.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Verb::Snapshot(args) => snapshot::run(args),
         Verb::Report(args) => report::run(args),
         Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
+        Verb::Ctl(args) => ctl::run(&args).map(|()| Verdict::Passed),
         Verb::Merge(args) => merge::run(&args).map(|()| Verdict::Passed),
     };
     match done {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::causes;
 use super::pattern::{Pattern, Values};
 use super::programs::{Program, Programs};
-use crate::collect::Snapshot;
+use crate::collect::{Counters, Snapshot};
 use crate::locate::llvm::{LlvmImage, RawVersion, Variant};
 use crate::profile::pool::RawParts;
 use crate::write::profraw::{self, Style};
@@ -120,19 +120,41 @@ impl Output {
         let mut paths = Vec::new();
         let mut failed = None;
         if self.pattern.merges() {
-            let all = programs.counters(snapshot).filter_map(|it| Some((it.program, it.llvm?)));
+            let all = programs.counters(&snapshot.counters).filter_map(|it| Some((it.program, it.llvm?)));
             for (index, (program, (image, regions))) in all.enumerate() {
                 let path = self.path(image, &values);
                 let forms = self.pool_forms(program, image, regions)?;
                 failed = self.merge(index, &path, &forms)?.or(failed);
                 paths.push(path);
             }
-        } else if let Some((path, bytes)) = self.one_file(programs, snapshot, &values)? {
+        } else if let (Some((_, image)), Some(bytes)) =
+            (programs.llvm().next(), self.one_file(programs, &snapshot.counters)?)
+        {
+            let path = self.path(image, &values);
             failed = self.put(&path, &bytes)?;
             paths.push(path);
         }
         self.see(failed);
         Ok(paths)
+    }
+
+    /// Checks that the profiles of all programs can be in one file.
+    ///
+    /// # Errors
+    ///
+    /// They cannot.
+    pub(super) fn check_one_file(&self, programs: &Programs) -> Result<()> {
+        Ok(check_one_kind(self.form, programs)?)
+    }
+
+    /// Writes one file of other counters than a snapshot's, whatever the pattern.
+    ///
+    /// # Errors
+    ///
+    /// The counters do not fit the programs, or the file could not be written.
+    pub(super) fn write_alone(&self, programs: &Programs, counters: &Counters, path: &Path) -> Result<()> {
+        let bytes = self.one_file(programs, counters)?.unwrap_or_default();
+        Ok(write::write_whole(path, &bytes)?)
     }
 
     /// What is to be said about the last snapshot, once it was written or not.
@@ -153,7 +175,6 @@ impl Output {
     }
 
     /// The target counts from zero again, and all of its next snapshot is to be added to what is merged into.
-    #[expect(dead_code, reason = "sessions do not begin anew yet")]
     pub(super) fn begin_anew(&mut self) {
         if let Kept::Pools(pools) = &mut self.kept {
             pools.iter_mut().for_each(Pool::begin_anew);
@@ -172,20 +193,15 @@ impl Output {
         self.failed = failed;
     }
 
-    /// All programs' profiles, one after the other, and where they go; `None` if there are none.
-    fn one_file(
-        &self,
-        programs: &Programs,
-        snapshot: &Snapshot,
-        values: &Values,
-    ) -> Result<Option<(PathBuf, Vec<u8>)>> {
-        let mut file: Option<(PathBuf, Vec<u8>)> = None;
-        for counters in programs.counters(snapshot) {
+    /// All programs' profiles, one after the other; `None` if there are none.
+    fn one_file(&self, programs: &Programs, counters: &Counters) -> Result<Option<Vec<u8>>> {
+        let mut file: Option<Vec<u8>> = None;
+        for counters in programs.counters(counters) {
             let Some((image, regions)) = counters.llvm else { continue };
             let bytes = profraw::encode(image, regions, self.form.style(counters.program))?;
             match &mut file {
-                Some((_, before)) => before.extend(bytes),
-                None => file = Some((self.path(image, values), bytes)),
+                Some(before) => before.extend(bytes),
+                None => file = Some(bytes),
             }
         }
         Ok(file)

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::hints;
 use super::tap::load;
-use crate::collect::{Counters, Snapshot};
+use crate::collect::{Counters, FollowedList};
 use crate::image::{Image, Slide};
 use crate::locate::gcov::{self, GcovError, GcovImage};
 use crate::locate::llvm::LlvmImage;
@@ -216,9 +216,9 @@ impl Programs {
     /// The counters of each program.
     pub(super) fn counters<'a>(
         &'a self,
-        snapshot: &'a Snapshot,
+        counters: &'a Counters,
     ) -> impl Iterator<Item = ProgramCounters<'a>> {
-        let mut rest = snapshot.counters.regions();
+        let mut rest = counters.regions();
         self.all.iter().map(move |program| {
             let (own, others) = rest.split_at_checked(program.regions.len()).unwrap_or_default();
             rest = others;
@@ -231,15 +231,15 @@ impl Programs {
         })
     }
 
-    /// What each program's counters count.
+    /// What each program's counters count, with the lists that were followed.
     ///
     /// # Errors
     ///
-    /// The snapshot does not fit the programs.
-    pub(super) fn profiles(&self, snapshot: &Snapshot) -> Result<Profiles> {
+    /// The counters do not fit the programs.
+    pub(super) fn profiles(&self, counters: &Counters, lists: &[FollowedList]) -> Result<Profiles> {
         let mut profiles = Profiles { llvm: Vec::new(), gcov: Vec::new() };
-        let mut lists = snapshot.lists.iter().map(|list| list.as_deref().ok());
-        for counters in self.counters(snapshot) {
+        let mut lists = lists.iter().map(|list| list.as_deref().ok()).chain(std::iter::repeat(None));
+        for counters in self.counters(counters) {
             if let Some((image, regions)) = counters.llvm {
                 profiles.llvm.push(LlvmProfile::new(image, regions)?);
             }

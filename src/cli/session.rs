@@ -1,9 +1,13 @@
 //! What counts in a session that lasts.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Args;
 
+use super::test_dir::TestDir;
 use crate::collect::Reader;
+use crate::control::Server;
 
 /// Options of verbs whose session lasts.
 #[derive(Debug, Default, Args)]
@@ -16,9 +20,33 @@ pub(super) struct SessionArgs {
     /// missed; with --qemu
     #[arg(long)]
     snapshot_on_reset: bool,
+    /// Listen on this Unix socket for covtap ctl, and whatever else speaks its protocol
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
+    /// Write a profile of each test that covtap ctl begins and ends, and an index of them, for covtap report --by-test
+    #[arg(long, value_name = "DIR")]
+    test_dir: Option<PathBuf>,
 }
 
 impl SessionArgs {
+    /// Listens for requests, if the user wants it.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be made.
+    pub(super) fn listen(&self) -> Result<Option<Server>> {
+        Ok(self.control.as_deref().map(Server::listen).transpose()?)
+    }
+
+    /// Makes room for the profiles of tests, if the user wants them.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn test_dir(&self) -> Result<Option<TestDir>> {
+        self.test_dir.as_deref().map(TestDir::prepare).transpose()
+    }
+
     /// Has the reader do what was asked for.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use crossbeam_channel::never;
 
 use super::Verdict;
 use super::attach::Early;
@@ -18,7 +19,10 @@ use super::programs::{ElfArg, Profiles, Program, Programs};
 use super::session::SessionArgs;
 use super::status::{LastFiles, Losing, Restless, Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
-use crate::collect::{CollectError, Ended, MeteredLink, Reconnect, Schedule, Session, Snapshot, Told};
+use super::test_dir::TestDir;
+use crate::collect::{
+    CollectError, Ended, MeteredLink, Reconnect, Schedule, Session, Snapshot, TestCounts, Told,
+};
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::{LlvmImage, RawVersion};
@@ -191,12 +195,17 @@ pub(super) fn run_session(
 ) -> Result<Done> {
     let args = task.options;
     let status = Status::new(args.quiet);
+    let control = task.session.listen()?;
     let mut early = Early::open(task, target, &status)?;
     let programs = early.load(task, &status)?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
     let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
         status.note(caution);
+    }
+    let tests = task.session.test_dir()?;
+    if tests.is_some() {
+        output.check_one_file(&programs)?;
     }
     let formats = Formats::prepare(task.formats, task.elves.iter().map(|elf| elf.path.clone()).collect())?;
     let mappings = mappings(&formats, &programs, &status)?;
@@ -207,9 +216,11 @@ pub(super) fn run_session(
     if target.begin()? == Begun::FromRest {
         reader = reader.at_rest();
     }
+    let requests = control.as_ref().map_or_else(never, |server| server.requests.clone());
     let connect = target.again().filter(|_| !task.patience.is_zero());
     let reconnect = connect.map(|connect| Reconnect { connect, patience: task.patience });
-    let session = Session { reader, schedule, stop: interrupts.stop.clone(), reconnect };
+    let stop = interrupts.stop.clone();
+    let session = Session { reader, schedule, stop, requests, reconnect, has_labels: tests.is_some() };
     let mut taker = Taker {
         programs: &programs,
         output,
@@ -221,14 +232,11 @@ pub(super) fn run_session(
         last: LastFiles::default(),
         said: Said::default(),
         unbelievable: None,
+        tests,
+        gcda_args: &args.gcda,
+        era: 0,
     };
-    let done = session.run(|told| match told {
-        Told::Snapshot(snapshot) => taker.take(snapshot),
-        Told::Notice(notice) => {
-            status.note(&notice.to_string());
-            Ok(())
-        }
-    });
+    let done = session.run(|told| taker.hear(told));
     match &done {
         Ok(summary) => status.done(summary, &taker.last),
         Err(_) => status.last_profile(&taker.last),
@@ -258,12 +266,44 @@ struct Taker<'a> {
     last: LastFiles,
     said: Said,
     unbelievable: Option<Unbelievable>,
+    tests: Option<TestDir>,
+    gcda_args: &'a GcdaArgs,
+    /// Of the last snapshot.
+    era: u64,
 }
 
 impl Taker<'_> {
+    /// Does what is to be done about what a session tells.
+    fn hear(&mut self, told: &Told) -> Result<()> {
+        match told {
+            Told::Snapshot(snapshot) => self.take(snapshot),
+            Told::Test(test) => self.take_test(test),
+            Told::Notice(notice) => {
+                self.status.note(&notice.to_string());
+                Ok(())
+            }
+            Told::Answer(pending) => {
+                pending.written(&self.last.paths());
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the files of a test.
+    fn take_test(&mut self, test: &TestCounts) -> Result<()> {
+        let Some(tests) = &mut self.tests else { return Ok(()) };
+        let made = (self.programs, &self.output, &self.notes);
+        tests.write(test, made, self.gcda_args, self.status)?;
+        self.status.note(&format!("test {} has ended, run {}", test.name, test.runs));
+        Ok(())
+    }
+
     /// Writes the profiles and reports of a snapshot, and shows it.
     fn take(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let profiles = self.programs.profiles(snapshot)?;
+        if std::mem::replace(&mut self.era, snapshot.era) != snapshot.era {
+            self.output.begin_anew();
+        }
+        let profiles = self.programs.profiles(&snapshot.counters, &snapshot.lists)?;
         self.unbelievable = Unbelievable::of(snapshot.number, &profiles);
         if let Some(unbelievable) = &self.unbelievable {
             self.status.note(&unbelievable.to_string());

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Notice, Snapshot};
+use super::{Notice, Pending, Snapshot, TestCounts};
 
 /// How many snapshots may wait for the writer.
 const QUEUE_LEN: usize = 8;
@@ -19,6 +19,10 @@ pub enum Told {
     Snapshot(Box<Snapshot>),
     /// What is to be known beside them.
     Notice(Notice),
+    /// What a test counted that has ended.
+    Test(Box<TestCounts>),
+    /// Somebody waits for all of the above to be written.
+    Answer(Pending),
 }
 
 /// The way from the reader to the writer.
@@ -67,7 +71,7 @@ impl Queue {
     pub(super) fn discard(&self) {
         let mut waiting = self.lock();
         let before = waiting.told.len();
-        waiting.told.retain(|told| matches!(told, Told::Notice(_)));
+        waiting.told.retain(|told| !matches!(told, Told::Snapshot(_)));
         waiting.overtaken += (before - waiting.told.len()) as u64;
     }
 
@@ -86,17 +90,82 @@ impl Waiting {
         let snapshots = || {
             self.told.iter().enumerate().filter_map(|(index, told)| match told {
                 Told::Snapshot(snapshot) => Some((index, snapshot.era)),
-                Told::Notice(_) => None,
+                Told::Notice(_) | Told::Test(_) | Told::Answer(_) => None,
             })
         };
         if snapshots().count() <= QUEUE_LEN {
             return;
         }
         let pairs = snapshots().zip(snapshots().skip(1));
-        let overtaken = pairs.filter(|((_, era), (_, next))| era == next).map(|((index, _), _)| index).next();
-        if let Some(index) = overtaken {
-            self.told.remove(index);
+        let overtaken =
+            pairs.filter(|((_, era), (_, next))| era == next).map(|((old, _), (new, _))| (old, new));
+        if let Some((old, new)) = overtaken.into_iter().next() {
+            // Whoever waits for the older one waits for the newer one from now on.
+            let between: Vec<_> = self.told.drain(old + 1..new).collect();
+            let (answers, others): (Vec<_>, Vec<_>) =
+                between.into_iter().partition(|told| matches!(told, Told::Answer(_)));
+            self.told.remove(old);
+            insert_all(&mut self.told, old, others.into_iter());
+            let after = self.told.iter().skip(old).position(|told| matches!(told, Told::Snapshot(_)));
+            let after = after.map_or(self.told.len(), |index| old + index + 1);
+            insert_all(&mut self.told, after, answers.into_iter());
             self.overtaken += 1;
+        }
+    }
+}
+
+/// Puts several things at `index`, in their order.
+fn insert_all(told: &mut VecDeque<Told>, index: usize, more: impl DoubleEndedIterator<Item = Told>) {
+    more.rev().for_each(|one| told.insert(index, one));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::tests::empty_snapshot;
+    use super::super::{Answer, ResetEvidence};
+    use super::*;
+
+    fn snapshot(number: u64, era: u64) -> Told {
+        Told::Snapshot(Box::new(Snapshot { era, ..empty_snapshot(number) }))
+    }
+
+    fn answer(number: u64) -> Told {
+        let (reply, _) = crossbeam_channel::bounded(1);
+        Told::Answer(Pending { reply, answer: Answer::Snapshot { number, files: Vec::new() } })
+    }
+
+    fn order(queue: &Queue) -> Vec<String> {
+        queue.finish();
+        let name = |told| match told {
+            Told::Snapshot(snapshot) => snapshot.number.to_string(),
+            Told::Answer(Pending { answer: Answer::Snapshot { number, .. }, .. }) => {
+                format!("answer {number}")
+            }
+            Told::Notice(_) => "notice".to_owned(),
+            other => panic!("{other:?}"),
+        };
+        std::iter::from_fn(|| queue.next()).map(name).collect()
+    }
+
+    #[test]
+    fn an_answer_comes_after_a_snapshot_that_holds_what_it_speaks_of() {
+        let queue = Queue::default();
+        queue.push(snapshot(1, 0));
+        queue.push(answer(1));
+        queue.push(Told::Notice(Notice::Reset { after: 1, evidence: ResetEvidence::Event }));
+        (2..=9).for_each(|number| queue.push(snapshot(number, 0)));
+        assert_eq!(queue.overtaken(), 1);
+        assert_eq!(order(&queue), ["notice", "2", "answer 1", "3", "4", "5", "6", "7", "8", "9"]);
+    }
+
+    #[test]
+    fn the_last_snapshot_before_a_reset_is_never_overtaken() {
+        let queue = Queue::default();
+        (1..=30).for_each(|number| queue.push(snapshot(number, number / 10)));
+        let kept = order(&queue);
+        assert_eq!(queue.overtaken(), 22);
+        for last in ["9", "19", "29", "30"] {
+            assert!(kept.iter().any(|number| number == last), "{last} in {kept:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     Checked, Coherence, CollectError, Counters, Delta, Expected, FollowedList, MeteredLink, Notice,
     ResetEvidence, coherence, lists,
 };
-use crate::locate::{CounterRegion, ListHead};
+use crate::locate::{CounterRegion, ListHead, MergeRule};
 
 /// The most that all regions together may hold. An image chooses the size, and it may be damaged.
 const MAX_COUNTER_BYTES: u64 = 1 << 30;
@@ -88,7 +88,7 @@ pub struct Reader {
     lists: Vec<ListHead>,
     /// The reading that was believed last, of this run of the target.
     pub(super) previous: Arc<Counters>,
-    /// Whether there was none: it is zeros.
+    /// Whether there was none: it is that of a target in which nothing has run.
     pub(super) is_first: bool,
     /// Buffers handed out in earlier snapshots; one that came back is used again.
     pub(super) pool: Vec<Arc<Counters>>,
@@ -123,14 +123,14 @@ impl Reader {
     ///
     /// The regions are too large, or the link failed.
     pub fn new(link: MeteredLink, regions: Vec<CounterRegion>) -> Result<Self, CollectError> {
-        let (zeros, mut first) = (room(&regions)?, room(&regions)?);
+        let (nothing, mut first) = (nothing(&regions)?, room(&regions)?);
         let mut reader = Self {
             link,
             places: Places::new(regions),
             expected: Vec::new(),
             checks: None,
             lists: Vec::new(),
-            previous: Arc::new(zeros),
+            previous: Arc::new(nothing),
             is_first: true,
             pool: Vec::new(),
             standing: Standing::default(),
@@ -281,11 +281,33 @@ impl Reader {
     ///
     /// The host has no memory for it.
     pub fn reset(&mut self) -> Result<(), CollectError> {
-        let reading = Arc::clone(&self.previous);
-        let all = self.all(&reading)?;
+        let all = self.counted()?;
         self.sums.set_baseline(all);
         self.era += 1;
         Ok(())
+    }
+
+    /// Where the target is.
+    pub(super) fn target(&self) -> String {
+        self.link.info().endpoint
+    }
+
+    pub(super) fn era(&self) -> u64 {
+        self.era
+    }
+
+    pub(super) fn is_restarting(&self) -> bool {
+        self.restart.is_some()
+    }
+
+    pub(super) fn regions(&self) -> &[CounterRegion] {
+        self.places.regions()
+    }
+
+    /// All that was counted by the last snapshot, whatever the baseline.
+    pub(super) fn counted(&mut self) -> Result<Arc<Counters>, CollectError> {
+        let last = Arc::clone(&self.previous);
+        self.all(&last)
     }
 
     /// One reading that can be believed, whole.
@@ -449,6 +471,17 @@ fn check_all(expected: &[Expected], link: &mut MeteredLink) -> Result<(), Collec
 enum Read {
     Sure(Box<Sure>, Option<Checked>, Vec<FollowedList>),
     Reset(ResetEvidence),
+}
+
+/// The reading of a target in which nothing has run.
+pub(super) fn nothing(regions: &[CounterRegion]) -> Result<Counters, CollectError> {
+    let mut counters = room(regions)?;
+    for (region, bytes) in regions.iter().zip(counters.regions_mut()) {
+        if region.merge == MergeRule::ClearedWhenHit {
+            bytes.fill(u8::MAX);
+        }
+    }
+    Ok(counters)
 }
 
 /// Room for one reading, as far as the host has it.

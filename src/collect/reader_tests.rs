@@ -21,6 +21,25 @@ fn link() -> ScriptedLink {
     ScriptedLink::new([(BASE, bytes(&[5, 0xffff_fff0]))])
 }
 
+/// A snapshot without counters.
+pub(crate) fn empty_snapshot(number: u64) -> Snapshot {
+    Snapshot {
+        number,
+        at: Duration::ZERO,
+        counters: Arc::new(Counters::default()),
+        delta: Delta::default(),
+        report: ReadReport::default(),
+        rereads: 0,
+        unsettled: 0,
+        lost: 0,
+        resets: 0,
+        era: 0,
+        moved: false,
+        checked: None,
+        lists: Vec::new(),
+    }
+}
+
 /// The snapshot that was taken.
 pub(crate) fn taken(taken: Result<Taken, CollectError>) -> Snapshot {
     taken.expect("no error").snapshot().expect("a snapshot")

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use covtap_link::TargetEvent;
 
-use super::reader::{Reader, room};
+use super::reader::{Reader, nothing, room};
 use super::sure::Found;
 use super::torn::Standing;
 use super::{CollectError, Counters, Delta, Notice, ResetEvidence};
@@ -87,7 +87,7 @@ impl Reader {
                 if self.at_rest.take().is_none_or(|nothing| nothing != restart.last) {
                     self.sums.end_run(self.places.regions(), &restart.last);
                 }
-                self.previous = Arc::new(room(self.places.regions())?);
+                self.previous = Arc::new(nothing(self.places.regions())?);
                 self.is_first = true;
                 self.is_exact = false;
                 self.standing = Standing::default();

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use covtap_link::LinkError;
 use crossbeam_channel::{Receiver, bounded};
 
+use super::labels::Labels;
 use super::queue::{Queue, Told};
-use super::{CollectError, MeteredLink, Notice, Reader, Schedule, Taken};
+use super::{CollectError, MeteredLink, Notice, Pending, Reader, Request, Schedule, Snapshot, Taken};
 
 /// From one look for events to the next.
 const TICK: Duration = Duration::from_millis(5);
@@ -73,6 +74,10 @@ pub struct Session<'a> {
     pub schedule: Schedule,
     /// Asks the session to end. A sender that is dropped asks for nothing.
     pub stop: Receiver<Stop>,
+    /// What somebody outside asks. A sender that is dropped asks for nothing.
+    pub requests: Receiver<Request>,
+    /// Whether somebody keeps what tests count: else none may begin.
+    pub has_labels: bool,
     /// What to do when the link fails; the session ends if `None`.
     pub reconnect: Option<Reconnect<'a>>,
 }
@@ -91,7 +96,7 @@ impl Session<'_> {
         let queue = Queue::default();
         let (cancel, cancelled) = bounded(1);
         thread::scope(|scope| {
-            let reading = scope.spawn(|| Reading { queue: &queue, cancelled, session: self }.run());
+            let reading = scope.spawn(|| Reading::new(self, &queue, cancelled).run());
             let mut written = Ok(());
             while let Some(told) = queue.next() {
                 written = write(&told);
@@ -108,11 +113,15 @@ impl Session<'_> {
 }
 
 /// The reader's side of a session.
-struct Reading<'s> {
-    queue: &'s Queue,
+pub(super) struct Reading<'s> {
+    pub(super) queue: &'s Queue,
     /// The writer has failed if its other side is gone.
     cancelled: Receiver<()>,
-    session: Session<'s>,
+    pub(super) session: Session<'s>,
+    pub(super) start: Instant,
+    pub(super) labels: Labels,
+    /// Those who want the session to end, and wait for its last snapshot.
+    pub(super) stopping: Vec<Pending>,
 }
 
 /// Why the reader no longer waits.
@@ -123,7 +132,18 @@ enum Woken {
     Asked(Stop),
 }
 
-impl Reading<'_> {
+/// What came while the reader waited.
+enum Came {
+    Stop(Stop),
+    Request(Request),
+}
+
+impl<'s> Reading<'s> {
+    fn new(session: Session<'s>, queue: &'s Queue, cancelled: Receiver<()>) -> Self {
+        let (start, labels, stopping) = (Instant::now(), Labels::default(), Vec::new());
+        Self { queue, cancelled, session, start, labels, stopping }
+    }
+
     fn run(mut self) -> Result<Summary, CollectError> {
         let read = self.read_on_schedule();
         if matches!(read, Ok(Ended::Stopped(Stop::AtOnce))) {
@@ -141,9 +161,8 @@ impl Reading<'_> {
     }
 
     fn read_on_schedule(&mut self) -> Result<Ended, CollectError> {
-        let start = Instant::now();
         loop {
-            match self.read_once(start) {
+            match self.read_once() {
                 Ok(None) => {}
                 Ok(Some(ended)) => return Ok(ended),
                 Err(CollectError::Link(error)) if error.is_fatal() => self.restore(error)?,
@@ -153,22 +172,19 @@ impl Reading<'_> {
     }
 
     /// Waits for the next snapshot and takes it; why the session ends after it, if it does.
-    fn read_once(&mut self, start: Instant) -> Result<Option<Ended>, CollectError> {
+    fn read_once(&mut self) -> Result<Option<Ended>, CollectError> {
         let taken = self.session.reader.taken();
-        let Some(due) = self.session.schedule.next_due(taken, start.elapsed()) else {
+        let Some(due) = self.session.schedule.next_due(taken, self.start.elapsed()) else {
             return Ok(Some(Ended::Scheduled));
         };
-        let woken = self.wait_until(start + due)?;
+        let woken = self.wait_until(self.start + due)?;
         if let Woken::Asked(Stop::AtOnce) = woken {
             return Ok(Some(Ended::Stopped(Stop::AtOnce)));
         }
-        let taken = self.session.reader.take(start.elapsed());
-        self.tell_notices();
-        match taken? {
-            Taken::Snapshot(snapshot) => self.queue.push(Told::Snapshot(snapshot)),
-            Taken::Restarting => {}
-            Taken::Ended => return Ok(Some(Ended::TargetEnded)),
+        if let Some(snapshot) = self.take()? {
+            self.queue.push(Told::Snapshot(snapshot));
         }
+        self.stopping.drain(..).for_each(|pending| self.queue.push(Told::Answer(pending)));
         if self.session.reader.has_ended() {
             return Ok(Some(Ended::TargetEnded));
         }
@@ -178,14 +194,24 @@ impl Reading<'_> {
         })
     }
 
+    /// A snapshot, if there is one to be had.
+    pub(super) fn take(&mut self) -> Result<Option<Box<Snapshot>>, CollectError> {
+        let taken = self.session.reader.take(self.start.elapsed());
+        self.tell_notices();
+        Ok(match taken? {
+            Taken::Snapshot(snapshot) => Some(snapshot),
+            Taken::Restarting | Taken::Ended => None,
+        })
+    }
+
     fn tell_notices(&mut self) {
         for notice in self.session.reader.notices() {
             self.queue.push(Told::Notice(notice));
         }
     }
 
-    /// Waits until `due`, until the target is held for a snapshot, or until somebody wants the session to end. A writer
-    /// that failed cancels at once.
+    /// Waits until `due`, until the target is held for a snapshot, or until somebody wants the session to end; serves
+    /// whoever asks meanwhile. A writer that failed cancels at once.
     fn wait_until(&mut self, due: Instant) -> Result<Woken, CollectError> {
         loop {
             if self.session.reader.watch()? {
@@ -193,8 +219,14 @@ impl Reading<'_> {
             }
             self.tell_notices();
             let next = if self.session.reader.is_told() { due.min(Instant::now() + TICK) } else { due };
-            if let Some(stop) = self.asked_until(next) {
-                return Ok(Woken::Asked(stop));
+            match self.came_until(next) {
+                Some(Came::Stop(stop)) => return Ok(Woken::Asked(stop)),
+                Some(Came::Request(request)) => {
+                    if let Some(stop) = self.serve(&request)? {
+                        return Ok(Woken::Asked(stop));
+                    }
+                }
+                None => {}
             }
             if Instant::now() >= due {
                 return Ok(Woken::Due);
@@ -202,17 +234,21 @@ impl Reading<'_> {
         }
     }
 
-    /// What is asked for until `due`.
-    fn asked_until(&mut self, due: Instant) -> Option<Stop> {
+    /// What comes until `due`.
+    fn came_until(&mut self, due: Instant) -> Option<Came> {
         let timer = crossbeam_channel::at(due);
         loop {
             crossbeam_channel::select_biased! {
-                recv(self.cancelled) -> _ => return Some(Stop::AtOnce),
+                recv(self.cancelled) -> _ => return Some(Came::Stop(Stop::AtOnce)),
                 recv(self.session.stop) -> asked => match asked {
-                    Ok(asked) => return Some(asked),
+                    Ok(stop) => return Some(Came::Stop(stop)),
                     Err(_) => self.session.stop = crossbeam_channel::never(),
                 },
                 recv(timer) -> _ => return None,
+                recv(self.session.requests) -> request => match request {
+                    Ok(request) => return Some(Came::Request(request)),
+                    Err(_) => self.session.requests = crossbeam_channel::never(),
+                },
             }
         }
     }
@@ -234,8 +270,10 @@ impl Reading<'_> {
         let _ = self.session.reader.detach();
         let (mut pause, mut last) = (FIRST_PAUSE, CollectError::from(error));
         while lost.elapsed() < patience {
-            if self.asked_until(Instant::now() + pause).is_some() {
-                return Err(last);
+            match self.came_until(Instant::now() + pause) {
+                Some(Came::Stop(_)) => return Err(last),
+                Some(Came::Request(request)) => request.refuse(&last),
+                None => {}
             }
             pause = LONGEST_PAUSE.min(pause.saturating_mul(2));
             let Some(reconnect) = self.session.reconnect.as_mut() else { break };

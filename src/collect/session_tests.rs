@@ -14,7 +14,17 @@ fn session(link: ScriptedLink, schedule: Schedule) -> (Session<'static>, Sender<
     let regions = vec![region(BASE.get(), 8, MergeRule::Add, Endianness::Little)];
     let reader = Reader::new(MeteredLink::new(Box::new(link)), regions).expect("first reading");
     let (ask, stop) = bounded(2);
-    (Session { reader, schedule, stop, reconnect: None }, ask)
+    (
+        Session {
+            reader,
+            schedule,
+            stop,
+            requests: crossbeam_channel::never(),
+            has_labels: true,
+            reconnect: None,
+        },
+        ask,
+    )
 }
 
 fn link() -> ScriptedLink {
@@ -28,7 +38,7 @@ fn schedule(every_ms: u64, snapshots: Option<u64>) -> Schedule {
 fn number(told: &Told) -> Option<u64> {
     match told {
         Told::Snapshot(snapshot) => Some(snapshot.number),
-        Told::Notice(_) => None,
+        _ => None,
     }
 }
 
@@ -144,7 +154,7 @@ fn a_session_goes_on_over_another_link() {
             Told::Snapshot(snapshot) => snapshot.number.to_string(),
             Told::Notice(Notice::LinkLost { .. }) => "lost".to_owned(),
             Told::Notice(Notice::LinkBack { .. }) => "back".to_owned(),
-            Told::Notice(other) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         });
         Ok(())
     });

@@ -209,7 +209,7 @@ fn upper(count: u64) -> u64 {
 }
 
 /// Writes a number in the target's byte order; what is too wide for `bytes` is cut.
-fn write_uint(bytes: &mut [u8], region: &CounterRegion, value: u64) {
+pub(super) fn write_uint(bytes: &mut [u8], region: &CounterRegion, value: u64) {
     let le = value.to_le_bytes();
     let width = region.element_bytes.min(bytes.len());
     let digits = bytes.iter_mut().take(width);

@@ -1,0 +1,134 @@
+//! What a session does for whoever asks: each request whole, between two snapshots.
+
+use super::request::{Answer, Ask, Pending, Progress, Request};
+use super::session::{Reading, Stop};
+use super::{CollectError, Snapshot, Told};
+
+/// What a target that is being reset is answered with.
+const RESTARTING: &str = "take a snapshot: the target was reset, and its new run has not begun to count";
+
+/// What a session is asked to be started with.
+const NO_LABELS: &str = "begin a test: the session keeps no tests (--test-dir)";
+
+impl Request {
+    /// Says that it cannot be done.
+    pub(super) fn refuse(&self, reason: &impl ToString) {
+        self.answer(Answer::Refused(reason.to_string()));
+    }
+
+    fn answer(&self, answer: Answer) {
+        // Nobody may be there any more to hear it.
+        let _ = self.reply.try_send(answer);
+    }
+
+    /// An answer that comes once everything before it is written.
+    fn pending(&self, answer: Answer) -> Pending {
+        Pending { reply: self.reply.clone(), answer }
+    }
+}
+
+impl Reading<'_> {
+    /// Carries out a request; whether the session is to end for it.
+    pub(super) fn serve(&mut self, request: &Request) -> Result<Option<Stop>, CollectError> {
+        match &request.ask {
+            Ask::Status => request.answer(Answer::Status(self.progress())),
+            Ask::Snapshot { then_reset } => {
+                let answer = |number| Answer::Snapshot { number, files: Vec::new() };
+                self.snapshot(request, *then_reset, answer)?;
+            }
+            // What was counted before is written a last time: files that are merged into must not miss it.
+            Ask::Reset => self.snapshot(request, true, |_| Answer::Done)?,
+            Ask::Begin { .. } if !self.session.has_labels => request.refuse(&NO_LABELS),
+            Ask::Begin { test } => match self.labels.may_begin(test) {
+                Ok(true) => self.begin(request, test)?,
+                Ok(false) => request.answer(Answer::Done),
+                Err(error) => request.refuse(&error),
+            },
+            Ask::End { test } => match self.labels.may_end(test.as_deref()) {
+                Ok(()) => self.end(request)?,
+                Err(error) => request.refuse(&error),
+            },
+            Ask::Stop => {
+                self.stopping.push(request.pending(Answer::Done));
+                return Ok(Some(Stop::AfterLastSnapshot));
+            }
+        }
+        Ok(None)
+    }
+
+    fn progress(&self) -> Progress {
+        let reader = &self.session.reader;
+        Progress {
+            target: reader.target(),
+            elapsed: self.start.elapsed(),
+            snapshots: reader.taken(),
+            resets: reader.resets(),
+            era: reader.era(),
+            is_restarting: reader.is_restarting(),
+            pause: reader.pause(),
+            test: self.labels.running().map(str::to_owned),
+            tests_ended: self.labels.num_ended(),
+        }
+    }
+
+    /// Takes a snapshot that is written, and lets counting begin anew with it if that is wanted.
+    fn snapshot(
+        &mut self,
+        request: &Request,
+        then_reset: bool,
+        answer: impl FnOnce(u64) -> Answer,
+    ) -> Result<(), CollectError> {
+        self.with_snapshot(request, |reading, snapshot| {
+            if then_reset {
+                reading.session.reader.reset()?;
+            }
+            let number = snapshot.number;
+            reading.queue.push(Told::Snapshot(snapshot));
+            Ok(answer(number))
+        })
+    }
+
+    /// Takes a snapshot for a request, and answers with what `then` makes of it.
+    fn with_snapshot(
+        &mut self,
+        request: &Request,
+        then: impl FnOnce(&mut Self, Box<Snapshot>) -> Result<Answer, CollectError>,
+    ) -> Result<(), CollectError> {
+        let done = match self.take() {
+            Ok(Some(snapshot)) => then(self, snapshot),
+            Ok(None) => {
+                request.refuse(&RESTARTING);
+                return Ok(());
+            }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(answer) => self.queue.push(Told::Answer(request.pending(answer))),
+            Err(error) => {
+                request.refuse(&error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, request: &Request, test: &str) -> Result<(), CollectError> {
+        let test = test.to_owned();
+        self.with_snapshot(request, |reading, snapshot| {
+            let all = reading.session.reader.counted()?;
+            reading.labels.begin(test, all);
+            reading.queue.push(Told::Snapshot(snapshot));
+            Ok(Answer::Done)
+        })
+    }
+
+    fn end(&mut self, request: &Request) -> Result<(), CollectError> {
+        self.with_snapshot(request, |reading, snapshot| {
+            let all = reading.session.reader.counted()?;
+            let ended = reading.labels.end(reading.session.reader.regions(), &all);
+            reading.queue.push(Told::Snapshot(snapshot));
+            ended.into_iter().for_each(|test| reading.queue.push(Told::Test(Box::new(test))));
+            Ok(Answer::Done)
+        })
+    }
+}
