@@ -53,14 +53,18 @@ pub fn write_test(coverage: &Coverage, name: &str, out: &mut impl Write) -> io::
     write_each(coverage, format!("TN:{name}\n").as_bytes(), out)
 }
 
+/// The name of a test in the characters that lcov takes.
+#[must_use]
+pub fn plain_test_name(name: &str) -> String {
+    // Without a name lcov takes the counts for those of no test.
+    let name = if name.is_empty() { "_" } else { name };
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
 /// Names for tests that lcov takes as they are: of letters, digits and underscores, and each once.
 #[must_use]
 pub fn test_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    // Without a name lcov takes the counts for those of no test.
-    let not_empty = |name: &'n str| if name.is_empty() { "_" } else { name };
-    let plain: Vec<String> =
-        names.into_iter().map(|name| not_empty(name).chars().map(plain).collect()).collect();
+    let plain: Vec<String> = names.into_iter().map(plain_test_name).collect();
     // A name that is made up must not be one that another test has.
     let mut taken: HashSet<String> = plain.iter().cloned().collect();
     let mut given: HashMap<&str, u64> = HashMap::new();
