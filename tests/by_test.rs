@@ -68,10 +68,15 @@ impl Recorded {
 
     /// By clang, with a profile for each test.
     fn of_llvm() -> Self {
+        Self::of_clang(&[])
+    }
+
+    /// The same with further options.
+    fn of_clang(more: &[&str]) -> Self {
         let recorded = Self::new();
         let (source, elf) = (recorded.text("valve.c"), recorded.text("valve"));
         let args = ["-fprofile-instr-generate", "-fcoverage-mapping", &source, "-o", &elf];
-        testbed::run("clang-19", args).unwrap();
+        testbed::run("clang-19", args.iter().chain(more)).unwrap();
         for (number, (_, args)) in TESTS.iter().enumerate() {
             let profile = recorded.path(&format!("tests/{number}.profraw"));
             let status = Command::new(&elf).args(*args).env("LLVM_PROFILE_FILE", profile).status().unwrap();
@@ -184,6 +189,32 @@ TOTAL               6         3/4   14/17     12/13           5
          2   boot/self test\n           1   valve\n\n{source}:18: no code is on this line\n"
     );
     assert_eq!(printed(&recorded.report(&["valve"], &options)), rows);
+}
+
+/// Binary correlation keeps the functions out of the profiles; the ELF has them.
+#[test]
+fn counters_alone_are_those_of_the_program_given() {
+    let recorded = Recorded::of_clang(&["-mllvm", "-profile-correlate=binary"]);
+    assert_eq!(recorded.table(&["valve"]), expected_of_llvm());
+}
+
+/// A test of a program by both compilers has the lines of both.
+#[test]
+fn both_compilers_are_one_report() {
+    let (recorded, of_gcc) = (Recorded::of_llvm(), Recorded::of_gcc());
+    for number in 0..TESTS.len() {
+        let folder = format!("tests/gcda-{number}");
+        fs::rename(of_gcc.path(&folder), recorded.path(&folder)).unwrap();
+    }
+    recorded.write_index(
+        |number| json!({ "profile": format!("{number}.profraw"), "gcda": format!("gcda-{number}") }),
+    );
+    let table = printed(&recorded.report(&["valve"], &[]));
+    let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split_whitespace().collect()).collect();
+    assert_eq!(rows[3], ["valve", "2", "6", "23", "11", "7"]);
+    assert_eq!(rows.last().unwrap()[..4], ["TOTAL", "6", "6/8", "25/30"]);
+    let trace = printed(&recorded.report(&["valve"], &["--lcov", "-"]));
+    assert_eq!(trace.matches("TN:valve\nSF:").count(), 2);
 }
 
 /// As `gcov` counts: the closing braces behind a `return` have no count of their own.

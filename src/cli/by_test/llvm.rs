@@ -1,7 +1,7 @@
 //! LLVM's part of a report by test: programs whose mapping is decoded once, and a profile for each test.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
@@ -18,7 +18,7 @@ pub(super) struct LlvmPart<'a> {
     elves: Vec<&'a Path>,
     mappings: Vec<Mapping>,
     /// What the programs' own records say, once a profile needs it.
-    located: Mutex<Option<Arc<Vec<LlvmImage>>>>,
+    located: OnceLock<Vec<LlvmImage>>,
     sum: Sum,
 }
 
@@ -31,7 +31,7 @@ impl<'a> LlvmPart<'a> {
     pub(super) fn new(formats: &Formats<'_>, elves: Vec<&'a Path>) -> Result<Self> {
         let decode = |path: &&Path| Ok(MappingOf::decode(formats, path)?.say());
         let mappings = elves.iter().map(decode).collect::<Result<_>>()?;
-        Ok(Self { elves, mappings, located: Mutex::default(), sum: Sum::default() })
+        Ok(Self { elves, mappings, located: OnceLock::new(), sum: Sum::default() })
     }
 
     /// Reads a test's profile.
@@ -41,19 +41,19 @@ impl<'a> LlvmPart<'a> {
     /// It is none, or damaged.
     pub(super) fn read(&self, path: &Path) -> Result<StoredProfile> {
         let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-        let located = if profile::needs_image(&bytes) { self.locate()? } else { Arc::default() };
+        let located = if profile::needs_image(&bytes) { self.locate()? } else { &[] };
         let images: Vec<&LlvmImage> = located.iter().collect();
         Ok(profile::read_of(&path.display().to_string(), &bytes, &images)?)
     }
 
-    fn locate(&self) -> Result<Arc<Vec<LlvmImage>>> {
-        let mut located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(located) = &*located {
-            return Ok(Arc::clone(located));
+    /// What the programs' own records say. Two tests may find it out at the same time: a lock would be held while their
+    /// thread takes over another test, which would wait for it.
+    fn locate(&self) -> Result<&[LlvmImage]> {
+        if let Some(images) = self.located.get() {
+            return Ok(images);
         }
-        let images = Arc::new(report::locate(&self.elves)?);
-        *located = Some(Arc::clone(&images));
-        Ok(images)
+        let images = report::locate(&self.elves)?;
+        Ok(self.located.get_or_init(|| images))
     }
 
     /// Puts the counts of a test on lines.
