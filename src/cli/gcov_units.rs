@@ -18,7 +18,7 @@ use crate::coverage::gcov::{FunctionCounters, Notes, UnitCoverage};
 use crate::profile::gcov::{self, GcdaFile};
 
 /// How many units are in memory at a time: enough for processors to share them out.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
 /// The data files of a unit, by the path of its notes.
 type ByNotes = BTreeMap<PathBuf, Vec<DataFile>>;
@@ -132,7 +132,8 @@ fn sum(data: &[DataFile], left_out: &mut Vec<Error>) -> Option<GcdaFile> {
     Some(sum)
 }
 
-fn damage(path: &Path, notes: &Notes) -> Option<Error> {
+/// What of a unit's notes is left out.
+pub(super) fn damage(path: &Path, notes: &Notes) -> Option<Error> {
     notes.damage.as_ref().map(|damage| {
         anyhow!(
             "read {} at offset {:#x}, with all functions from there on: {}",

@@ -8,6 +8,7 @@ use covtap_link::{LinkError, Operation};
 use covtap_memory_image::DumpError;
 use covtap_qemu::LaunchError;
 
+use super::by_test::ByTestError;
 use super::formats::NoRegions;
 use super::gcda::{InTheWay, SameFile};
 use super::notes::NotesFileError;
@@ -20,12 +21,13 @@ use super::test_dir::TestsExist;
 use crate::collect::CollectError;
 use crate::collect::find_image::FindError;
 use crate::control::{ClientError, ServerError};
-use crate::coverage::MappingError;
+use crate::coverage::{FindFileError, MappingError};
 use crate::inspect::Finding;
 use crate::locate;
 use crate::locate::frozen::{Frozen, FrozenUnits};
 use crate::locate::gcov::{self, GcovError};
 use crate::locate::llvm::{Caution, LocateError};
+use crate::profile::test_index::TestIndexError;
 use crate::write::gcda_path::GcdaPathError;
 use crate::write::profraw::ProfrawError;
 use crate::write::{PoolError, WriteDirError, WriteFileError};
@@ -47,6 +49,9 @@ const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_gcov),
     |cause| cause.downcast_ref().and_then(for_profraw),
     |cause| cause.downcast_ref().map(for_report),
+    |cause| cause.downcast_ref().map(for_by_test),
+    |cause| cause.downcast_ref().map(for_find_file),
+    |cause| cause.downcast_ref().map(for_test_index),
     |cause| cause.downcast_ref().and_then(for_notes),
     |cause| cause.downcast_ref().and_then(for_write_dir),
     |cause| cause.downcast_ref().and_then(for_write),
@@ -299,6 +304,36 @@ fn for_report(error: &ReportError) -> &'static str {
         ReportError::NoElf => "give the ELF that was instrumented: it says which lines the counters count",
         ReportError::NoProfile => "give a profile: covtap record or covtap snapshot makes them",
         ReportError::OtherProgram { .. } => "give the ELF that the profile is of",
+    }
+}
+
+fn for_by_test(error: &ByTestError) -> &'static str {
+    match error {
+        ByTestError::NoTests { .. } => {
+            "no test was begun and ended in the session: does the target label its tests?"
+        }
+        ByTestError::Outside { .. } | ByTestError::NotAFile { .. } | ByTestError::NotAFolder { .. } => {
+            "give a folder as --test-dir of a session wrote it, with all that it wrote there"
+        }
+        ByTestError::OtherProgram { .. } => "give the ELF that the tests ran",
+        ByTestError::OfNoTest { .. } => {
+            "give programs and notes (.gcno) alone: the folder of tests has the counts"
+        }
+    }
+}
+
+fn for_find_file(error: &FindFileError) -> &'static str {
+    match error {
+        FindFileError::Nowhere { .. } => "give a path as the reports have it, or whole components at its end",
+        FindFileError::Several { .. } => "give more of the path",
+    }
+}
+
+fn for_test_index(error: &TestIndexError) -> &'static str {
+    if error.is_other_version() {
+        "read it with a covtap at least as new as the one that wrote it"
+    } else {
+        "give a folder as --test-dir of a session wrote it"
     }
 }
 

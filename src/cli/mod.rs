@@ -5,6 +5,7 @@
 //! is 0 for done, 1 for done and below a threshold, and 2 for an error; `run` has its guest's besides.
 
 mod attach;
+mod by_test;
 mod ctl;
 mod formats;
 mod gcda;

@@ -32,7 +32,15 @@ impl Sum {
         let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
         let images = if profile::needs_image(&bytes) { images()? } else { Vec::new() };
         let images: Vec<&LlvmImage> = images.iter().collect();
-        let profile = profile::read_of(&path.display().to_string(), &bytes, &images)?;
+        self.add(path, profile::read_of(&path.display().to_string(), &bytes, &images)?)
+    }
+
+    /// Adds a profile that is in a file.
+    ///
+    /// # Errors
+    ///
+    /// It counts something else than those before it.
+    pub(super) fn add(&mut self, path: &Path, profile: StoredProfile) -> Result<()> {
         match &mut self.sum {
             None => self.sum = Some(profile),
             Some(sum) => sum.merge(profile).with_context(|| format!("add {}", path.display()))?,

@@ -1,16 +1,17 @@
-//! `covtap report`: coverage from profiles on disk.
+//! `covtap report`: coverage from profiles on disk; by test, where a session told tests apart ([`by_test`](super::by_test)).
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use clap::Args;
 
+use super::by_test::TestArgs;
 use super::formats::{FormatArgs, Formats};
 use super::inputs::Inputs;
 use super::profiles::Sum;
 use super::terminal::say as note;
-use super::{Verdict, gcov_units, tap};
+use super::{Verdict, by_test, gcov_units, tap};
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Slide;
 use crate::locate::llvm::{self, LlvmImage};
@@ -24,11 +25,13 @@ const MAX_NAMED: usize = 20;
 pub(super) struct ReportArgs {
     /// The programs and the profiles of their runs (.profraw, .proftext, .profdata); of GCC's the .gcda and .gcno files,
     /// or folders to search for them; in any order
-    #[arg(value_name = "ELF|PROFILE|FOLDER", required = true)]
+    #[arg(value_name = "ELF|PROFILE|FOLDER", required_unless_present = "by_test")]
     inputs: Vec<PathBuf>,
     /// Name every function and file that is left out or doubtful, not the first 20 alone
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    tests: TestArgs,
     #[command(flatten)]
     formats: FormatArgs,
 }
@@ -61,7 +64,10 @@ pub(super) enum ReportError {
 /// A file cannot be read, or is nothing that has to do with coverage; a program has no coverage mapping, or none of the
 /// profile's functions; none of gcov's files is of use; or what was asked for cannot be written.
 pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
-    let ReportArgs { inputs, verbose, formats } = args;
+    let ReportArgs { inputs, verbose, tests, formats } = args;
+    if let Some(folder) = &tests.by_test {
+        return by_test::run(folder, &tests, &inputs, verbose, &formats);
+    }
     let formats = formats.or_summary();
     let inputs = Inputs::sort(&inputs)?;
     check(&inputs)?;
@@ -72,7 +78,7 @@ pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
     let of_llvm = if of_gcov.is_empty() { paths(&elves) } else { with_mapping(&elves)? };
     if profiles.is_empty() {
         of_llvm.iter().for_each(|path| {
-            note(&format!("LLVM's part of {} is left out: there is no profile of it", path.display()));
+            note(&without_profile(path));
         });
     } else {
         // Without any, the error says what is missing.
@@ -84,9 +90,7 @@ pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
             note("none of the files is a .gcda: as far as they tell nothing of what GCC compiled ran");
         }
         let left_out = gcov_units::add(&mut coverage, &formats, notes, &data)?;
-        let lines: Vec<String> = left_out.iter().map(|error| format!("left out: {error:#}")).collect();
-        say(&lines, "files", verbose);
-        say(&doubts(&coverage), "functions", verbose);
+        say_of_gcov(&coverage, &left_out, verbose);
     }
     formats.write(coverage, &[profiles, of_gcov].concat(), note)?;
     formats.finish(note)
@@ -101,12 +105,12 @@ fn check(inputs: &Inputs) -> Result<(), ReportError> {
     }
 }
 
-fn paths(elves: &[PathBuf]) -> Vec<&Path> {
+pub(super) fn paths(elves: &[PathBuf]) -> Vec<&Path> {
     elves.iter().map(PathBuf::as_path).collect()
 }
 
 /// The programs that LLVM's profiles can be of.
-fn with_mapping(elves: &[PathBuf]) -> Result<Vec<&Path>> {
+pub(super) fn with_mapping(elves: &[PathBuf]) -> Result<Vec<&Path>> {
     let mut with_mapping = Vec::new();
     for path in paths(elves) {
         if Mapping::is_in(&tap::load(path)?) {
@@ -141,20 +145,29 @@ fn add_llvm(
     say(&left_out(coverage), "functions", verbose);
     let functions = profile.functions().count();
     if functions > 0 && coverage.num_found() == 0 {
-        let images = elves.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        return Err(ReportError::OtherProgram { functions, images }.into());
+        return Err(ReportError::OtherProgram { functions, images: listed(elves) }.into());
     }
     Ok(())
 }
 
+/// The programs as text.
+pub(super) fn listed(elves: &[&Path]) -> String {
+    elves.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is to be said of a program that no profile is of.
+pub(super) fn without_profile(elf: &Path) -> String {
+    format!("LLVM's part of {} is left out: there is no profile of it", elf.display())
+}
+
 /// A program's mapping, and what is to be said of it.
-struct MappingOf {
+pub(super) struct MappingOf {
     mapping: Mapping,
     notes: Vec<String>,
 }
 
 impl MappingOf {
-    fn decode(formats: &Formats<'_>, path: &Path) -> Result<Self> {
+    pub(super) fn decode(formats: &Formats<'_>, path: &Path) -> Result<Self> {
         let image = tap::load(path)?;
         let notes = RefCell::new(Vec::new());
         let note = |line: &str| notes.borrow_mut().push(line.to_owned());
@@ -162,20 +175,25 @@ impl MappingOf {
         Ok(Self { mapping, notes: notes.into_inner() })
     }
 
-    fn add_to(self, coverage: &mut Coverage, counts: &Counts<'_>) {
+    /// Says what is to be said, and gives the mapping.
+    pub(super) fn say(self) -> Mapping {
         self.notes.iter().for_each(|line| note(line));
-        coverage.add(&self.mapping, counts);
+        self.mapping
+    }
+
+    fn add_to(self, coverage: &mut Coverage, counts: &Counts<'_>) {
+        coverage.add(&self.say(), counts);
     }
 }
 
 /// What the programs' own records say of their counters.
-fn locate(elves: &[&Path]) -> Result<Vec<LlvmImage>> {
+pub(super) fn locate(elves: &[&Path]) -> Result<Vec<LlvmImage>> {
     let locate = |path: &&Path| Ok(llvm::locate(&tap::load(path)?, Slide::ZERO)?.image);
     elves.iter().map(locate).collect()
 }
 
 /// The functions of LLVM's that are not in the report.
-fn left_out(coverage: &Coverage) -> Vec<String> {
+pub(super) fn left_out(coverage: &Coverage) -> Vec<String> {
     let mismatches = coverage.mismatches().iter().map(|function| {
         let (name, hash) = (demangle(&function.name), function.func_hash);
         format!("{name} is left out: the profile has it from another build (func_hash is not {hash:#x})")
@@ -187,13 +205,20 @@ fn left_out(coverage: &Coverage) -> Vec<String> {
     mismatches.chain(uncounted).collect()
 }
 
+/// Says which files of gcov's are left out, and which functions are.
+pub(super) fn say_of_gcov(coverage: &Coverage, left_out: &[Error], all: bool) {
+    let lines: Vec<String> = left_out.iter().map(|error| format!("left out: {error:#}")).collect();
+    say(&lines, "files", all);
+    say(&doubts(coverage), "functions", all);
+}
+
 /// The functions of gcov's that are not in the report, or not to be relied on.
 fn doubts(coverage: &Coverage) -> Vec<String> {
     coverage.doubts().iter().map(|doubt| doubt.line(|name| demangle(name).into_owned())).collect()
 }
 
 /// Says lines on stderr, some or all.
-fn say(lines: &[String], what: &str, all: bool) {
+pub(super) fn say(lines: &[String], what: &str, all: bool) {
     let shown = if all { lines.len() } else { MAX_NAMED };
     lines.iter().take(shown).for_each(|line| note(line));
     if lines.len() > shown {

@@ -8,7 +8,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
 use super::gcda::{GcdaArgs, GcdaOutput};
 use super::live_notes::LiveNotes;
@@ -16,26 +15,16 @@ use super::output::Output;
 use super::programs::Programs;
 use super::status::Status;
 use crate::collect::TestCounts;
+use crate::profile::test_index::{INDEX_FILE, TestEntry, TestIndex};
 use crate::write;
-
-/// The index's name.
-const INDEX: &str = "tests.json";
 
 /// So much of a test's name is in those of its files.
 const MAX_STEM_CHARS: usize = 48;
 
-/// One test in the index.
-struct Entry {
-    name: String,
-    runs: u64,
-    profile: Option<String>,
-    gcda: Option<String>,
-}
-
 /// The folder.
 pub(super) struct TestDir {
     dir: PathBuf,
-    entries: Vec<Entry>,
+    entries: Vec<TestEntry>,
 }
 
 impl TestDir {
@@ -47,7 +36,7 @@ impl TestDir {
     pub(super) fn prepare(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
         let test_dir = Self { dir: dir.to_owned(), entries: Vec::new() };
-        let index = test_dir.dir.join(INDEX);
+        let index = test_dir.dir.join(INDEX_FILE);
         if index.exists() {
             return Err(TestsExist { path: index }.into());
         }
@@ -81,7 +70,7 @@ impl TestDir {
             gcda.write(&programs.profiles(&counters, &[])?)?;
             notes.place(&gcda, &|line| status.note(line))?;
         }
-        let entry = Entry { name: test.name.clone(), runs: test.runs, profile, gcda: folder };
+        let entry = TestEntry { name: test.name.clone(), runs: test.runs, profile, gcda: folder };
         match self.entries.get_mut(test.index) {
             Some(there) => *there = entry,
             None => self.entries.push(entry),
@@ -90,15 +79,8 @@ impl TestDir {
     }
 
     fn write_index(&self) -> Result<()> {
-        let tests: Vec<_> = self
-            .entries
-            .iter()
-            .map(|it| json!({ "name": it.name, "runs": it.runs, "profile": it.profile, "gcda": it.gcda }))
-            .collect();
-        let index = json!({ "format": "covtap-tests", "version": 1, "tests": tests });
-        let mut text = serde_json::to_vec_pretty(&index).context("write the index of tests")?;
-        text.push(b'\n');
-        Ok(write::write_whole(&self.dir.join(INDEX), &text)?)
+        let index = TestIndex::new(self.entries.clone())?;
+        Ok(write::write_whole(&self.dir.join(INDEX_FILE), &index.encode())?)
     }
 }
 

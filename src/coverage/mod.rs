@@ -12,6 +12,7 @@
 
 mod branch;
 mod by_file;
+mod by_test;
 mod counts;
 mod doubt;
 mod evaluate;
@@ -44,6 +45,9 @@ use evaluated::Evaluated;
 use gcov::{SourceSum, UnitCoverage};
 
 pub use branch::{FileBranch, Outcome, OutcomeKind, Ways};
+#[cfg(test)]
+pub(crate) use by_test::tests::by_test as example_by_test;
+pub use by_test::{ByTest, FindFileError, Reached, TestReach, TestedFile, TestedLines};
 pub use counts::Counts;
 pub use doubt::{Doubt, DoubtReason};
 pub use file::FileCoverage;

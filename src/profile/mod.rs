@@ -14,6 +14,7 @@ mod proftext;
 mod read;
 mod stats;
 mod stored;
+pub mod test_index;
 
 pub use read::{ReadProfileError, needs_image, read, read_of};
 pub use stats::Stats;

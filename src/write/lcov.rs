@@ -1,6 +1,7 @@
 //! lcov's trace files, as `llvm-cov export --format=lcov` writes them; what gcov counted, as lcov's own geninfo.
 //!
 //! ```text
+//! TN:test            if the counts are of one test among several
 //! SF:path            for each file
 //! FN:line,name       for each function, then
 //! FNDA:count,name    for each function
@@ -23,7 +24,7 @@
 //! Source: `llvm/tools/llvm-cov/CoverageExporterLcov.cpp`, llvmorg-19.1.7; `bin/geninfo`, lcov 1.16 and 2.0; of
 //! `MCDC`, `bin/geninfo` and `lib/lcovutil.pm`, lcov 2.3.1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
 use rayon::prelude::*;
@@ -40,10 +41,56 @@ const BATCH: usize = 128;
 ///
 /// Writing to `out` failed.
 pub fn write(coverage: &Coverage, out: &mut impl Write) -> io::Result<()> {
+    write_each(coverage, b"", out)
+}
+
+/// As [`write`], of one test; a trace may have several of them. `name` is one of [`test_names`].
+///
+/// # Errors
+///
+/// Writing to `out` failed.
+pub fn write_test(coverage: &Coverage, name: &str, out: &mut impl Write) -> io::Result<()> {
+    write_each(coverage, format!("TN:{name}\n").as_bytes(), out)
+}
+
+/// The name of a test in the characters that lcov takes.
+#[must_use]
+pub fn plain_test_name(name: &str) -> String {
+    // Without a name lcov takes the counts for those of no test.
+    let name = if name.is_empty() { "_" } else { name };
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// Names for tests that lcov takes as they are: of letters, digits and underscores, and each once.
+#[must_use]
+pub fn test_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    let plain: Vec<String> = names.into_iter().map(plain_test_name).collect();
+    // A name that is made up must not be one that another test has.
+    let mut taken: HashSet<String> = plain.iter().cloned().collect();
+    let mut given: HashMap<&str, u64> = HashMap::new();
+    let mut unique = Vec::with_capacity(plain.len());
+    for name in &plain {
+        let number = given.entry(name).or_default();
+        *number = number.saturating_add(1);
+        let mut name_and_number = if *number == 1 { name.clone() } else { format!("{name}_{number}") };
+        while *number > 1 && !taken.insert(name_and_number.clone()) {
+            *number = number.saturating_add(1);
+            name_and_number = format!("{name}_{number}");
+        }
+        unique.push(name_and_number);
+    }
+    unique
+}
+
+/// Writes the files, each with `head` before it.
+fn write_each(coverage: &Coverage, head: &[u8], out: &mut impl Write) -> io::Result<()> {
     let files: Vec<FileCoverage<'_>> = coverage.files().collect();
     for some in files.chunks(BATCH) {
         let texts: Vec<Vec<u8>> = some.par_iter().map(text).collect();
-        texts.iter().try_for_each(|text| out.write_all(text))?;
+        for text in texts {
+            out.write_all(head)?;
+            out.write_all(&text)?;
+        }
     }
     Ok(())
 }
@@ -192,6 +239,15 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_tests_are_plain_and_there_once() {
+        let names = |names: &[&'static str]| test_names(names.iter().copied());
+        assert_eq!(names(&["boot/self test", "Valve_2", "ü,x"]), ["boot_self_test", "Valve_2", "__x"]);
+        assert_eq!(names(&["a b", "a-b", "a_b_2", "a_b"]), ["a_b", "a_b_3", "a_b_2", "a_b_4"]);
+        assert_eq!(names(&["a b", "a-b", "a_b"]), ["a_b", "a_b_2", "a_b_3"]);
+        assert_eq!(names(&["", "_", "__2"]), ["_", "__3", "__2"]);
+    }
 
     #[test]
     fn a_name_is_one_line() {

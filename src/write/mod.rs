@@ -3,6 +3,7 @@
 
 pub mod annotate;
 mod by_line;
+pub mod by_test;
 pub mod cobertura;
 pub mod codecov;
 mod continuous;

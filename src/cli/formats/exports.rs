@@ -1,6 +1,7 @@
 //! Coverage as one file, for other programs: `--lcov`, `--json`, `--cobertura`, `--sonarqube`, `--codecov`.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -58,12 +59,17 @@ struct Around<'a> {
     args: &'a ExportArgs,
     root: PathBuf,
     time_s: u64,
+    /// lcov's traces of tests, in place of one of the coverage.
+    trace: Option<&'a File>,
 }
 
 const EXPORTS: &[Export] = &[
     Export {
         path: |args| args.lcov.as_deref(),
-        write: |coverage, _, mut out| lcov::write(coverage, &mut out),
+        write: |coverage, around, mut out| match around.trace {
+            Some(trace) => copy(trace, out),
+            None => lcov::write(coverage, &mut out),
+        },
     },
     Export {
         path: |args| args.json.as_deref(),
@@ -111,6 +117,11 @@ impl ExportArgs {
         Ok((files > 0).then(|| format!("left out of the JSON: what gcov counted of {files} file{plural}")))
     }
 
+    /// Whether a trace of lcov's is among them.
+    pub(super) fn wants_trace(&self) -> bool {
+        self.lcov.is_some()
+    }
+
     /// How many go to stdout.
     pub(super) fn num_to_stdout(&self) -> usize {
         self.wanted().filter(|(path, _)| is_stdout(path)).count()
@@ -128,13 +139,13 @@ impl ExportArgs {
         Ok(())
     }
 
-    /// Writes the files.
+    /// Writes the files; `trace` is what lcov's has, if it is not the coverage's.
     ///
     /// # Errors
     ///
     /// One could not be written; those before it are.
-    pub(super) fn write(&self, coverage: &Coverage) -> Result<()> {
-        let around = self.around()?;
+    pub(super) fn write(&self, coverage: &Coverage, trace: Option<&File>) -> Result<()> {
+        let around = self.around(trace)?;
         for (path, export) in self.wanted().filter(|(path, _)| !is_stdout(path)) {
             write::write_whole_with(path, |out| (export.write)(coverage, &around, out))?;
         }
@@ -146,8 +157,8 @@ impl ExportArgs {
     /// # Errors
     ///
     /// It could not be written.
-    pub(super) fn print(&self, coverage: &Coverage, out: &mut dyn Write) -> Result<()> {
-        let around = self.around()?;
+    pub(super) fn print(&self, coverage: &Coverage, trace: Option<&File>, out: &mut dyn Write) -> Result<()> {
+        let around = self.around(trace)?;
         for (_, export) in self.wanted().filter(|(path, _)| is_stdout(path)) {
             (export.write)(coverage, &around, out)?;
         }
@@ -158,14 +169,19 @@ impl ExportArgs {
         EXPORTS.iter().filter_map(|export| Some(((export.path)(self)?, export)))
     }
 
-    fn around(&self) -> Result<Around<'_>> {
+    fn around<'a>(&'a self, trace: Option<&'a File>) -> Result<Around<'a>> {
         let root = match &self.root {
             Some(root) => std::path::absolute(root).with_context(|| format!("find {}", root.display()))?,
             None => std::env::current_dir().context("ask for the current folder")?,
         };
         let time_s = u64::try_from(Timestamp::now().as_second()).context("read the clock")?;
-        Ok(Around { args: self, root, time_s })
+        Ok(Around { args: self, root, time_s, trace })
     }
+}
+
+fn copy(mut trace: &File, out: &mut dyn Write) -> io::Result<()> {
+    trace.rewind()?;
+    io::copy(&mut trace, out).map(drop)
 }
 
 fn is_stdout(path: &Path) -> bool {

@@ -11,6 +11,7 @@ mod text;
 mod threshold;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -46,12 +47,17 @@ pub(super) struct FormatArgs {
     thresholds: ThresholdArgs,
 }
 
+/// Stdout is wanted twice.
+pub(super) const MORE_THAN_ONE: &str = "write to stdout: more than one option wants to";
+
 /// The forms that were asked for, and the last coverage there was.
 pub(super) struct Formats<'a> {
     args: &'a FormatArgs,
     images: Vec<PathBuf>,
     last: Option<Coverage>,
     said: HashSet<String>,
+    /// lcov's traces of tests, in place of one of the coverage.
+    trace: Option<File>,
 }
 
 impl FormatArgs {
@@ -77,16 +83,41 @@ impl<'a> Formats<'a> {
     /// One cannot.
     pub(super) fn prepare(args: &'a FormatArgs, images: Vec<PathBuf>) -> Result<Self> {
         if args.exports.num_to_stdout().saturating_add(usize::from(args.text.any())) > 1 {
-            bail!("write to stdout: more than one option wants to");
+            bail!(MORE_THAN_ONE);
         }
         args.exports.check()?;
         args.site.check()?;
-        Ok(Self { args, images, last: None, said: HashSet::new() })
+        Ok(Self { args, images, last: None, said: HashSet::new(), trace: None })
     }
 
     /// Whether anything was asked for that needs the source.
     pub(super) fn are_wanted(&self) -> bool {
         self.args.any()
+    }
+
+    /// Whether text on stdout was asked for.
+    pub(super) fn has_text(&self) -> bool {
+        self.args.text.any()
+    }
+
+    /// How many files go to stdout.
+    pub(super) fn num_files_to_stdout(&self) -> usize {
+        self.args.exports.num_to_stdout()
+    }
+
+    /// Whether a trace of lcov's was asked for.
+    pub(super) fn wants_trace(&self) -> bool {
+        self.args.exports.wants_trace()
+    }
+
+    /// Takes traces of tests, which are written where one of the coverage would be.
+    pub(super) fn set_trace(&mut self, trace: Option<File>) {
+        self.trace = trace;
+    }
+
+    /// Leaves out the files that are not wanted.
+    pub(super) fn leave_out(&self, coverage: &mut Coverage) {
+        self.args.files.leave_out(coverage);
     }
 
     /// Decodes an image's mapping, with the names of files as they are to be shown; `note` is told what is left out.
@@ -125,11 +156,11 @@ impl<'a> Formats<'a> {
         profiles: &[PathBuf],
         note: impl Fn(&str),
     ) -> Result<()> {
-        self.args.files.leave_out(&mut coverage);
+        self.leave_out(&mut coverage);
         if let Some(line) = self.args.exports.left_out(&coverage)? {
             self.note_once(line, &note);
         }
-        self.args.exports.write(&coverage)?;
+        self.args.exports.write(&coverage, self.trace.as_ref())?;
         for line in self.args.site.write(&coverage, &self.images, profiles)? {
             self.note_once(line, &note);
         }
@@ -150,7 +181,7 @@ impl<'a> Formats<'a> {
                 Ok(Verdict::Passed)
             };
         };
-        print(|out| self.args.exports.print(&coverage, out))?;
+        print(|out| self.args.exports.print(&coverage, self.trace.as_ref(), out))?;
         let mut omitted = Vec::new();
         print(|out| {
             omitted = self.args.text.print(&coverage, is_coloured(), out)?;
@@ -177,7 +208,7 @@ fn is_coloured() -> bool {
 }
 
 /// Writes to stdout; a reader that has seen enough is no error.
-fn print(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let done = write(&mut out).and_then(|()| Ok(out.flush()?));
     let is_closed = |error: &anyhow::Error| {
