@@ -131,11 +131,11 @@ impl Watch {
         self.tally.unsettled += snapshot.unsettled;
         let now = counters(snapshot.counters.regions().first().context("a region")?)?;
         for (count, last) in now.iter().zip(self.last) {
-            if is_torn(*count) {
-                self.tally.torn += 1;
-                eprintln!("snapshot {} is torn: {count:#x}, before {last:#x}", snapshot.number);
-            }
+            self.tally.torn += u64::from(is_torn(*count));
             if *count != last {
+                if is_torn(*count) {
+                    eprintln!("snapshot {} is torn: {count:#x}, before {last:#x}", snapshot.number);
+                }
                 self.tally.advanced += 1;
                 self.last_advance = Instant::now();
             }
