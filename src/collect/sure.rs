@@ -7,13 +7,13 @@
 
 use std::collections::HashSet;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use covtap_link::{Effect, ReadReport};
 
 use super::lost::Losses;
 use super::reader::{Reader, room};
-use super::torn::{Context, Doubt};
+use super::torn::{Context, Doubt, STANDS_FOR};
 use super::{CollectError, Counters, Delta, ResetEvidence};
 
 /// How often a reading is repeated before what is behind counts as a reset. One torn carry settles with the next two
@@ -32,6 +32,12 @@ const FIRST_WAIT: Duration = Duration::from_micros(50);
 
 /// Waits double up to this: they come to 11 ms together at most.
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
+
+/// The same after those of a first reading, where there is nothing to keep instead: what stands may have to for long.
+const LONGEST_WAIT_OF_FIRST: Duration = Duration::from_millis(100);
+
+/// A first reading takes no longer than this, whatever the target does.
+const FIRST_WITHIN: Duration = STANDS_FOR.saturating_mul(2);
 
 /// A reading in which no counter is torn.
 #[derive(Default)]
@@ -59,10 +65,12 @@ impl Reader {
         let mut sure = Sure::default();
         let mut doubts = self.read_anew(reading, &mut sure)?;
         let mut scratch = None;
-        let mut wait = FIRST_WAIT;
+        let (mut wait, started) = (FIRST_WAIT, Instant::now());
         let max_rereads =
             if self.link.info().effect == Effect::Free { MAX_REREADS_FREE } else { MAX_REREADS };
-        while !doubts.is_empty() && sure.rereads < max_rereads && !self.is_small_loss(reading, &doubts, &sure)
+        while !doubts.is_empty()
+            && (sure.rereads < max_rereads || self.waits_for_first(&doubts, started))
+            && !self.is_small_loss(reading, &doubts, &sure)
         {
             let again = match &mut scratch {
                 Some(again) => again,
@@ -83,10 +91,16 @@ impl Reader {
             self.look(&mut doubts, reading, again, &sure.moved);
             if doubts.iter().all(|doubt| doubt.stood) {
                 thread::sleep(wait);
-                wait = LONGEST_WAIT.min(wait.saturating_mul(2));
+                let longest = if sure.rereads < max_rereads { LONGEST_WAIT } else { LONGEST_WAIT_OF_FIRST };
+                wait = longest.min(wait.saturating_mul(2));
             }
         }
         Ok(self.judge(&doubts, reading, sure))
+    }
+
+    /// Whether a first reading goes on until what stands has stood for long.
+    fn waits_for_first(&self, doubts: &[Doubt], started: Instant) -> bool {
+        self.is_first && started.elapsed() < FIRST_WITHIN && doubts.iter().any(Doubt::may_be_whole)
     }
 
     /// The first reading, and what of it is doubtful.
@@ -102,7 +116,7 @@ impl Reader {
 
     fn context<'c>(&'c self, moved: &'c [bool]) -> Context<'c> {
         let (regions, before) = (self.places.regions(), &*self.previous);
-        Context { regions, before, is_first: self.is_first, moved }
+        Context { regions, before, is_first: self.is_first, moved, standing: &self.standing }
     }
 
     fn examine(&self, reading: &Counters, sure: &mut Sure) -> Vec<Doubt> {
@@ -123,20 +137,20 @@ impl Reader {
     }
 
     /// Takes a further reading of what is doubtful, and keeps what is so still.
-    fn look(&self, doubts: &mut Vec<Doubt>, reading: &mut Counters, again: &Counters, moved: &[bool]) {
+    fn look(&mut self, doubts: &mut Vec<Doubt>, reading: &mut Counters, again: &Counters, moved: &[bool]) {
         let context = self.context(moved);
-        doubts.retain_mut(|doubt| match context.look(doubt, again, &self.standing) {
-            Some(value) => {
-                doubt.put(context.regions, reading, value);
-                false
+        let mut fast = Vec::new();
+        doubts.retain_mut(|doubt| {
+            let value = context.look(doubt, again);
+            fast.extend(doubt.is_fast().then(|| doubt.place()));
+            match value {
+                Some(value) => doubt.put(context.regions, reading, value),
+                None if doubt.is_behind() => doubt.put_last(context.regions, reading),
+                None => {}
             }
-            None => {
-                if doubt.is_behind() {
-                    doubt.put_last(context.regions, reading);
-                }
-                true
-            }
+            value.is_none()
         });
+        self.standing.mark_fast(fast);
     }
 
     /// Whether all that is doubtful are losses too small for tears.
@@ -176,6 +190,10 @@ impl Reader {
             });
         }
         sure.unsettled = doubts.len() as u64 - behind;
+        if self.is_first {
+            // What is kept, zeros, was never seen to be before them.
+            self.standing.mark_fast(doubts.iter().map(Doubt::place));
+        }
         self.standing.keep(doubts);
         if sure.rereads > 0 {
             self.compare_anew(reading, &mut sure);

@@ -13,10 +13,15 @@
 //!   far up meanwhile: that is believed once it has stood so for [`STANDS_FOR`].
 //! - If the upper half changes again, nothing is known.
 //!
+//! That takes for granted that less than 2^32 is counted between two snapshots. A count whose upper half was seen two
+//! further on at once is *fast*: for the rest of the run any change of it is read again, and it may be torn however near
+//! to the one before, on either side. The same holds of what a first reading finds, which nothing is known to be before.
+//! Both are believed once they have gone on within an upper half, or stood for [`STANDS_FOR`].
+//!
 //! What always holds: an element that is never believed keeps the value that was believed last. Elements that are no
 //! halves are believed as soon as they are not behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use covtap_link::Endianness;
@@ -27,7 +32,7 @@ use crate::image::uint;
 use crate::locate::CounterRegion;
 
 /// Threads wait this long for a processor between two stores at most.
-const STANDS_FOR: Duration = Duration::from_secs(1);
+pub(super) const STANDS_FOR: Duration = Duration::from_secs(1);
 
 /// One more in the upper half.
 const CARRY: u64 = 1 << 32;
@@ -45,6 +50,10 @@ pub(super) struct Doubt {
     is_behind: bool,
     /// Whether the last two readings were the same.
     pub(super) stood: bool,
+    /// Since when it is as it was read last.
+    since: Instant,
+    /// Whether it was seen to count so far at once that it may be torn however near to `before`.
+    is_fast: bool,
 }
 
 /// The index of a region, and of the first byte of an element in it.
@@ -54,9 +63,14 @@ pub(super) struct Place {
     at: usize,
 }
 
-/// Values far above the believed ones, since when they stand.
+/// What is known of elements from one snapshot to the next.
 #[derive(Default)]
-pub(super) struct Standing(HashMap<Place, (u64, Instant)>);
+pub(super) struct Standing {
+    /// Values that are not believed yet, and since when they stand.
+    values: HashMap<Place, (u64, Instant)>,
+    /// The elements that were fast once.
+    fast: HashSet<Place>,
+}
 
 /// What enters beside readings.
 pub(super) struct Context<'c> {
@@ -67,6 +81,7 @@ pub(super) struct Context<'c> {
     pub(super) is_first: bool,
     /// By region, whether it was moved since: nothing is behind there.
     pub(super) moved: &'c [bool],
+    pub(super) standing: &'c Standing,
 }
 
 impl Context<'_> {
@@ -80,28 +95,39 @@ impl Context<'_> {
                 delta.changed += 1;
                 let is_behind = !is_moved && moved_backwards(region, old, new);
                 delta.backwards += u64::from(is_behind);
-                if is_behind || has_carried(region, old, new) {
-                    doubts.push(Doubt {
-                        place: Place { region: index, at },
-                        before: uint(old, region.endianness),
-                        last: uint(new, region.endianness),
-                        has_halves: region.has_halves(),
-                        is_behind,
-                        stood: false,
-                    });
+                let place = Place { region: index, at };
+                if is_behind || has_carried(region, old, new) || self.standing.is_fast(place) {
+                    doubts.push(self.doubt(region, place, [old, new], is_behind));
                 }
             }
         }
         (delta, doubts)
     }
 
+    fn doubt(&self, region: &CounterRegion, place: Place, [old, new]: [&[u8]; 2], is_behind: bool) -> Doubt {
+        let last = uint(new, region.endianness);
+        Doubt {
+            place,
+            before: uint(old, region.endianness),
+            last,
+            has_halves: region.has_halves(),
+            is_behind,
+            stood: false,
+            since: self.standing.since(place, last).unwrap_or_else(Instant::now),
+            is_fast: self.standing.is_fast(place),
+        }
+    }
+
     /// Takes a further reading of an element: its value, if that makes it believed.
-    pub(super) fn look(&self, doubt: &mut Doubt, again: &Counters, standing: &Standing) -> Option<u64> {
+    pub(super) fn look(&self, doubt: &mut Doubt, again: &Counters) -> Option<u64> {
         let region = self.regions.get(doubt.place.region)?;
         let bytes = doubt.place.of(region, again)?;
         let now = uint(bytes, region.endianness);
         let previous = std::mem::replace(&mut doubt.last, now);
         doubt.stood = previous == now;
+        if !doubt.stood {
+            doubt.since = Instant::now();
+        }
         if !doubt.has_halves {
             let mut before = [0; 8];
             write_uint(&mut before, region, doubt.before);
@@ -110,6 +136,8 @@ impl Context<'_> {
             return (!doubt.is_behind).then_some(now);
         }
         doubt.is_behind = now < doubt.before;
+        // Halves that are torn never make it more carries than there were.
+        doubt.is_fast |= !self.is_first && upper(now) > upper(doubt.before).saturating_add(1);
         if doubt.is_behind || now < previous || upper(now) != upper(previous) {
             return None;
         }
@@ -122,8 +150,8 @@ impl Context<'_> {
                 (upper(now) == upper(doubt.before)).then_some(now)
             };
         }
-        let is_near = self.is_first || now - doubt.before < CARRY;
-        (is_near || standing.is_certain(doubt.place, now)).then_some(now)
+        let is_near = !self.is_first && !doubt.is_fast && now - doubt.before < CARRY;
+        (is_near || doubt.since.elapsed() >= STANDS_FOR).then_some(now)
     }
 }
 
@@ -139,6 +167,15 @@ impl Doubt {
         self.place
     }
 
+    pub(super) fn is_fast(&self) -> bool {
+        self.is_fast
+    }
+
+    /// Whether it stands, and is whole if it does so for long.
+    pub(super) fn may_be_whole(&self) -> bool {
+        self.has_halves && self.stood && !self.is_behind
+    }
+
     /// Whether it is behind in any way.
     pub(super) fn has_fallen(&self) -> bool {
         self.is_behind
@@ -146,8 +183,9 @@ impl Doubt {
 
     /// Whether it is behind as a count is that was read between the stores of its halves.
     pub(super) fn looks_torn(&self) -> bool {
-        let least = self.before.wrapping_sub(self.last);
-        self.is_behind && self.has_halves && least > CARRY / 2 && least <= CARRY
+        let behind_by = self.before.wrapping_sub(self.last);
+        let least = if self.is_fast { 0 } else { CARRY / 2 };
+        self.is_behind && self.has_halves && behind_by > least && behind_by <= CARRY
     }
 
     /// Whether it is behind in any other way.
@@ -177,21 +215,23 @@ impl Doubt {
 }
 
 impl Standing {
-    fn is_certain(&self, place: Place, value: u64) -> bool {
-        self.0.get(&place).is_some_and(|(stands, since)| *stands == value && since.elapsed() >= STANDS_FOR)
+    fn since(&self, place: Place, value: u64) -> Option<Instant> {
+        self.values.get(&place).filter(|(stands, _)| *stands == value).map(|(_, since)| *since)
+    }
+
+    fn is_fast(&self, place: Place) -> bool {
+        self.fast.contains(&place)
+    }
+
+    /// From now on these may be torn however near they are.
+    pub(super) fn mark_fast(&mut self, places: impl IntoIterator<Item = Place>) {
+        self.fast.extend(places);
     }
 
     /// Remembers the doubtful elements of a snapshot, and since when each is as it is.
     pub(super) fn keep(&mut self, doubts: &[Doubt]) {
-        let now = Instant::now();
-        let kept = doubts.iter().filter(|doubt| doubt.stood && !doubt.is_behind).map(|doubt| {
-            let since = match self.0.get(&doubt.place) {
-                Some((value, since)) if *value == doubt.last => *since,
-                _ => now,
-            };
-            (doubt.place, (doubt.last, since))
-        });
-        self.0 = kept.collect();
+        let kept = doubts.iter().filter(|doubt| doubt.may_be_whole());
+        self.values = kept.map(|doubt| (doubt.place, (doubt.last, doubt.since))).collect();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod gcov;
 mod kill;
+mod torn;
 
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ enum What {
     Kill(kill::Args),
     /// Read a guest that counts without a rest; no count may be negative, here or in gcov
     Gcov(gcov::Args),
+    /// Read a guest whose counters carry into their upper half all the time; no value may be torn
+    Torn(torn::Args),
 }
 
 /// A guest that does not come up within this time never will.
@@ -35,5 +38,6 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     match &args.what {
         What::Kill(args) => kill::run(args),
         What::Gcov(args) => gcov::run(args),
+        What::Torn(args) => torn::run(args),
     }
 }

@@ -15,6 +15,7 @@ mod gdb;
 mod process;
 mod report;
 mod scan;
+mod session;
 mod snapshot;
 
 /// Arguments of `cargo xtask bench`.
@@ -38,6 +39,8 @@ enum What {
     FindImage(find_image::Args),
     /// Time to find gcov's structures in 256 MiB of memory
     Scan(scan::Args),
+    /// What 10 snapshots a second of 16 MiB of counters cost the host
+    Session(session::Args),
 }
 
 /// Measures, in a release build.
@@ -53,5 +56,6 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         What::Report(args) => report::run(args),
         What::FindImage(args) => find_image::run(args),
         What::Scan(args) => scan::run(args),
+        What::Session(args) => session::run(args),
     }
 }
