@@ -263,7 +263,7 @@ struct Taker<'a> {
 impl Taker<'_> {
     /// Writes the profiles and reports of a snapshot, and shows it.
     fn take(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let profiles = self.programs.profiles(snapshot)?;
+        let profiles = self.programs.profiles(snapshot, self.formats.are_wanted())?;
         self.unbelievable = Unbelievable::of(snapshot.number, &profiles);
         if let Some(unbelievable) = &self.unbelievable {
             self.status.note(&unbelievable.to_string());
