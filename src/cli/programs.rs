@@ -16,7 +16,7 @@ use crate::locate::llvm::LlvmImage;
 use crate::locate::{self, CounterRegion, ListHead, Located, frozen};
 use crate::profile::Stats;
 use crate::profile::gcov::GcovProfile;
-use crate::profile::llvm::LlvmProfile;
+use crate::profile::llvm::{LlvmProfile, Summary};
 
 /// An ELF and how far it was moved when it was loaded, as the user gives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +76,9 @@ pub(super) struct ProgramCounters<'a> {
 
 /// What the counters of all programs count.
 pub(super) struct Profiles {
+    /// By program, of those that LLVM has counters in.
+    summaries: Vec<Summary>,
+    /// The same in full, if that was asked for.
     pub(super) llvm: Vec<LlvmProfile>,
     /// By program, of those that GCC has counters in.
     pub(super) gcov: Vec<GcovProfile>,
@@ -231,17 +234,26 @@ impl Programs {
         })
     }
 
-    /// What each program's counters count, with the lists that were followed.
+    /// What each program's counters count, with the lists that were followed. What LLVM's count is left out but for a
+    /// summary unless it `is_wanted`.
     ///
     /// # Errors
     ///
     /// The counters do not fit the programs.
-    pub(super) fn profiles(&self, counters: &Counters, lists: &[FollowedList]) -> Result<Profiles> {
-        let mut profiles = Profiles { llvm: Vec::new(), gcov: Vec::new() };
+    pub(super) fn profiles(
+        &self,
+        counters: &Counters,
+        lists: &[FollowedList],
+        is_wanted: bool,
+    ) -> Result<Profiles> {
+        let mut profiles = Profiles { summaries: Vec::new(), llvm: Vec::new(), gcov: Vec::new() };
         let mut lists = lists.iter().map(|list| list.as_deref().ok()).chain(std::iter::repeat(None));
         for counters in self.counters(counters) {
             if let Some((image, regions)) = counters.llvm {
-                profiles.llvm.push(LlvmProfile::new(image, regions)?);
+                profiles.summaries.push(Summary::of(image, regions)?);
+                if is_wanted {
+                    profiles.llvm.push(LlvmProfile::new(image, regions)?);
+                }
             }
             if let Some((image, regions)) = counters.gcov {
                 let lists = lists.by_ref().take(counters.program.num_lists);
@@ -255,13 +267,17 @@ impl Programs {
 impl Profiles {
     /// How many counters are larger than any run makes them.
     pub(super) fn num_unbelievable(&self) -> usize {
-        let llvm = self.llvm.iter().map(LlvmProfile::num_unbelievable);
+        let llvm = self.summaries.iter().map(|summary| summary.num_unbelievable);
         llvm.chain(self.gcov.iter().map(GcovProfile::num_unbelievable)).sum()
     }
 
     /// How much was reached.
     pub(super) fn stats(&self) -> Stats {
-        self.llvm.iter().map(LlvmProfile::stats).chain(self.gcov.iter().map(GcovProfile::stats)).sum()
+        self.summaries
+            .iter()
+            .map(|summary| summary.stats)
+            .chain(self.gcov.iter().map(GcovProfile::stats))
+            .sum()
     }
 }
 

@@ -303,7 +303,8 @@ impl Taker<'_> {
         if std::mem::replace(&mut self.era, snapshot.era) != snapshot.era {
             self.output.begin_anew();
         }
-        let profiles = self.programs.profiles(&snapshot.counters, &snapshot.lists)?;
+        let is_wanted = self.formats.are_wanted();
+        let profiles = self.programs.profiles(&snapshot.counters, &snapshot.lists, is_wanted)?;
         self.unbelievable = Unbelievable::of(snapshot.number, &profiles);
         if let Some(unbelievable) = &self.unbelievable {
             self.status.note(&unbelievable.to_string());

@@ -67,7 +67,7 @@ impl TestDir {
         let folder = has_data.then(|| stem.clone());
         if let Some(folder) = &folder {
             let mut gcda = GcdaOutput::prepare(&gcda.below(&self.dir.join(folder)), programs, |_| {})?;
-            gcda.write(&programs.profiles(&counters, &[])?)?;
+            gcda.write(&programs.profiles(&counters, &[], false)?)?;
             notes.place(&gcda, &|line| status.note(line))?;
         }
         let entry = TestEntry { name: test.name.clone(), runs: test.runs, profile, gcda: folder };

@@ -1,8 +1,8 @@
 //! What waits for the writer.
 //!
 //! When the writer falls behind, the oldest snapshot that waits gives way to the one after it and is counted: counters only
-//! grow, so the newer one holds what the older one held. One that a [reset](super::Reader::reset) came after is kept, and
-//! so is every notice. Nobody who puts something here waits.
+//! grow, so the newer one holds what the older one held. Large ones give way sooner, for the memory that they hold. One
+//! that a [reset](super::Reader::reset) came after is kept, and so is every notice. Nobody who puts something here waits.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,9 @@ use super::{Notice, Pending, Snapshot, TestCounts};
 
 /// How many snapshots may wait for the writer.
 const QUEUE_LEN: usize = 8;
+
+/// How much they may hold together, unless it is one.
+const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// What a session tells.
 #[derive(Debug)]
@@ -86,6 +89,17 @@ impl Queue {
 }
 
 impl Waiting {
+    /// How many snapshots may wait: all of a session are as large.
+    fn room(&self) -> usize {
+        let snapshot = self.told.iter().find_map(|told| match told {
+            Told::Snapshot(snapshot) => Some(snapshot),
+            Told::Notice(_) | Told::Test(_) | Told::Answer(_) => None,
+        });
+        let regions = snapshot.map_or(&[][..], |snapshot| snapshot.counters.regions());
+        let len_bytes = regions.iter().fold(0usize, |sum, region| sum.saturating_add(region.len()));
+        MAX_WAITING_BYTES.checked_div(len_bytes).map_or(QUEUE_LEN, |room| room.clamp(1, QUEUE_LEN))
+    }
+
     fn make_room(&mut self) {
         let snapshots = || {
             self.told.iter().enumerate().filter_map(|(index, told)| match told {
@@ -93,7 +107,7 @@ impl Waiting {
                 Told::Notice(_) | Told::Test(_) | Told::Answer(_) => None,
             })
         };
-        if snapshots().count() <= QUEUE_LEN {
+        if snapshots().count() <= self.room() {
             return;
         }
         let pairs = snapshots().zip(snapshots().skip(1));

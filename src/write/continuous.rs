@@ -1,7 +1,7 @@
 //! A file that is kept up to date in place (`%c`).
 //!
-//! What enters is the file's bytes, again and again; what leaves is one file with the latest of them, which can be
-//! read at any moment. What always holds: the file comes to be whole or not at all; after that each of its 8-byte
+//! What enters is the file's bytes, and then again and again those parts of it that may have changed, as they were and as
+//! they are: nothing of it is kept here. What leaves is one file with the latest of them, which can be read at any moment. What always holds: the file comes to be whole or not at all; after that each of its 8-byte
 //! words, and so each counter, is as it was or as it is to be, also if this process is killed in the middle of a
 //! write; and what did not change is not written, but for short gaps.
 //!
@@ -30,8 +30,20 @@ pub struct Continuous {
 #[derive(Debug)]
 struct Kept {
     file: File,
-    /// What is in it.
-    bytes: Vec<u8>,
+    len_bytes: usize,
+    /// A write failed, and nobody knows how much of it arrived.
+    is_uncertain: bool,
+}
+
+/// Bytes of the file that may have changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'b> {
+    /// Where they are in it: a multiple of 8.
+    pub offset: usize,
+    /// As they were when the file was last written.
+    pub old: &'b [u8],
+    /// As they are to be: as many.
+    pub new: &'b [u8],
 }
 
 impl Continuous {
@@ -41,23 +53,43 @@ impl Continuous {
         Self { path, file: None }
     }
 
-    /// Makes `bytes` the file's content. One that is not there, or is not as it was left, is put there whole.
+    /// Whether it is there as it was left, so that it can be [updated](Self::update).
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.file.as_ref().is_some_and(|kept| is_at(&kept.file, &self.path, kept.len_bytes))
+    }
+
+    /// Puts it there whole.
     ///
     /// # Errors
     ///
-    /// It cannot be written. Every word is as before or as it is to be; the next update writes what is missing.
-    pub fn update(&mut self, bytes: &[u8]) -> Result<(), WriteFileError> {
-        match &mut self.file {
-            Some(kept) if kept.bytes.len() == bytes.len() && is_at(&kept.file, &self.path, bytes.len()) => {
-                kept.update(&self.path, bytes)
-            }
-            _ => {
-                let file = put_whole(&self.path, |out| out.write_all(bytes))?;
-                reserve(&file, bytes.len());
-                self.file = Some(Kept { file, bytes: bytes.to_vec() });
-                Ok(())
+    /// It cannot be written; what was there before is there still.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), WriteFileError> {
+        let file = put_whole(&self.path, |out| out.write_all(bytes))?;
+        reserve(&file, bytes.len());
+        self.file = Some(Kept { file, len_bytes: bytes.len(), is_uncertain: false });
+        Ok(())
+    }
+
+    /// Writes what changed. Nothing is done before it was put there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written. Every word is as before or as it is to be; the next update writes all that it is given.
+    pub fn update(&mut self, changes: &[Change<'_>]) -> Result<(), WriteFileError> {
+        let Some(kept) = &mut self.file else { return Ok(()) };
+        let was_uncertain = std::mem::replace(&mut kept.is_uncertain, true);
+        for change in changes {
+            let all = std::iter::once(0..change.new.len()).collect();
+            let runs = if was_uncertain { all } else { changed(change.old, change.new) };
+            for run in runs {
+                let at = change.offset.saturating_add(run.start) as u64;
+                let written = kept.file.write_all_at(change.new.get(run).unwrap_or_default(), at);
+                written.map_err(failed(&self.path, "update it in place"))?;
             }
         }
+        kept.is_uncertain = false;
+        Ok(())
     }
 
     /// Waits until the content is on the disk.
@@ -68,25 +100,6 @@ impl Continuous {
     pub fn sync(&self) -> Result<(), WriteFileError> {
         let Some(kept) = &self.file else { return Ok(()) };
         kept.file.sync_data().map_err(failed(&self.path, "send it to the disk"))
-    }
-}
-
-impl Kept {
-    fn update(&mut self, path: &Path, bytes: &[u8]) -> Result<(), WriteFileError> {
-        for run in changed(&self.bytes, bytes) {
-            let (Some(old), Some(new)) = (self.bytes.get_mut(run.clone()), bytes.get(run.clone())) else {
-                continue;
-            };
-            if let Err(error) = self.file.write_all_at(new, run.start as u64) {
-                // How much of it arrived, only the file knows. If that cannot be read, the file is put there anew.
-                if self.file.read_exact_at(old, run.start as u64).is_err() {
-                    self.bytes.clear();
-                }
-                return Err(failed(path, "update it in place")(error));
-            }
-            old.copy_from_slice(new);
-        }
-        Ok(())
     }
 }
 
@@ -112,6 +125,7 @@ mod tests {
         _dir: tempfile::TempDir,
         path: PathBuf,
         file: Continuous,
+        last: Vec<u8>,
     }
 
     impl Scene {
@@ -119,13 +133,24 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("a.profraw");
             let file = Continuous::new(path.clone());
-            Self { _dir: dir, path, file }
+            Self { _dir: dir, path, file, last: Vec::new() }
         }
 
         fn update(&mut self, bytes: &[u8]) -> u64 {
-            self.file.update(bytes).unwrap();
+            self.write(bytes).unwrap();
             assert_eq!(fs::read(&self.path).unwrap(), bytes);
             fs::metadata(&self.path).unwrap().ino()
+        }
+
+        /// As a session does it.
+        fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFileError> {
+            if self.last.len() == bytes.len() && self.file.is_there() {
+                self.file.update(&[Change { offset: 0, old: &self.last, new: bytes }])?;
+            } else {
+                self.file.put(bytes)?;
+            }
+            self.last = bytes.to_vec();
+            Ok(())
         }
     }
 
@@ -150,7 +175,7 @@ mod tests {
         let other = fs::OpenOptions::new().write(true).open(&scene.path).unwrap();
         other.write_all_at(b"x", 4000).unwrap();
         bytes[8] = 1;
-        scene.file.update(&bytes).unwrap();
+        scene.write(&bytes).unwrap();
         let found = fs::read(&scene.path).unwrap();
         assert_eq!((found[8], found[4000]), (1, b'x'));
     }
@@ -186,7 +211,7 @@ mod tests {
             std::mem::replace(&mut scene.file.file.as_mut().unwrap().file, File::open(&scene.path).unwrap());
         bytes[0] = 1;
         bytes[2048] = 1;
-        let error = scene.file.update(&bytes).unwrap_err().to_string();
+        let error = scene.write(&bytes).unwrap_err().to_string();
         assert!(error.contains("a.profraw: update it in place: Bad file descriptor"), "{error}");
         assert_eq!(fs::read(&scene.path).unwrap(), vec![0; 4096]);
         scene.file.file.as_mut().unwrap().file = writable;

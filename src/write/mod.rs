@@ -28,7 +28,7 @@ mod whole_dir;
 mod whole_file;
 mod whole_files;
 
-pub use continuous::Continuous;
+pub use continuous::{Change, Continuous};
 pub use pool::{Pool, PoolError};
 pub use whole_dir::WriteDirError;
 pub use whole_file::{WriteFileError, check_writable, write_whole, write_whole_with};

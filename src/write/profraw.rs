@@ -112,6 +112,28 @@ pub fn encode<R: AsRef<[u8]>>(
     regions: &[R],
     style: Style,
 ) -> Result<Vec<u8>, ProfrawError> {
+    encode_parts(image, regions, style).map(|file| file.bytes)
+}
+
+/// A profile, and where in it the bytes are that change from one snapshot to the next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Encoded {
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// Where its counters and its bitmap begin: multiples of 8. They are as in the snapshot, byte for byte.
+    pub region_offsets: [usize; 2],
+}
+
+/// [`encode`], and says where the regions are in the file.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn encode_parts<R: AsRef<[u8]>>(
+    image: &LlvmImage,
+    regions: &[R],
+    style: Style,
+) -> Result<Encoded, ProfrawError> {
     let (counters, bitmap) = split(image, regions)?;
     match style {
         Style::Normalised => normalised(image, counters, bitmap, image.version()),
@@ -151,7 +173,7 @@ fn normalised(
     counters: &[u8],
     bitmap: &[u8],
     version: RawVersion,
-) -> Result<Vec<u8>, ProfrawError> {
+) -> Result<Encoded, ProfrawError> {
     check_expressible(image, version)?;
     let stride = version.layout().record(image.pointer_width()).stride;
     let data_len = image.records().len().saturating_mul(stride);
@@ -170,13 +192,15 @@ fn normalised(
         names_delta: 0,
         ..lengths(image, counters.len(), bitmap.len())
     };
-    let mut writer = Writer::new(image);
+    let mut writer = Writer::new(image, bitmap_start.saturating_add(bitmap.len()));
     writer.begin(version, &header);
     records(&mut writer, image, version, data_len, bitmap_start);
+    let counters_at = writer.len();
     writer.padded(counters);
+    let bitmap_at = writer.len();
     writer.padded(bitmap);
     writer.padded(image.names_section());
-    Ok(writer.finish())
+    Ok(Encoded { bytes: writer.finish(), region_offsets: [counters_at, bitmap_at] })
 }
 
 /// The fields that follow from the lengths of the parts.
@@ -245,7 +269,7 @@ fn runtime_identical(
     counters: &[u8],
     bitmap: &[u8],
     slide: Slide,
-) -> Result<Vec<u8>, ProfrawError> {
+) -> Result<Encoded, ProfrawError> {
     check_static(image)?;
     let (loaded, width) = (image.loaded(), image.pointer_width());
     let stride = image.version().layout().record(width).stride;
@@ -265,15 +289,17 @@ fn runtime_identical(
         names_size: names.len() as u64,
         ..deltas(image, slide, lengths(image, counters_len, bitmap.len()))
     };
-    let mut writer = Writer::new(image);
+    let mut writer = Writer::new(image, data.len().saturating_add(counters_len));
     writer.begin(image.version(), &header);
     writer.raw(&data);
+    let counters_at = writer.len();
     writer.raw(counters);
     writer.zeros(counters_len.saturating_sub(counters.len()));
     writer.zeros(pad(counters_len));
+    let bitmap_at = writer.len();
     writer.padded(bitmap);
     writer.padded(names);
-    Ok(writer.finish())
+    Ok(Encoded { bytes: writer.finish(), region_offsets: [counters_at, bitmap_at] })
 }
 
 /// Refuses what the runtime would take from its heap.

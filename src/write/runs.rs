@@ -13,16 +13,23 @@ const WORD_BYTES: usize = 8;
 /// another system call.
 const GAP_BYTES: usize = 256;
 
+/// So many bytes are compared at once: a multiple of a word.
+const BLOCK_BYTES: usize = 1024;
+
 /// The runs in which `new` differs from `old`, which is as long.
 pub(super) fn changed(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
-    let words = old.chunks(WORD_BYTES).zip(new.chunks(WORD_BYTES)).enumerate();
-    for (index, (_, word)) in words.filter(|(_, (old, new))| old != new) {
-        let start = index.saturating_mul(WORD_BYTES);
-        let end = start.saturating_add(word.len());
-        match runs.last_mut() {
-            Some(last) if start.saturating_sub(last.end) < GAP_BYTES => last.end = end,
-            _ => runs.push(start..end),
+    // Most of it is as it was, and is passed over in blocks.
+    let blocks = old.chunks(BLOCK_BYTES).zip(new.chunks(BLOCK_BYTES)).enumerate();
+    for (block, (old, new)) in blocks.filter(|(_, (old, new))| old != new) {
+        let words = old.chunks(WORD_BYTES).zip(new.chunks(WORD_BYTES)).enumerate();
+        for (word, (_, bytes)) in words.filter(|(_, (old, new))| old != new) {
+            let start = block.saturating_mul(BLOCK_BYTES).saturating_add(word.saturating_mul(WORD_BYTES));
+            let end = start.saturating_add(bytes.len());
+            match runs.last_mut() {
+                Some(last) if start.saturating_sub(last.end) < GAP_BYTES => last.end = end,
+                _ => runs.push(start..end),
+            }
         }
     }
     runs

@@ -23,6 +23,9 @@ use tempfile::TempDir;
 /// A guest that does nothing for so long never will.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A server that is not heard of for so long is gone.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What a step adds to each of the counters: `STEP` of storm.c.
 const STEP: u64 = 0xffff_ffff;
 
@@ -185,7 +188,10 @@ impl Storm {
             }
             Way::Gdb => {
                 let endpoint = gdb.parse().map_err(|error| wrong(&error))?;
-                Box::new(GdbRemote::connect(&endpoint, &covtap_gdb_remote::Options::default())?)
+                let mut options = covtap_gdb_remote::Options::default();
+                // The machine may have others to serve.
+                options.reply_timeout = REPLY_TIMEOUT;
+                Box::new(GdbRemote::connect(&endpoint, &options)?)
             }
         })
     }

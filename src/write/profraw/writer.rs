@@ -44,6 +44,9 @@ impl Header {
     }
 }
 
+/// More than header, binary ids and padding take, nearly always.
+const MAX_HEADER_BYTES: usize = 512;
+
 /// A growing file in the target's byte order.
 pub(super) struct Writer<'i> {
     image: &'i LlvmImage,
@@ -51,8 +54,14 @@ pub(super) struct Writer<'i> {
 }
 
 impl<'i> Writer<'i> {
-    pub(super) fn new(image: &'i LlvmImage) -> Self {
-        Self { image, bytes: Vec::new() }
+    /// An empty file, with room for data, counters and bitmap of this length and what comes with them.
+    pub(super) fn new(image: &'i LlvmImage, len_bytes: usize) -> Self {
+        let others = image.names_section().len().saturating_add(MAX_HEADER_BYTES);
+        Self { image, bytes: Vec::with_capacity(len_bytes.saturating_add(others)) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     fn u64(&mut self, value: u64) {
