@@ -10,15 +10,15 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use common::labels::{expected, reached};
 use common::{PATIENCE, Session, Way};
-use covtap_testbed::{self as testbed, Guest, Machine, fixture, workspace_root};
+use covtap_testbed::{Guest, Machine, fixture, workspace_root};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -250,34 +250,6 @@ fn a_socket_is_one_sessions_and_a_stale_one_is_replaced() {
     assert_eq!(fs::read(scene.socket()).expect("a file"), b"something");
     let nobody = scene.path("nobody").display().to_string();
     common::assert_refused(&common::run(["ctl", &nobody, "status"]), "connect to", "--control");
-}
-
-/// The lines of the guest that a test is said to reach.
-fn expected(letter: char) -> BTreeSet<u64> {
-    let source = fs::read_to_string(workspace_root().join("tests/labels/guest.c")).expect("the source");
-    let reached = |(number, line): (usize, &str)| {
-        let (_, tests) = line.split_once("// ")?;
-        tests.contains(letter).then_some(number as u64 + 1)
-    };
-    source.lines().enumerate().filter_map(reached).collect()
-}
-
-/// The lines that llvm-cov says were reached by a profile.
-fn reached(elf: &Path, profile: &Path) -> BTreeSet<u64> {
-    let profdata = profile.with_extension("profdata");
-    let merge = ["merge".as_ref(), profile.as_os_str(), "-o".as_ref(), profdata.as_os_str()];
-    testbed::run("llvm-profdata-19", merge).expect("llvm-profdata reads it");
-    let export = [
-        "export".as_ref(),
-        "--format=lcov".as_ref(),
-        elf.as_os_str(),
-        "--instr-profile".as_ref(),
-        profdata.as_os_str(),
-    ];
-    let lcov = testbed::run("llvm-cov-19", export).expect("llvm-cov reads it");
-    let lines = lcov.lines().filter_map(|line| line.strip_prefix("DA:")?.split_once(','));
-    let hit = lines.filter(|(_, count)| *count != "0").map(|(line, _)| line.parse().expect("a line"));
-    hit.collect()
 }
 
 #[test]

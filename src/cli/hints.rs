@@ -18,8 +18,8 @@ use super::report::ReportError;
 use super::run::{CommandError, TimedOut};
 use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
-use crate::collect::CollectError;
 use crate::collect::find_image::FindError;
+use crate::collect::{CollectError, LabelOnError};
 use crate::control::{ClientError, ServerError};
 use crate::coverage::{FindFileError, MappingError};
 use crate::inspect::Finding;
@@ -39,6 +39,7 @@ type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
 const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_collect),
     |cause| cause.downcast_ref().and_then(for_link),
+    |cause| cause.downcast_ref().and_then(for_label_on),
     |cause| cause.downcast_ref().and_then(for_launch),
     |cause| cause.downcast_ref().map(for_command),
     |cause| {
@@ -354,6 +355,7 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
     match error {
         CollectError::Link(error) => for_link(error),
         CollectError::Find(error) => for_find(error),
+        CollectError::LabelOn(error) => for_label_on(error),
         CollectError::WrongImage { .. } => {
             Some("give the ELF that the target runs, or ELF@SLIDE if it was moved; --force goes on anyway")
         }
@@ -363,6 +365,21 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
         CollectError::NeverAtRest { .. } => Some("start covtap again when the target has started up"),
         CollectError::TooLarge { .. } | CollectError::TooMuchMemory { .. } => Some("is the ELF damaged?"),
     }
+}
+
+fn for_label_on(error: &LabelOnError) -> Option<&'static str> {
+    Some(match error {
+        LabelOnError::NoTests { .. } => "say with --test-dir where their profiles go",
+        LabelOnError::NoControl { .. } => {
+            "reach the target through a GDB server, with --gdb; or begin its tests with covtap ctl"
+        }
+        LabelOnError::NoSymbol { .. } => {
+            "give its name as the linker has it, which nm shows; was it inlined, or the ELF stripped?"
+        }
+        LabelOnError::Several { .. } => "give it a name of its own",
+        LabelOnError::NoArgument { .. } => "pass the name as the first argument",
+        LabelOnError::NoAbi { .. } => return None,
+    })
 }
 
 fn for_find(error: &FindError) -> Option<&'static str> {

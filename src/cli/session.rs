@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::programs::Programs;
+use super::status::Status;
 use super::test_dir::TestDir;
-use crate::collect::Reader;
+use crate::collect::{LabelOn, LabelOnError, LabelSpec, Reader};
 use crate::control::Server;
 
 /// Options of verbs whose session lasts.
@@ -26,6 +28,11 @@ pub(super) struct SessionArgs {
     /// Write a profile of each test that covtap ctl begins and ends, and an index of them, for covtap report --by-test
     #[arg(long, value_name = "DIR")]
     test_dir: Option<PathBuf>,
+    /// Let the target name the tests of --test-dir: each call of SYMBOL ends the test that runs, and begins the one that
+    /// its argument N names (1 if left out): a string, or with an i behind N an int. A null pointer or an empty string
+    /// begins none. The target stands still at each call for a snapshot; with --gdb
+    #[arg(long, value_name = "SYMBOL[:N[i]]")]
+    label_on: Option<LabelSpec>,
 }
 
 impl SessionArgs {
@@ -36,6 +43,20 @@ impl SessionArgs {
     /// The socket cannot be made.
     pub(super) fn listen(&self) -> Result<Option<Server>> {
         Ok(self.control.as_deref().map(Server::listen).transpose()?)
+    }
+
+    /// Finds the function whose calls name tests, if the user wants one.
+    ///
+    /// # Errors
+    ///
+    /// Nobody keeps the tests, or there is no such function.
+    pub(super) fn label_on(&self, programs: &Programs) -> Result<Option<LabelOn>> {
+        let Some(spec) = &self.label_on else { return Ok(None) };
+        if self.test_dir.is_none() {
+            return Err(LabelOnError::NoTests { symbol: spec.symbol.clone() }.into());
+        }
+        let images = programs.iter().map(|program| (&program.image, program.slide));
+        Ok(Some(LabelOn::find(spec, images)?))
     }
 
     /// Makes room for the profiles of tests, if the user wants them.
@@ -52,9 +73,19 @@ impl SessionArgs {
     /// # Errors
     ///
     /// The link cannot do it.
-    pub(super) fn apply(&self, mut reader: Reader) -> Result<Reader> {
+    pub(super) fn apply(
+        &self,
+        mut reader: Reader,
+        label_on: Option<LabelOn>,
+        status: &Status,
+    ) -> Result<Reader> {
         if self.snapshot_on_reset {
             reader.hold_before_loss()?;
+        }
+        if let Some(label_on) = label_on {
+            let (symbol, at) = (label_on.symbol().to_owned(), label_on.entry());
+            reader.label_on(label_on)?;
+            status.note(&format!("each call of {symbol}, at {at}, pauses the target for a snapshot"));
         }
         Ok(if self.baseline { reader.with_baseline() } else { reader })
     }

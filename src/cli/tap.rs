@@ -198,6 +198,7 @@ pub(super) fn run_session(
     let control = task.session.listen()?;
     let mut early = Early::open(task, target, &status)?;
     let programs = early.load(task, &status)?;
+    let label_on = task.session.label_on(&programs)?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
     let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
@@ -212,7 +213,8 @@ pub(super) fn run_session(
     let note = |line: &str| status.note(line);
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
     let checks = notes.checks(&programs, &note);
-    let mut reader = task.session.apply(early.reader(task, target, &programs, checks, &status)?)?;
+    let reader = early.reader(task, target, &programs, checks, &status)?;
+    let mut reader = task.session.apply(reader, label_on, &status)?;
     if target.begin()? == Begun::FromRest {
         reader = reader.at_rest();
     }

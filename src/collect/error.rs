@@ -3,6 +3,7 @@
 use covtap_link::{LinkError, TargetAddr};
 
 use super::find_image::FindError;
+use super::label_on::LabelOnError;
 
 /// Collecting counters failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum CollectError {
     /// The image was not found in the target's memory.
     #[error(transparent)]
     Find(#[from] FindError),
+    /// Tests cannot begin at the calls of a function.
+    #[error(transparent)]
+    LabelOn(#[from] LabelOnError),
     /// The target says that it counts where there can be no memory.
     #[error(
         "find the counters of {endpoint}: {region}, moved by {bias:#x} as {word} says, passes the end of memory"

@@ -93,6 +93,16 @@ impl Labels {
         self.ended.len()
     }
 
+    /// Whether a test of this name may begin once the one that runs has ended.
+    pub(super) fn may_follow(&self, name: &str) -> Result<(), TestError> {
+        check_name(name)?;
+        let is_new = self.running() != Some(name) && self.ended.iter().all(|test| test.name != name);
+        if is_new && self.ended.len() >= MAX_TESTS {
+            return Err(TestError::TooMany { name: name.to_owned() });
+        }
+        Ok(())
+    }
+
     /// Whether a test of this name may begin; that one runs already is no error, and nothing to do (`false`).
     pub(super) fn may_begin(&self, name: &str) -> Result<bool, TestError> {
         check_name(name)?;
@@ -103,10 +113,7 @@ impl Labels {
             }
             None => {}
         }
-        let is_new = self.ended.iter().all(|test| test.name != name);
-        if is_new && self.ended.len() >= MAX_TESTS {
-            return Err(TestError::TooMany { name: name.to_owned() });
-        }
+        self.may_follow(name)?;
         Ok(true)
     }
 

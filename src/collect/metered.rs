@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use covtap_link::{Link, LinkError, LinkInfo, MappedFile, Operation, ReadReport, ReadRequest, TargetEvent};
+use covtap_link::{
+    Link, LinkError, LinkInfo, MappedFile, Operation, ReadReport, ReadRequest, RunControl, TargetEvent,
+};
 
 /// A link, and for how long it has stopped the workload so far: to attach, for every read, and to detach.
 pub struct MeteredLink {
@@ -63,6 +65,17 @@ impl MeteredLink {
             self.pause += hold.release()?;
         }
         Ok(())
+    }
+
+    /// Stop, resume, breakpoints and registers, where the link has them. Whoever stops the target
+    /// [adds](Self::add_pause) what that took.
+    pub(super) fn control(&mut self) -> Option<&mut dyn RunControl> {
+        self.link.control()
+    }
+
+    /// The workload was stopped so long, beside reads.
+    pub(super) fn add_pause(&mut self, pause: Duration) {
+        self.pause += pause;
     }
 
     /// Reads several ranges.

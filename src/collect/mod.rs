@@ -14,12 +14,14 @@
 //!   happened is thrown away;
 //! - nothing is ever written into the target: counting anew is a baseline on the host.
 
+mod abi;
 mod coherence;
 mod counters;
 mod error;
 pub mod find_image;
 mod identity;
 mod image_memory;
+mod label_on;
 mod labels;
 mod lists;
 mod loaded;
@@ -44,6 +46,7 @@ pub use counters::{Counters, Delta};
 pub use error::CollectError;
 pub use identity::{Expected, check_identity};
 pub use image_memory::{ImageMemory, MemoryPart, read_image_memory};
+pub use label_on::{LabelOn, LabelOnError, LabelSpec};
 pub use labels::{MAX_TEST_NAME_BYTES, TestCounts, TestError};
 pub use lists::{FollowedList, ListFault};
 pub use loaded::{Loaded, find_loaded};

@@ -60,6 +60,13 @@ pub enum Notice {
         /// How long there was none.
         after: Duration,
     },
+    /// A call that names a test was met, and something is to be known of it.
+    Call {
+        /// The function.
+        symbol: String,
+        /// What.
+        fault: String,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -78,6 +85,7 @@ impl fmt::Display for Notice {
             Self::LinkLost { error, patience } => {
                 write!(f, "{error}; trying again for {} s", patience.as_secs_f32())
             }
+            Self::Call { symbol, fault } => write!(f, "a call of {symbol}: {fault}"),
             Self::LinkBack { after } => {
                 write!(f, "the target is there again after {:.1} s, and runs the same", after.as_secs_f32())
             }

@@ -2,10 +2,11 @@
 //! updates](super::lost): the counts that it has are the ones there are.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use covtap_link::{ReadReport, TargetEvent};
 
+use super::label_on::Armed;
 use super::places::Places;
 use super::restart::Restart;
 use super::sums::Sums;
@@ -111,6 +112,8 @@ pub struct Reader {
     pub(super) is_other_said: bool,
     /// What the target is held before.
     pub(super) held: Option<TargetEvent>,
+    /// Where its calls name tests.
+    pub(super) label_on: Option<Armed>,
     pub(super) ended: bool,
     pub(super) notices: Vec<Notice>,
 }
@@ -146,6 +149,7 @@ impl Reader {
             at_rest: None,
             is_other_said: false,
             held: None,
+            label_on: None,
             ended: false,
             notices: Vec::new(),
         };
@@ -420,6 +424,9 @@ impl Reader {
     /// The target runs something else, or that link fails too.
     pub fn reconnect(&mut self, mut link: MeteredLink) -> Result<(), CollectError> {
         check_all(&self.expected, &mut link)?;
+        if let Some(armed) = &mut self.label_on {
+            *armed = armed.again(&mut link)?;
+        }
         self.link = link.after(&self.link);
         self.held = None;
         Ok(())
@@ -440,14 +447,17 @@ impl Reader {
 
     /// Takes note of what the target told.
     pub(super) fn look_for_events(&mut self) -> Result<(), CollectError> {
+        let began = Instant::now();
         while let Some(event) = self.link.poll()? {
             match event {
                 TargetEvent::Reset => self.is_reset_told = true,
                 TargetEvent::AboutToReset | TargetEvent::AboutToExit => self.held = Some(event),
                 TargetEvent::Exited => self.ended = true,
+                TargetEvent::Stopped => self.label_on.iter_mut().for_each(Armed::note_stop),
                 _ => {}
             }
         }
+        self.label_on.iter_mut().for_each(|armed| armed.note_look(began));
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! What a session does for whoever asks: each request whole, between two snapshots.
 
+use super::label_on::Called;
 use super::request::{Answer, Ask, Pending, Progress, Request};
 use super::session::{Reading, Stop};
-use super::{CollectError, Snapshot, Told};
+use super::{CollectError, Notice, Snapshot, Told};
 
 /// What a target that is being reset is answered with.
 const RESTARTING: &str = "take a snapshot: the target was reset, and its new run has not begun to count";
@@ -115,20 +116,51 @@ impl Reading<'_> {
     fn begin(&mut self, request: &Request, test: &str) -> Result<(), CollectError> {
         let test = test.to_owned();
         self.with_snapshot(request, |reading, snapshot| {
-            let all = reading.session.reader.counted()?;
-            reading.labels.begin(test, all);
-            reading.queue.push(Told::Snapshot(snapshot));
+            reading.change_test(snapshot, Some(test))?;
             Ok(Answer::Done)
         })
     }
 
     fn end(&mut self, request: &Request) -> Result<(), CollectError> {
         self.with_snapshot(request, |reading, snapshot| {
-            let all = reading.session.reader.counted()?;
-            let ended = reading.labels.end(reading.session.reader.regions(), &all);
-            reading.queue.push(Told::Snapshot(snapshot));
-            ended.into_iter().for_each(|test| reading.queue.push(Told::Test(Box::new(test))));
+            reading.change_test(snapshot, None)?;
             Ok(Answer::Done)
         })
+    }
+
+    /// With the snapshot that was taken last, ends the test that runs, if one does, and begins the next, if there is one.
+    fn change_test(&mut self, snapshot: Box<Snapshot>, next: Option<String>) -> Result<(), CollectError> {
+        let all = self.session.reader.counted()?;
+        let ended = self.labels.end(self.session.reader.regions(), &all);
+        if let Some(next) = next {
+            self.labels.begin(next, all);
+        }
+        self.queue.push(Told::Snapshot(snapshot));
+        ended.into_iter().for_each(|test| self.queue.push(Told::Test(Box::new(test))));
+        Ok(())
+    }
+
+    /// Does what the call says that the target stands at, if it stands at one, and lets it run on.
+    pub(super) fn hear_calls(&mut self) -> Result<(), CollectError> {
+        if !self.session.reader.stands_at_call()? {
+            return Ok(());
+        }
+        let Called { name, fault } = self.session.reader.called()?;
+        self.tell_of_call(fault);
+        let may_begin = name.as_deref().map_or(Ok(()), |name| self.labels.may_follow(name));
+        self.tell_of_call(may_begin.as_ref().err().map(ToString::to_string));
+        match self.take()? {
+            Some(snapshot) => self.change_test(snapshot, name.filter(|_| may_begin.is_ok()))?,
+            None if self.session.reader.has_ended() => return Ok(()),
+            None => self.tell_of_call(Some(RESTARTING.to_owned())),
+        }
+        self.session.reader.leave_call()
+    }
+
+    fn tell_of_call(&mut self, fault: Option<String>) {
+        let symbol = self.session.reader.label_symbol().to_owned();
+        fault.into_iter().for_each(|fault| {
+            self.queue.push(Told::Notice(Notice::Call { symbol: symbol.clone(), fault }));
+        });
     }
 }

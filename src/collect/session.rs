@@ -218,6 +218,7 @@ impl<'s> Reading<'s> {
                 return Ok(Woken::Due);
             }
             self.tell_notices();
+            self.hear_calls()?;
             let next = if self.session.reader.is_told() { due.min(Instant::now() + TICK) } else { due };
             match self.came_until(next) {
                 Some(Came::Stop(stop)) => return Ok(Woken::Asked(stop)),

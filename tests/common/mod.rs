@@ -9,6 +9,7 @@ pub(crate) mod gcov_guest;
 pub(crate) mod gcov_tool;
 pub(crate) mod hostile;
 pub(crate) mod indexed;
+pub(crate) mod labels;
 pub(crate) mod process;
 pub(crate) mod reset_guest;
 pub(crate) mod running;

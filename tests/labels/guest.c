@@ -1,4 +1,5 @@
-/* Ten tests, each run when its letter comes in on the second serial port; "ran a" goes out on the first.
+/* Ten tests, each run when its letter comes in on the second serial port; "ran a" goes out on the first. With LABELS all
+   run when anything comes in, and each is named by a call before it.
 
    Behind each line stands which tests reach it: what is compared with the profiles of the tests. */
 #include "guest.h"
@@ -40,6 +41,33 @@ static void test_never(void) { twice(11); }                                 // -
 static void (*const tests[])(void) = {test_a, test_b, test_c, test_d, test_e, test_f,
                                       test_g, test_h, test_i, test_j, test_never};
 
+#ifdef LABELS
+/* Nothing but its entry, where the one who listens has a breakpoint. Not static: compilers may pass the arguments of a
+   function that nobody else calls in a way of their own. */
+__attribute__((noinline, no_profile_instrument_function)) void label(int number, const char *name) {
+    __asm__ volatile("" ::"r"(number), "r"(name) : "memory");
+}
+
+static const char *const names[] = {"test a", "test b", "test c", "test d", "test e",
+                                    "test f", "test g", "test h", "test i", "test j"};
+
+__attribute__((no_profile_instrument_function)) int main(void) {
+    next_command();
+    for (uint32_t test = 0; test < 10; test++) {
+        label((int)test - 3, names[test]);
+        tests[test]();
+    }
+    label(-4, "");
+    test_j();
+    label(-5, "bell \a and \xff");
+    label(-6, (const char *)0xdfffff00);
+    test_j();
+    label(-7, 0);
+    say("ran all ", 10, " and counted to ", sink);
+    for (;;)
+        wait();
+}
+#else
 /* Not instrumented: it goes round once more when a test has ended, and nobody can tell whose that is. */
 __attribute__((no_profile_instrument_function)) int main(void) {
     for (;;) {
@@ -51,3 +79,4 @@ __attribute__((no_profile_instrument_function)) int main(void) {
         say("ran ", test, " and counted to ", sink);
     }
 }
+#endif

@@ -236,9 +236,9 @@ impl GdbRemote {
         }
     }
 
-    /// Whether the instruction that is next lies under one of our breakpoints, and the server minds.
+    /// Whether the instruction that is next lies under one of our breakpoints.
     fn is_at_breakpoint(&mut self) -> Result<bool, LinkError> {
-        if self.breakpoints.is_empty() || self.profile.passes_breakpoints {
+        if self.breakpoints.is_empty() {
             return Ok(false);
         }
         for name in PROGRAM_COUNTERS {
@@ -308,7 +308,7 @@ impl RunControl for GdbRemote {
     fn step(&mut self) -> Result<(), LinkError> {
         let operation = Operation::Step;
         self.need_stopped(&operation)?;
-        if !self.is_at_breakpoint()? {
+        if self.profile.steps_over_breakpoints || !self.is_at_breakpoint()? {
             return self.step_once(&operation);
         }
         // The server would meet the breakpoint instead of executing the instruction.

@@ -72,8 +72,8 @@ pub(crate) struct Profile {
     pub(crate) interrupt_signal: Option<u8>,
     /// The target is a program with signals of its own, which stop it and have to be given to it.
     pub(crate) has_signals: bool,
-    /// Runs on and steps from a breakpoint without meeting it again.
-    pub(crate) passes_breakpoints: bool,
+    /// Steps from a breakpoint without meeting it again; whoever runs on from one meets it again.
+    pub(crate) steps_over_breakpoints: bool,
     /// A target that is stopped stays so when the connection ends without `D`.
     pub(crate) keeps_stopped: bool,
     /// Takes `D` only while the target is stopped, although it takes other packets while it runs.
@@ -105,7 +105,7 @@ pub(crate) const CAUTIOUS: Profile = Profile {
     zero_fills: false,
     interrupt_signal: None,
     has_signals: false,
-    passes_breakpoints: false,
+    steps_over_breakpoints: false,
     keeps_stopped: false,
     stops_to_detach: false,
     owns_programs: false,
@@ -132,7 +132,7 @@ pub(crate) const PROFILES: &[Profile] = &[
         version: Some("info version"),
         resumes_unseen: true,
         interrupt_signal: Some(2),
-        passes_breakpoints: true,
+        steps_over_breakpoints: true,
         keeps_stopped: true,
         endianness: &[("arm", Endianness::Little), ("aarch64", Endianness::Little)],
         ..CAUTIOUS
