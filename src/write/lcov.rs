@@ -44,7 +44,7 @@ pub fn write(coverage: &Coverage, out: &mut impl Write) -> io::Result<()> {
     write_each(coverage, b"", out)
 }
 
-/// As [`write`], of one test; a trace may have several of them. `name` is one of [`test_names`].
+/// As [`write()`], of one test; a trace may have several of them. `name` is one of [`test_names`].
 ///
 /// # Errors
 ///
