@@ -279,7 +279,7 @@ impl Reader {
         if self.ended { Ok(Taken::Ended) } else { Ok(Taken::Restarting) }
     }
 
-    /// Lets counting begin anew at `snapshot`'s reading, the last one that was taken: on the host alone.
+    /// Lets counting begin anew at the last snapshot that was taken: on the host alone.
     ///
     /// # Errors
     ///
