@@ -16,6 +16,7 @@ mod running;
 mod stats;
 mod stored;
 pub mod test_index;
+pub mod trace;
 
 pub use read::{ReadProfileError, needs_image, read, read_of};
 pub use running::{RunningSummary, Summary};
