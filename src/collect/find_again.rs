@@ -281,7 +281,7 @@ impl Reader {
         let found = again.images.iter_mut().try_for_each(|sought| {
             match look_for(link, sought, self.places.regions())? {
                 Ok(found) if found.slide != sought.image.expected.slide => {
-                    self.begin_elsewhere(sought, found)
+                    self.begin_elsewhere(sought, found);
                 }
                 Ok(_) => sought.place = Place::Old,
                 Err(_) if sought.image.expected.check(link).is_ok() => sought.place = Place::Old,

@@ -290,6 +290,24 @@ fn an_image_that_is_loaded_where_it_was_is_read_there() {
     assert_eq!(reader.notices(), [Notice::Reset { after: 1, evidence: ResetEvidence::Event }]);
 }
 
+/// It counts as far again while it is searched for, and rests.
+#[test]
+fn a_reset_that_shows_for_a_moment_is_seen() {
+    let machine = Machine::new();
+    machine.load(A, [5, 7]);
+    let mut reader = machine.reader(A);
+    next(&mut reader);
+    let (at, mut reads) = (counters_at(A), 0);
+    machine.at(|state| {
+        state.happen = Box::new(move |addr, memory| {
+            reads += u64::from(addr == at as u64);
+            put(memory, at, if reads < 2 { [0, 0] } else { [5, 7] });
+        });
+    });
+    machine.reset();
+    assert_eq!(next(&mut reader), [10, 14]);
+}
+
 /// What was taken for the new run was the old copy, of which something set the counters to zero.
 #[test]
 fn the_search_goes_on_where_the_old_place_was_believed() {

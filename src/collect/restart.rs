@@ -56,6 +56,8 @@ pub(super) struct Restart {
     is_exact: bool,
     /// Whether its counters have been set back.
     has_shown: bool,
+    /// Most counters have been seen to be behind, where they were.
+    has_fallen: bool,
     /// When an image was found elsewhere than in the run that ended: its counters are none of that one's.
     pub(super) moved: Option<Instant>,
     since: Instant,
@@ -65,7 +67,7 @@ impl Restart {
     /// A run has ended with the reading `last`.
     pub(super) fn after(last: &Arc<Counters>, is_exact: bool) -> Self {
         let last = Arc::clone(last);
-        Self { last, is_exact, has_shown: false, moved: None, since: Instant::now() }
+        Self { last, is_exact, has_shown: false, has_fallen: false, moved: None, since: Instant::now() }
     }
 
     /// The new run is where the old one was not.
@@ -76,13 +78,12 @@ impl Restart {
 
     /// Whether a reading is of the new run. `first` is the first one since the reset.
     fn shows_in(&self, reader: &Reader, first: &Counters, reading: &Counters) -> bool {
-        let Delta { changed, backwards } = Delta::between(reader.places.regions(), &self.last, reading);
+        let delta = Delta::between(reader.places.regions(), &self.last, reading);
         if self.moved.is_none() && reader.find_again.is_some() && self.since.elapsed() < WARY_FOR {
-            // A target that loads its image elsewhere may write anything over the old one.
-            return backwards > changed / 2;
+            return self.has_fallen || is_mostly_behind(&delta);
         }
         let stale = if self.is_exact { &*self.last } else { first };
-        self.has_shown || backwards > 0 || reader.begins_at_zero && reading != stale
+        self.has_shown || delta.backwards > 0 || reader.begins_at_zero && reading != stale
     }
 
     /// Whether counters that nothing was behind in for so long, and that have counted or not, are those of the run.
@@ -100,6 +101,12 @@ impl Restart {
     fn shows_within(reader: &Reader) -> Duration {
         if reader.find_again.is_some() { WARY_FOR } else { SHOWS_WITHIN }
     }
+}
+
+/// Whether counters are those of a run that begins. A target that loads its image elsewhere may write anything over the
+/// old one: then most of them grow.
+fn is_mostly_behind(delta: &Delta) -> bool {
+    delta.backwards > delta.changed / 2
 }
 
 impl Reader {
@@ -161,7 +168,21 @@ impl Reader {
 
     /// Whether the target runs the same programs, and its counters are those of the new run.
     fn is_started(&mut self, restart: &mut Restart) -> Result<bool, CollectError> {
+        self.look_whether_fallen(restart)?;
         Ok(self.are_images_placed(restart)? && self.watch_start(restart)? && self.runs_the_same()?)
+    }
+
+    /// Looks at counters that may be elsewhere where they were, before a search gives them the time to come as far again.
+    fn look_whether_fallen(&mut self, restart: &mut Restart) -> Result<(), CollectError> {
+        if self.find_again.is_none() || restart.moved.is_some() || restart.has_fallen {
+            return Ok(());
+        }
+        let mut reading = self.buffer()?;
+        let read = self.places.read(&mut self.link, Arc::make_mut(&mut reading));
+        let delta = Delta::between(self.places.regions(), &restart.last, &reading);
+        restart.has_fallen = read.is_ok() && is_mostly_behind(&delta);
+        self.pool.push(reading);
+        read.map(|_| ())
     }
 
     /// Goes on as if the target had not been reset; what it had counted by then is kept aside.
