@@ -470,6 +470,7 @@ fn for_command(error: &CommandError) -> &'static str {
         CommandError::Daemon { .. } => {
             "leave it out: covtap stays until the guest ends; a shell's & goes on meanwhile"
         }
+        CommandError::Stays { .. } => "leave it out: covtap reads the guest a last time before QEMU ends",
     }
 }
 
