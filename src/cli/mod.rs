@@ -32,6 +32,7 @@ mod target;
 mod terminal;
 mod test_dir;
 mod units;
+mod up_to_date;
 
 use std::process::ExitCode;
 

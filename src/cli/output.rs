@@ -4,7 +4,6 @@
 //! cannot be written; the next snapshot writes what is missing.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Error, Result};
 use covtap_link::Endianness;
@@ -13,11 +12,12 @@ use jiff::Timestamp;
 use super::causes;
 use super::pattern::{Pattern, Values};
 use super::programs::{Program, Programs};
+use super::up_to_date::{OneFile, UpToDate};
 use crate::collect::{Counters, Snapshot};
 use crate::locate::llvm::{LlvmImage, RawVersion, Variant};
 use crate::profile::pool::RawParts;
-use crate::write::profraw::{self, Encoded, Style};
-use crate::write::{self, Change, Continuous, Pool};
+use crate::write::profraw::{self, Style};
+use crate::write::{self, Pool};
 
 /// The form of every program's profile.
 #[derive(Clone, Copy, Debug)]
@@ -66,48 +66,6 @@ enum Kept {
     UpToDate(Option<UpToDate>),
     /// Each program's share of a file that programs merge into (`%m`).
     Pools(Vec<Pool>),
-}
-
-/// A file that is kept up to date.
-struct UpToDate {
-    file: Continuous,
-    /// By program, where its regions are in the file.
-    offsets: Vec<[usize; 2]>,
-    /// What the file has, unless it could not be written.
-    last: Arc<Counters>,
-}
-
-/// All programs' profiles, one after the other.
-struct OneFile {
-    bytes: Vec<u8>,
-    /// By program, where its regions are.
-    offsets: Vec<[usize; 2]>,
-}
-
-impl UpToDate {
-    fn begin(path: PathBuf, file: OneFile, counters: &Arc<Counters>) -> Result<Self> {
-        let mut kept = Self { file: Continuous::new(path), offsets: Vec::new(), last: Arc::clone(counters) };
-        kept.put(file, counters)?;
-        Ok(kept)
-    }
-
-    fn put(&mut self, file: OneFile, counters: &Arc<Counters>) -> Result<()> {
-        self.file.put(&file.bytes)?;
-        (self.offsets, self.last) = (file.offsets, Arc::clone(counters));
-        Ok(())
-    }
-
-    /// Writes what changed since the last snapshot that was written.
-    fn update(&mut self, programs: &Programs, counters: &Arc<Counters>) -> Result<()> {
-        let pairs = programs.counters(&self.last).zip(programs.counters(counters));
-        let llvm = pairs.filter_map(|(old, new)| Some((old.llvm?.1, new.llvm?.1)));
-        let regions =
-            llvm.zip(&self.offsets).flat_map(|((old, new), offsets)| old.iter().zip(new).zip(offsets));
-        let changes: Vec<_> = regions.map(|((old, new), &offset)| Change { offset, old, new }).collect();
-        self.file.update(&changes)?;
-        self.last = Arc::clone(counters);
-        Ok(())
-    }
 }
 
 impl Output {
@@ -172,7 +130,7 @@ impl Output {
             }
         } else if let Some((_, image)) = programs.llvm().next() {
             let path = self.path(image, &values);
-            failed = self.put(&path, programs, &snapshot.counters)?;
+            failed = self.put(&path, programs, snapshot)?;
             paths.push(path);
         }
         self.see(failed);
@@ -194,8 +152,8 @@ impl Output {
     ///
     /// The counters do not fit the programs, or the file could not be written.
     pub(super) fn write_alone(&self, programs: &Programs, counters: &Counters, path: &Path) -> Result<()> {
-        let bytes = self.one_file(programs, counters)?.map(|file| file.bytes).unwrap_or_default();
-        Ok(write::write_whole(path, &bytes)?)
+        let file = self.one_file(programs, counters)?;
+        Ok(write::write_whole_with(path, |out| file.write_to(out))?)
     }
 
     /// What is to be said about the last snapshot, once it was written or not.
@@ -210,7 +168,7 @@ impl Output {
     /// The last snapshot was not written.
     pub(super) fn finish(self) -> Result<()> {
         if let Kept::UpToDate(Some(file)) = &self.kept {
-            file.file.sync()?;
+            file.sync()?;
         }
         self.failed.map_or(Ok(()), Err)
     }
@@ -234,37 +192,31 @@ impl Output {
         self.failed = failed;
     }
 
-    /// All programs' profiles, one after the other; `None` if there are none.
-    fn one_file(&self, programs: &Programs, counters: &Counters) -> Result<Option<OneFile>> {
-        let mut file: Option<OneFile> = None;
-        for counters in programs.counters(counters) {
-            let Some((image, regions)) = counters.llvm else { continue };
-            let style = self.form.style(counters.program);
-            let Encoded { bytes, region_offsets } = profraw::encode_parts(image, regions, style)?;
-            match &mut file {
-                Some(file) => {
-                    let start = file.bytes.len();
-                    file.offsets.push(region_offsets.map(|offset| offset.saturating_add(start)));
-                    file.bytes.extend(bytes);
-                }
-                None => file = Some(OneFile { bytes, offsets: vec![region_offsets] }),
-            }
-        }
-        Ok(file)
+    /// All programs' profiles, one after the other.
+    fn one_file<'a>(&self, programs: &'a Programs, counters: &'a Counters) -> Result<OneFile<'a>> {
+        let llvm = programs.counters(counters).filter_map(|it| Some((it.program, it.llvm?)));
+        let files = llvm.map(|(program, (image, regions))| {
+            Ok(profraw::encode_parts(image, regions, self.form.style(program))?)
+        });
+        files.collect::<Result<_>>().map(OneFile)
     }
 
     /// Writes the one file, and gives an error that does not end the session.
-    fn put(&mut self, path: &Path, programs: &Programs, counters: &Arc<Counters>) -> Result<Option<Error>> {
+    fn put(&mut self, path: &Path, programs: &Programs, snapshot: &Snapshot) -> Result<Option<Error>> {
         if let Kept::UpToDate(Some(kept)) = &mut self.kept
-            && kept.file.is_there()
+            && kept.is_there()
         {
-            return Ok(kept.update(programs, counters).err());
+            return Ok(kept.update(programs, snapshot).err());
         }
-        let Some(file) = self.one_file(programs, counters)? else { return Ok(None) };
+        let file = self.one_file(programs, &snapshot.counters)?;
         match &mut self.kept {
-            Kept::UpToDate(Some(kept)) => return Ok(kept.put(file, counters).err()),
-            Kept::UpToDate(none) => *none = Some(UpToDate::begin(path.to_owned(), file, counters)?),
-            Kept::Nothing | Kept::Pools(_) => write::write_whole(path, &file.bytes)?,
+            Kept::UpToDate(Some(kept)) => return Ok(kept.put(&file, snapshot.number).err()),
+            Kept::UpToDate(none) => {
+                let mut kept = UpToDate::new(path.to_owned());
+                kept.put(&file, snapshot.number)?;
+                *none = Some(kept);
+            }
+            Kept::Nothing | Kept::Pools(_) => write::write_whole_with(path, |out| file.write_to(out))?,
         }
         Ok(None)
     }

@@ -9,14 +9,14 @@ use anyhow::{Context, Result};
 
 use super::hints;
 use super::tap::load;
-use crate::collect::{Counters, Expected, FollowedList, Movable};
+use crate::collect::{Counters, Expected, FollowedList, Movable, Snapshot};
 use crate::image::{Image, Slide};
 use crate::locate::gcov::{self, GcovError, GcovImage};
 use crate::locate::llvm::LlvmImage;
 use crate::locate::{self, CounterRegion, ListHead, Located, frozen};
-use crate::profile::Stats;
 use crate::profile::gcov::GcovProfile;
-use crate::profile::llvm::{LlvmProfile, Summary};
+use crate::profile::llvm::LlvmProfile;
+use crate::profile::{RunningSummary, Stats, Summary};
 
 /// An ELF and how far it was moved when it was loaded, as the user gives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,15 +72,42 @@ pub(super) struct Programs {
 /// The counters of one program in a snapshot, by who counts.
 pub(super) struct ProgramCounters<'a> {
     pub(super) program: &'a Program,
+    /// The index of its first region among those of all programs.
+    pub(super) first_region: usize,
     pub(super) llvm: Option<(&'a LlvmImage, &'a [Vec<u8>])>,
     pub(super) gcov: Option<(&'a GcovImage, &'a [Vec<u8>])>,
 }
 
+/// What is known of LLVM's counters from one snapshot to the next.
+#[derive(Default)]
+pub(super) struct Summaries {
+    /// By program, of those that LLVM has counters in.
+    running: Vec<RunningSummary>,
+    /// Of the last snapshot.
+    number: u64,
+}
+
+impl Summaries {
+    /// What there is to know of a snapshot, by program.
+    ///
+    /// # Errors
+    ///
+    /// The counters do not fit the programs.
+    pub(super) fn update(&mut self, programs: &Programs, snapshot: &Snapshot) -> Result<Vec<Summary>> {
+        let changes = snapshot.changes_since(self.number);
+        self.number = snapshot.number;
+        self.running.resize_with(programs.llvm().count(), RunningSummary::default);
+        let llvm = programs.counters(&snapshot.counters).filter_map(|it| Some((it.first_region, it.llvm?)));
+        let summaries = llvm.zip(&mut self.running).map(|((counters, (image, regions)), running)| {
+            Ok(running.update(image, regions, changes.map(|changes| changes.of_region(counters)))?)
+        });
+        summaries.collect()
+    }
+}
+
 /// What the counters of all programs count.
 pub(super) struct Profiles {
-    /// By program, of those that LLVM has counters in.
-    summaries: Vec<Summary>,
-    /// The same in full, if that was asked for.
+    /// By program, of those that LLVM has counters in, if that is in full.
     pub(super) llvm: Vec<LlvmProfile>,
     /// By program, of those that GCC has counters in.
     pub(super) gcov: Vec<GcovProfile>,
@@ -247,21 +274,23 @@ impl Programs {
         &'a self,
         counters: &'a Counters,
     ) -> impl Iterator<Item = ProgramCounters<'a>> {
-        let mut rest = counters.regions();
+        let (mut rest, mut next) = (counters.regions(), 0usize);
         self.all.iter().map(move |program| {
             let (own, others) = rest.split_at_checked(program.regions.len()).unwrap_or_default();
-            rest = others;
+            let first_region = next;
+            (rest, next) = (others, next.saturating_add(own.len()));
             let (llvm, gcov) = own.split_at_checked(program.num_llvm_regions).unwrap_or_default();
             ProgramCounters {
                 program,
+                first_region,
                 llvm: program.llvm.as_ref().map(|image| (image, llvm)),
                 gcov: program.gcov.as_ref().map(|image| (image, gcov)),
             }
         })
     }
 
-    /// What each program's counters count, with the lists that were followed. What LLVM's count is left out but for a
-    /// summary unless it `is_wanted`.
+    /// What each program's counters count, with the lists that were followed. What LLVM's count is left out unless it
+    /// `is_wanted`.
     ///
     /// # Errors
     ///
@@ -272,14 +301,11 @@ impl Programs {
         lists: &[FollowedList],
         is_wanted: bool,
     ) -> Result<Profiles> {
-        let mut profiles = Profiles { summaries: Vec::new(), llvm: Vec::new(), gcov: Vec::new() };
+        let mut profiles = Profiles { llvm: Vec::new(), gcov: Vec::new() };
         let mut lists = lists.iter().map(|list| list.as_deref().ok()).chain(std::iter::repeat(None));
         for counters in self.counters(counters) {
-            if let Some((image, regions)) = counters.llvm {
-                profiles.summaries.push(Summary::of(image, regions)?);
-                if is_wanted {
-                    profiles.llvm.push(LlvmProfile::new(image, regions)?);
-                }
+            if let Some((image, regions)) = counters.llvm.filter(|_| is_wanted) {
+                profiles.llvm.push(LlvmProfile::new(image, regions)?);
             }
             if let Some((image, regions)) = counters.gcov {
                 let lists = lists.by_ref().take(counters.program.num_lists);
@@ -291,19 +317,16 @@ impl Programs {
 }
 
 impl Profiles {
-    /// How many counters are larger than any run makes them.
-    pub(super) fn num_unbelievable(&self) -> usize {
-        let llvm = self.summaries.iter().map(|summary| summary.num_unbelievable);
+    /// How many counters are larger than any run makes them, with those of LLVM's summaries.
+    pub(super) fn num_unbelievable(&self, summaries: &[Summary]) -> usize {
+        let llvm = summaries.iter().map(|summary| summary.num_unbelievable);
         llvm.chain(self.gcov.iter().map(GcovProfile::num_unbelievable)).sum()
     }
 
-    /// How much was reached.
-    pub(super) fn stats(&self) -> Stats {
-        self.summaries
-            .iter()
-            .map(|summary| summary.stats)
-            .chain(self.gcov.iter().map(GcovProfile::stats))
-            .sum()
+    /// How much was reached, with what LLVM's summaries say.
+    pub(super) fn stats(&self, summaries: &[Summary]) -> Stats {
+        let llvm = summaries.iter().map(|summary| summary.stats);
+        llvm.chain(self.gcov.iter().map(GcovProfile::stats)).sum()
     }
 }
 

@@ -293,24 +293,16 @@ fn line(snapshot: &Snapshot, stats: &Stats) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::{Checked, Counters, Delta};
+    use crate::collect::{Checked, Delta};
     use covtap_link::ReadReport;
 
     fn snapshot(number: u64, at_s: u64, changed: u64) -> Snapshot {
         Snapshot {
             number,
             at: Duration::from_secs(at_s),
-            counters: Arc::new(Counters::default()),
             delta: Delta { changed, backwards: 0 },
             report: ReadReport { elapsed: Duration::from_nanos(10_100), pause: Duration::ZERO },
-            rereads: 0,
-            unsettled: 0,
-            lost: 0,
-            resets: 0,
-            era: 0,
-            moved: false,
-            checked: None,
-            lists: Vec::new(),
+            ..Snapshot::default()
         }
     }
 

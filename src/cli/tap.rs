@@ -15,7 +15,7 @@ use super::gcda::{GcdaArgs, GcdaOutput};
 use super::interrupt::{self, Interrupts};
 use super::live_notes::{LiveNotes, NotesArgs};
 use super::output::{Form, Output};
-use super::programs::{ElfArg, Profiles, Program, Programs};
+use super::programs::{ElfArg, Profiles, Program, Programs, Summaries};
 use super::session::SessionArgs;
 use super::status::{LastFiles, Losing, Restless, Status, Stillness};
 use super::target::{OpenLink, TargetArgs};
@@ -234,6 +234,7 @@ pub(super) fn run_session(
         last: LastFiles::default(),
         said: Said::default(),
         unbelievable: None,
+        summaries: Summaries::default(),
         tests,
         gcda_args: &args.gcda,
         era: 0,
@@ -268,6 +269,7 @@ struct Taker<'a> {
     last: LastFiles,
     said: Said,
     unbelievable: Option<Unbelievable>,
+    summaries: Summaries,
     tests: Option<TestDir>,
     gcda_args: &'a GcdaArgs,
     /// Of the last snapshot.
@@ -307,7 +309,9 @@ impl Taker<'_> {
         }
         let is_wanted = self.formats.are_wanted();
         let profiles = self.programs.profiles(&snapshot.counters, &snapshot.lists, is_wanted)?;
-        self.unbelievable = Unbelievable::of(snapshot.number, &profiles);
+        let summaries = self.summaries.update(self.programs, snapshot)?;
+        let counters = profiles.num_unbelievable(&summaries);
+        self.unbelievable = Unbelievable::of(snapshot.number, counters);
         if let Some(unbelievable) = &self.unbelievable {
             self.status.note(&unbelievable.to_string());
             return Ok(());
@@ -328,7 +332,7 @@ impl Taker<'_> {
             self.formats.write(coverage, &self.last.paths(), |line| self.status.note(line))?;
         }
         self.say(snapshot, &profiles);
-        self.status.show(snapshot, &profiles.stats());
+        self.status.show(snapshot, &profiles.stats(&summaries));
         Ok(())
     }
 
@@ -367,8 +371,7 @@ pub(super) struct Unbelievable {
 }
 
 impl Unbelievable {
-    fn of(number: u64, profiles: &Profiles) -> Option<Self> {
-        let counters = profiles.num_unbelievable();
+    fn of(number: u64, counters: usize) -> Option<Self> {
         (counters > 0).then_some(Self { number, counters })
     }
 }

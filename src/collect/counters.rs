@@ -57,29 +57,10 @@ impl Delta {
     /// What changed from `before` to `after`, both readings of `regions`.
     #[must_use]
     pub fn between(regions: &[CounterRegion], before: &Counters, after: &Counters) -> Self {
-        Self::following(regions, before, after, &vec![false; regions.len()])
-    }
-
-    /// As [`between`](Self::between); nothing is backwards in a region that was moved in between. The target
-    /// counts in other memory since, and what that held before is its own affair: usually a copy of the counts,
-    /// without those that came while it was made.
-    pub(super) fn following(
-        regions: &[CounterRegion],
-        before: &Counters,
-        after: &Counters,
-        moved: &[bool],
-    ) -> Self {
         let mut delta = Self::default();
         let pairs = before.regions.iter().zip(&after.regions);
-        for ((region, is_moved), (old, new)) in regions.iter().zip(moved).zip(pairs) {
-            // Most of a snapshot is as it was: look at elements only where the bytes differ.
-            if old != new {
-                let backwards = delta.backwards;
-                delta.add_part(region, old, new);
-                if *is_moved {
-                    delta.backwards = backwards;
-                }
-            }
+        for (region, (old, new)) in regions.iter().zip(pairs) {
+            delta.add_part(region, old, new);
         }
         delta
     }

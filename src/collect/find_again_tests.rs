@@ -9,9 +9,9 @@ use covtap_link::{
 };
 
 use super::super::PhysicalLink;
+use super::super::Taken;
 use super::super::counters::tests::region;
 use super::super::find_image::tests::{X86_PVH, image, loaded};
-use super::super::reader::Taken;
 use super::*;
 use crate::image::Slide;
 use crate::locate::MergeRule;

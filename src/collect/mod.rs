@@ -15,6 +15,7 @@
 //! - nothing is ever written into the target: counting anew is a baseline on the host.
 
 mod abi;
+mod changes;
 mod coherence;
 mod counters;
 mod error;
@@ -38,10 +39,12 @@ mod restart;
 mod schedule;
 mod serve;
 mod session;
+mod snapshot;
 mod sums;
 mod sure;
 mod torn;
 
+pub use changes::Changes;
 pub use coherence::{Checked, Coherence, Group, Incoherent, Part};
 pub use counters::{Counters, Delta};
 pub use error::CollectError;
@@ -56,7 +59,8 @@ pub use metered::MeteredLink;
 pub use notice::{Notice, ResetEvidence};
 pub use physical::PhysicalLink;
 pub use queue::Told;
-pub use reader::{Reader, Snapshot, Taken};
+pub use reader::Reader;
 pub use request::{Answer, Ask, Pending, Progress, Request};
 pub use schedule::Schedule;
 pub use session::{Ended, Reconnect, Session, Stop, Summary};
+pub use snapshot::{Snapshot, Taken};

@@ -110,21 +110,29 @@ impl Waiting {
         if snapshots().count() <= self.room() {
             return;
         }
-        let pairs = snapshots().zip(snapshots().skip(1));
-        let overtaken =
-            pairs.filter(|((_, era), (_, next))| era == next).map(|((old, _), (new, _))| (old, new));
-        if let Some((old, new)) = overtaken.into_iter().next() {
-            // Whoever waits for the older one waits for the newer one from now on.
-            let between: Vec<_> = self.told.drain(old + 1..new).collect();
-            let (answers, others): (Vec<_>, Vec<_>) =
-                between.into_iter().partition(|told| matches!(told, Told::Answer(_)));
-            self.told.remove(old);
-            insert_all(&mut self.told, old, others.into_iter());
-            let after = self.told.iter().skip(old).position(|told| matches!(told, Told::Snapshot(_)));
-            let after = after.map_or(self.told.len(), |index| old + index + 1);
-            insert_all(&mut self.told, after, answers.into_iter());
-            self.overtaken += 1;
+        let mut pairs = snapshots().zip(snapshots().skip(1));
+        let overtaken = pairs.find(|((_, era), (_, next))| era == next);
+        if let Some(((old, _), (new, _))) = overtaken {
+            self.overtake(old, new);
         }
+    }
+
+    /// Lets the snapshot at `old` give way to the next one, at `new`.
+    fn overtake(&mut self, old: usize, new: usize) {
+        // Whoever waits for the older one waits for the newer one from now on.
+        let between: Vec<_> = self.told.drain(old + 1..new).collect();
+        let (answers, others): (Vec<_>, Vec<_>) =
+            between.into_iter().partition(|told| matches!(told, Told::Answer(_)));
+        let overtaken = self.told.remove(old);
+        if let (Some(Told::Snapshot(overtaken)), Some(Told::Snapshot(newer))) =
+            (overtaken, self.told.get_mut(old))
+        {
+            newer.overtake(&overtaken);
+        }
+        let newer = old + others.len();
+        insert_all(&mut self.told, old, others.into_iter());
+        insert_all(&mut self.told, newer + 1, answers.into_iter());
+        self.overtaken += 1;
     }
 }
 
@@ -135,12 +143,11 @@ fn insert_all(told: &mut VecDeque<Told>, index: usize, more: impl DoubleEndedIte
 
 #[cfg(test)]
 mod tests {
-    use super::super::reader::tests::empty_snapshot;
-    use super::super::{Answer, ResetEvidence};
+    use super::super::{Answer, Changes, ResetEvidence};
     use super::*;
 
     fn snapshot(number: u64, era: u64) -> Told {
-        Told::Snapshot(Box::new(Snapshot { era, ..empty_snapshot(number) }))
+        Told::Snapshot(Box::new(Snapshot { number, era, ..Snapshot::default() }))
     }
 
     fn answer(number: u64) -> Told {
@@ -170,6 +177,24 @@ mod tests {
         (2..=9).for_each(|number| queue.push(snapshot(number, 0)));
         assert_eq!(queue.overtaken(), 1);
         assert_eq!(order(&queue), ["notice", "2", "answer 1", "3", "4", "5", "6", "7", "8", "9"]);
+    }
+
+    #[test]
+    fn what_an_overtaken_snapshot_changed_is_changed_in_the_next_one() {
+        let queue = Queue::default();
+        for number in 1..=10 {
+            let mut changes = Changes::default();
+            changes.since = number - 1;
+            let known = (number != 2).then_some(changes);
+            queue.push(Told::Snapshot(Box::new(Snapshot { number, changes: known, ..Snapshot::default() })));
+        }
+        queue.finish();
+        let since = std::iter::from_fn(|| queue.next()).map(|told| match told {
+            Told::Snapshot(snapshot) => snapshot.changes.map(|changes| changes.since),
+            other => panic!("{other:?}"),
+        });
+        // The first two were overtaken, and of the second nothing was known.
+        assert_eq!(since.take(3).collect::<Vec<_>>(), [None, Some(3), Some(4)]);
     }
 
     #[test]

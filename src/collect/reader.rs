@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use covtap_link::{ReadReport, TargetEvent};
+use covtap_link::TargetEvent;
 
 use super::find_again::FindAgain;
 use super::label_on::Armed;
@@ -14,8 +14,8 @@ use super::sums::Sums;
 use super::sure::{Found, Sure};
 use super::torn::Standing;
 use super::{
-    Checked, Coherence, CollectError, Counters, Delta, Expected, FollowedList, MeteredLink, Notice,
-    ResetEvidence, coherence, lists,
+    Checked, Coherence, CollectError, Counters, Expected, FollowedList, MeteredLink, Notice, ResetEvidence,
+    Snapshot, Taken, coherence, lists,
 };
 use crate::locate::{CounterRegion, ListHead, MergeRule};
 
@@ -24,62 +24,6 @@ const MAX_COUNTER_BYTES: u64 = 1 << 30;
 
 /// How often a snapshot is begun anew because the target was reset meanwhile.
 const MAX_RESTARTS: u32 = 4;
-
-/// One believable reading of all regions, and what earlier runs of the target counted.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// Counted from 1 in a session.
-    pub number: u64,
-    /// When it was due, from the session's start.
-    pub at: Duration,
-    /// What was counted in all runs of the target since the baseline.
-    pub counters: Arc<Counters>,
-    /// How the reading differs from the one before.
-    pub delta: Delta,
-    /// What it cost, readings that were thrown away included.
-    pub report: ReadReport,
-    /// How many readings were done again: they went backwards, were made while a counter carried into its upper half, or
-    /// missed counters that had moved.
-    pub rereads: u32,
-    /// How many counters have the value of the snapshot before: no reading showed both of their halves of one moment.
-    pub unsettled: u64,
-    /// How many counts the target itself has lost in this session so far, at least: it counts with several processors, or
-    /// in interrupts, and not atomically.
-    pub lost: u64,
-    /// How often the target was reset in this session so far, as far as that was noticed.
-    pub resets: u64,
-    /// How often counting began anew by [`Reader::reset`]: counters of one era only grow.
-    pub era: u64,
-    /// Whether the target counts elsewhere than at the snapshot before. What it counted there is in this one as far
-    /// as the target copied it, as LLVM's runtime does.
-    pub moved: bool,
-    /// What was found of counters that belong together; `None` if [nobody can tell](Reader::with_checks).
-    pub checked: Option<Checked>,
-    /// The lists that were to be [followed](Reader::with_lists), in the same order.
-    pub lists: Vec<FollowedList>,
-}
-
-/// What taking a snapshot came to.
-#[derive(Debug)]
-pub enum Taken {
-    /// A snapshot.
-    Snapshot(Box<Snapshot>),
-    /// None: the target was reset, and its new run has not begun to count.
-    Restarting,
-    /// None: the target has ended.
-    Ended,
-}
-
-impl Taken {
-    /// The snapshot, if there is one.
-    #[must_use]
-    pub fn snapshot(self) -> Option<Snapshot> {
-        match self {
-            Self::Snapshot(snapshot) => Some(*snapshot),
-            Self::Restarting | Self::Ended => None,
-        }
-    }
-}
 
 /// Reads the regions of one target, again and again.
 pub struct Reader {
@@ -97,6 +41,8 @@ pub struct Reader {
     pub(super) standing: Standing,
     pub(super) sums: Sums,
     pub(super) taken: u64,
+    /// Whether what was read last is all that the last snapshot differs by from the next.
+    pub(super) is_followed: bool,
     lost: u64,
     pub(super) resets: u64,
     era: u64,
@@ -142,6 +88,7 @@ impl Reader {
             standing: Standing::default(),
             sums: Sums::default(),
             taken: 0,
+            is_followed: false,
             lost: 0,
             resets: 0,
             era: 0,
@@ -291,6 +238,7 @@ impl Reader {
     pub fn reset(&mut self) -> Result<(), CollectError> {
         let all = self.counted()?;
         self.sums.set_baseline(all);
+        self.is_followed = false;
         self.era += 1;
         Ok(())
     }
@@ -338,8 +286,10 @@ impl Reader {
         checked: Option<Checked>,
         lists: Vec<FollowedList>,
     ) -> Result<Snapshot, CollectError> {
-        let Sure { delta, lost, unsettled, report, rereads, moved } = sure;
+        let Sure { delta, mut changes, lost, unsettled, report, rereads, moved } = sure;
         self.see_whether_shown(&delta);
+        let is_followed = std::mem::replace(&mut self.is_followed, true);
+        changes.since = self.taken;
         self.taken += 1;
         self.lost = self.lost.saturating_add(lost);
         let all = self.all(&reading)?;
@@ -350,6 +300,7 @@ impl Reader {
             at,
             counters,
             delta,
+            changes: is_followed.then_some(changes),
             report,
             rereads,
             unsettled,

@@ -1,5 +1,6 @@
 //! What a reader makes of readings that are torn, moved, behind, refused or cut short.
 
+use super::super::Delta;
 use super::super::counters::tests::region;
 use super::*;
 use crate::locate::{BiasWord, MergeRule};
@@ -21,25 +22,6 @@ fn link() -> ScriptedLink {
     ScriptedLink::new([(BASE, bytes(&[5, 0xffff_fff0]))])
 }
 
-/// A snapshot without counters.
-pub(crate) fn empty_snapshot(number: u64) -> Snapshot {
-    Snapshot {
-        number,
-        at: Duration::ZERO,
-        counters: Arc::new(Counters::default()),
-        delta: Delta::default(),
-        report: ReadReport::default(),
-        rereads: 0,
-        unsettled: 0,
-        lost: 0,
-        resets: 0,
-        era: 0,
-        moved: false,
-        checked: None,
-        lists: Vec::new(),
-    }
-}
-
 /// The snapshot that was taken.
 pub(crate) fn taken(taken: Result<Taken, CollectError>) -> Snapshot {
     taken.expect("no error").snapshot().expect("a snapshot")
@@ -58,6 +40,19 @@ fn a_snapshot_says_what_changed() {
     let second = take(&mut reader);
     assert_eq!((second.number, second.delta), (2, Delta { changed: 1, backwards: 0 }));
     assert_eq!(second.counters.regions(), [bytes(&[6, 0xffff_fff0])]);
+}
+
+#[test]
+fn a_snapshot_says_where_it_differs_from_the_one_before() {
+    let mut reader = reader(link().with_fault(2, Fault::Change(BASE, bytes(&[6]))));
+    assert_eq!(take(&mut reader).changes, None);
+    let second = take(&mut reader);
+    assert_eq!(second.changes_since(1).expect("known").of_region(0).first(), Some(&(0..8)));
+    assert_eq!(second.changes_since(0), None);
+    assert!(take(&mut reader).changes_since(2).expect("known").of_region(0).is_empty());
+    reader.reset().expect("room");
+    assert_eq!(take(&mut reader).changes, None);
+    assert!(take(&mut reader).changes_since(4).is_some());
 }
 
 #[test]

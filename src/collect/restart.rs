@@ -114,6 +114,7 @@ impl Reader {
     pub(super) fn end_run(&mut self, evidence: ResetEvidence, has_shown: bool) {
         if has_shown && evidence == ResetEvidence::Event && !self.begins_at_zero {
             self.begins_at_zero = true;
+            self.is_followed = false;
             self.sums.believe_doubtful(self.places.regions());
         }
         if self.at_rest.as_ref() != Some(&self.previous) {
@@ -140,7 +141,7 @@ impl Reader {
                     self.sums.end_run(self.places.regions(), &restart.last);
                 }
                 self.previous = Arc::new(nothing(self.places.regions())?);
-                self.is_first = true;
+                (self.is_first, self.is_followed) = (true, false);
                 self.is_exact = false;
                 self.standing = Standing::default();
                 return Ok(true);

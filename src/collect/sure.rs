@@ -13,8 +13,8 @@ use covtap_link::{Effect, ReadReport};
 
 use super::lost::Losses;
 use super::reader::{Reader, room};
-use super::torn::{Context, Doubt, STANDS_FOR};
-use super::{CollectError, Counters, Delta, ResetEvidence};
+use super::torn::{Context, Doubt, Examined, STANDS_FOR};
+use super::{Changes, CollectError, Counters, Delta, ResetEvidence};
 
 /// How often a reading is repeated before what is behind counts as a reset. One torn carry settles with the next two
 /// readings.
@@ -43,6 +43,7 @@ const FIRST_WITHIN: Duration = STANDS_FOR.saturating_mul(2);
 #[derive(Default)]
 pub(super) struct Sure {
     pub(super) delta: Delta,
+    pub(super) changes: Changes,
     /// How many counts the target has lost since the snapshot before.
     pub(super) lost: u64,
     /// How many counters keep their last good value.
@@ -120,14 +121,14 @@ impl Reader {
     }
 
     fn examine(&self, reading: &Counters, sure: &mut Sure) -> Vec<Doubt> {
-        let (delta, doubts) = self.context(&sure.moved).examine(reading);
-        sure.delta = delta;
+        let Examined { delta, changes, doubts } = self.context(&sure.moved).examine(reading);
+        (sure.delta, sure.changes) = (delta, changes);
         doubts
     }
 
     /// A reset that comes between two readings leaves more behind than there was.
     fn add_newly_behind(&self, doubts: &mut Vec<Doubt>, again: &Counters, moved: &[bool]) {
-        let (delta, found) = self.context(moved).examine(again);
+        let Examined { delta, doubts: found, .. } = self.context(moved).examine(again);
         if delta.backwards > 0 {
             let known: HashSet<_> = doubts.iter().map(Doubt::place).collect();
             doubts.extend(
@@ -203,8 +204,7 @@ impl Reader {
 
     /// Takes into account that parts were read anew.
     pub(super) fn compare_anew(&self, reading: &Counters, sure: &mut Sure) {
-        let regions = self.places.regions();
-        sure.delta = Delta::following(regions, &self.previous, reading, &sure.moved);
+        self.examine(reading, sure);
         // Nearly always there are none, and looking for them takes longer.
         sure.lost = match sure.delta.backwards {
             0 => 0,

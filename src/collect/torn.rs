@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 use covtap_link::Endianness;
 
-use super::Counters;
 use super::counters::{Delta, differing, moved_backwards};
+use super::{Changes, Counters};
 use crate::image::uint;
 use crate::locate::CounterRegion;
 
@@ -84,15 +84,27 @@ pub(super) struct Context<'c> {
     pub(super) standing: &'c Standing,
 }
 
+/// What a reading is beside the believed one.
+#[derive(Default)]
+pub(super) struct Examined {
+    pub(super) delta: Delta,
+    pub(super) changes: Changes,
+    pub(super) doubts: Vec<Doubt>,
+}
+
 impl Context<'_> {
-    /// How a reading differs from the believed one, and what of it is not believed.
-    pub(super) fn examine(&self, reading: &Counters) -> (Delta, Vec<Doubt>) {
-        let (mut delta, mut doubts) = (Delta::default(), Vec::new());
+    /// How a reading differs from the believed one, and what of it is not believed. Nothing is behind in a region that was
+    /// moved in between: the target counts in other memory since, and what that held before is its own affair, usually a
+    /// copy of the counts without those that came while it was made.
+    pub(super) fn examine(&self, reading: &Counters) -> Examined {
+        let Examined { mut delta, mut changes, mut doubts } = Examined::default();
         let pairs = self.before.regions().iter().zip(reading.regions());
         for ((index, region), (old, new)) in self.regions.iter().enumerate().zip(pairs) {
             let is_moved = self.moved.get(index).is_some_and(|moved| *moved);
+            changes.begin_region();
             for (at, old, new) in differing(region, old, new) {
                 delta.changed += 1;
+                changes.add(at..at + region.element_bytes.max(1));
                 let is_behind = !is_moved && moved_backwards(region, old, new);
                 delta.backwards += u64::from(is_behind);
                 let place = Place { region: index, at };
@@ -101,7 +113,7 @@ impl Context<'_> {
                 }
             }
         }
-        (delta, doubts)
+        Examined { delta, changes, doubts }
     }
 
     fn doubt(&self, region: &CounterRegion, place: Place, [old, new]: [&[u8]; 2], is_behind: bool) -> Doubt {

@@ -35,7 +35,7 @@ impl Scene {
         let before = self.reading(before);
         let (regions, standing) = (&self.regions[..], &self.standing);
         let context = Context { regions, before: &before, is_first, moved: &[false], standing };
-        let (_, doubts) = context.examine(&self.reading(*first));
+        let Examined { doubts, .. } = context.examine(&self.reading(*first));
         let Some(mut doubt) = doubts.first().copied() else { return Err(*first) };
         for again in further {
             if let Some(value) = context.look(&mut doubt, &self.reading(*again)) {

@@ -9,9 +9,7 @@
 
 use std::ops::Range;
 
-use covtap_link::Endianness;
-
-use super::stats::{self, MAX_COUNT, Stats};
+use super::stats::{self, Stats};
 use crate::image::uint;
 use crate::locate::llvm::{DataRecord, LlvmImage, NameRef};
 
@@ -127,56 +125,6 @@ impl LlvmProfile {
     }
 }
 
-/// What a line of status needs to know of a snapshot, and whether it can be believed: without a profile of it, which takes
-/// as much memory as its counters do.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Summary {
-    /// As [`LlvmProfile::stats`].
-    pub stats: Stats,
-    /// As [`LlvmProfile::num_unbelievable`].
-    pub num_unbelievable: usize,
-}
-
-impl Summary {
-    /// Looks through a snapshot of the image's regions.
-    ///
-    /// # Errors
-    ///
-    /// A region's bytes are missing or of another length than the image's.
-    pub fn of<R: AsRef<[u8]>>(image: &LlvmImage, regions: &[R]) -> Result<Self, SnapshotError> {
-        let (counters, _) = split(image, regions)?;
-        let mut summary = Self::default();
-        for record in image.records() {
-            let bytes = counters.get(record.counters_offset..).unwrap_or_default();
-            let len = record.num_counters.saturating_mul(image.counter_bytes()).min(bytes.len());
-            let bytes = bytes.get(..len).unwrap_or_default();
-            if image.is_byte_coverage() {
-                summary.add(bytes.iter().map(|byte| u64::from(*byte == 0)));
-                continue;
-            }
-            let counts = bytes.as_chunks().0.iter();
-            match image.endianness() {
-                Endianness::Little => summary.add(counts.map(|count| u64::from_le_bytes(*count))),
-                Endianness::Big => summary.add(counts.map(|count| u64::from_be_bytes(*count))),
-            }
-        }
-        Ok(summary)
-    }
-
-    /// Adds a function with these counts.
-    fn add(&mut self, counts: impl ExactSizeIterator<Item = u64>) {
-        let counters = counts.len();
-        let (mut hit, mut too_large) = (0usize, 0usize);
-        for count in counts {
-            hit = hit.saturating_add(usize::from(count > 0));
-            too_large = too_large.saturating_add(usize::from(count > MAX_COUNT));
-        }
-        let functions_entered = usize::from(hit > 0);
-        self.stats = self.stats + Stats { counters_hit: hit, counters, functions_entered, functions: 1 };
-        self.num_unbelievable = self.num_unbelievable.saturating_add(too_large);
-    }
-}
-
 /// The counters and the bitmap of a snapshot, their lengths checked.
 pub(crate) fn split<'r, R: AsRef<[u8]>>(
     image: &LlvmImage,
@@ -218,9 +166,7 @@ mod tests {
         let (five, top) = (5u64.to_le_bytes(), u64::MAX.to_le_bytes());
         let counters = snapshot(&located, 8, 0, &[(1, 1, &five), (2, 0, &top)]);
         let profile = LlvmProfile::new(&located.image, std::slice::from_ref(&counters)).unwrap();
-        let summary = Summary::of(&located.image, &[counters]).unwrap();
-        assert_eq!((summary.stats, summary.num_unbelievable), (profile.stats(), profile.num_unbelievable()));
-        assert_eq!(summary.num_unbelievable, 1);
+        assert_eq!(profile.num_unbelievable(), 1);
         let functions: Vec<Function<'_>> = profile.functions().collect();
         assert_eq!(functions[1].counts, [0, 5]);
         assert_eq!(functions[2].counts[0], u64::MAX);
@@ -234,7 +180,6 @@ mod tests {
         let located = located(include_bytes!("../../tests/fixtures/hosted/bytes.elf"));
         let counters = snapshot(&located, 1, 0xff, &[(1, 0, &[0])]);
         let profile = LlvmProfile::new(&located.image, std::slice::from_ref(&counters)).unwrap();
-        assert_eq!(Summary::of(&located.image, &[counters]).unwrap().stats, profile.stats());
         let counts: Vec<u64> = profile.functions().flat_map(|function| function.counts.to_vec()).collect();
         assert_eq!(counts.iter().sum::<u64>(), 1);
         assert_eq!((profile.stats().counters_hit, profile.stats().functions_entered), (1, 1));

@@ -12,11 +12,13 @@ pub mod pool;
 mod profraw;
 mod proftext;
 mod read;
+mod running;
 mod stats;
 mod stored;
 pub mod test_index;
 
 pub use read::{ReadProfileError, needs_image, read, read_of};
+pub use running::{RunningSummary, Summary};
 pub use stats::Stats;
 pub(crate) use stored::shown;
 pub use stored::{Conflict, MergeError, StoredProfile};

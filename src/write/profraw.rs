@@ -38,6 +38,7 @@ use crate::locate::llvm::{
 };
 use crate::profile::llvm::{SnapshotError, split};
 
+pub use writer::Encoded;
 use writer::{Header, Writer, binary_ids_size, pad};
 
 /// How the bytes are chosen where the format leaves room.
@@ -112,28 +113,22 @@ pub fn encode<R: AsRef<[u8]>>(
     regions: &[R],
     style: Style,
 ) -> Result<Vec<u8>, ProfrawError> {
-    encode_parts(image, regions, style).map(|file| file.bytes)
+    let file = encode_parts(image, regions, style)?;
+    let mut bytes = Vec::with_capacity(file.len_bytes());
+    file.parts().for_each(|part| bytes.extend_from_slice(part));
+    Ok(bytes)
 }
 
-/// A profile, and where in it the bytes are that change from one snapshot to the next.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Encoded {
-    /// The file's bytes.
-    pub bytes: Vec<u8>,
-    /// Where its counters and its bitmap begin: multiples of 8. They are as in the snapshot, byte for byte.
-    pub region_offsets: [usize; 2],
-}
-
-/// [`encode`], and says where the regions are in the file.
+/// [`encode`], without a copy of what is in the file as it is in the snapshot, and says where that is.
 ///
 /// # Errors
 ///
 /// As [`encode`].
-pub fn encode_parts<R: AsRef<[u8]>>(
-    image: &LlvmImage,
-    regions: &[R],
+pub fn encode_parts<'a, R: AsRef<[u8]>>(
+    image: &'a LlvmImage,
+    regions: &'a [R],
     style: Style,
-) -> Result<Encoded, ProfrawError> {
+) -> Result<Encoded<'a>, ProfrawError> {
     let (counters, bitmap) = split(image, regions)?;
     match style {
         Style::Normalised => normalised(image, counters, bitmap, image.version()),
@@ -168,12 +163,12 @@ pub fn check(image: &LlvmImage, style: Style) -> Result<(), ProfrawError> {
     }
 }
 
-fn normalised(
-    image: &LlvmImage,
-    counters: &[u8],
-    bitmap: &[u8],
+fn normalised<'a>(
+    image: &'a LlvmImage,
+    counters: &'a [u8],
+    bitmap: &'a [u8],
     version: RawVersion,
-) -> Result<Encoded, ProfrawError> {
+) -> Result<Encoded<'a>, ProfrawError> {
     check_expressible(image, version)?;
     let stride = version.layout().record(image.pointer_width()).stride;
     let data_len = image.records().len().saturating_mul(stride);
@@ -192,7 +187,7 @@ fn normalised(
         names_delta: 0,
         ..lengths(image, counters.len(), bitmap.len())
     };
-    let mut writer = Writer::new(image, bitmap_start.saturating_add(bitmap.len()));
+    let mut writer = Writer::new(image);
     writer.begin(version, &header);
     records(&mut writer, image, version, data_len, bitmap_start);
     let counters_at = writer.len();
@@ -200,7 +195,7 @@ fn normalised(
     let bitmap_at = writer.len();
     writer.padded(bitmap);
     writer.padded(image.names_section());
-    Ok(Encoded { bytes: writer.finish(), region_offsets: [counters_at, bitmap_at] })
+    Ok(writer.finish([counters_at, bitmap_at]))
 }
 
 /// The fields that follow from the lengths of the parts.
@@ -264,12 +259,12 @@ fn records(
     }
 }
 
-fn runtime_identical(
-    image: &LlvmImage,
-    counters: &[u8],
-    bitmap: &[u8],
+fn runtime_identical<'a>(
+    image: &'a LlvmImage,
+    counters: &'a [u8],
+    bitmap: &'a [u8],
     slide: Slide,
-) -> Result<Encoded, ProfrawError> {
+) -> Result<Encoded<'a>, ProfrawError> {
     check_static(image)?;
     let (loaded, width) = (image.loaded(), image.pointer_width());
     let stride = image.version().layout().record(width).stride;
@@ -289,17 +284,17 @@ fn runtime_identical(
         names_size: names.len() as u64,
         ..deltas(image, slide, lengths(image, counters_len, bitmap.len()))
     };
-    let mut writer = Writer::new(image, data.len().saturating_add(counters_len));
+    let mut writer = Writer::new(image);
     writer.begin(image.version(), &header);
-    writer.raw(&data);
+    writer.part(data);
     let counters_at = writer.len();
-    writer.raw(counters);
+    writer.part(counters);
     writer.zeros(counters_len.saturating_sub(counters.len()));
     writer.zeros(pad(counters_len));
     let bitmap_at = writer.len();
     writer.padded(bitmap);
     writer.padded(names);
-    Ok(Encoded { bytes: writer.finish(), region_offsets: [counters_at, bitmap_at] })
+    Ok(writer.finish([counters_at, bitmap_at]))
 }
 
 /// Refuses what the runtime would take from its heap.

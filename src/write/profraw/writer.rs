@@ -1,5 +1,7 @@
 //! The file as it grows: numbers in the target's byte order, parts padded to 8.
 
+use std::borrow::Cow;
+
 use crate::locate::llvm::{HeaderField, LlvmImage, RawVersion, magic, put_uint};
 
 /// The numbers of a header that are not always 0.
@@ -44,24 +46,45 @@ impl Header {
     }
 }
 
-/// More than header, binary ids and padding take, nearly always.
-const MAX_HEADER_BYTES: usize = 512;
+/// A profile in parts: what is in the image or in the snapshot as it is in the file is not copied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Encoded<'a> {
+    parts: Vec<Cow<'a, [u8]>>,
+    /// Where its counters and its bitmap begin: multiples of 8. They are as in the snapshot, byte for byte.
+    pub region_offsets: [usize; 2],
+}
+
+impl Encoded<'_> {
+    /// The file's bytes, in parts.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| &**part)
+    }
+
+    /// The file's length.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.parts().fold(0, |sum, part| sum.saturating_add(part.len()))
+    }
+}
 
 /// A growing file in the target's byte order.
-pub(super) struct Writer<'i> {
-    image: &'i LlvmImage,
+pub(super) struct Writer<'a> {
+    image: &'a LlvmImage,
+    parts: Vec<Cow<'a, [u8]>>,
+    /// The length of the parts.
+    parts_len: usize,
+    /// The part that grows.
     bytes: Vec<u8>,
 }
 
-impl<'i> Writer<'i> {
-    /// An empty file, with room for data, counters and bitmap of this length and what comes with them.
-    pub(super) fn new(image: &'i LlvmImage, len_bytes: usize) -> Self {
-        let others = image.names_section().len().saturating_add(MAX_HEADER_BYTES);
-        Self { image, bytes: Vec::with_capacity(len_bytes.saturating_add(others)) }
+impl<'a> Writer<'a> {
+    /// An empty file.
+    pub(super) fn new(image: &'a LlvmImage) -> Self {
+        Self { image, parts: Vec::new(), parts_len: 0, bytes: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.parts_len.saturating_add(self.bytes.len())
     }
 
     fn u64(&mut self, value: u64) {
@@ -91,9 +114,18 @@ impl<'i> Writer<'i> {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Appends `bytes` and zeros up to a multiple of 8 of their own length.
-    pub(super) fn padded(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// Appends `bytes`, which stay where they are.
+    pub(super) fn part(&mut self, bytes: impl Into<Cow<'a, [u8]>>) {
+        let begun = std::mem::take(&mut self.bytes);
+        for part in [begun.into(), bytes.into()] {
+            self.parts_len = self.parts_len.saturating_add(part.len());
+            self.parts.push(part);
+        }
+    }
+
+    /// As [`part`](Self::part), and zeros up to a multiple of 8 of their own length.
+    pub(super) fn padded(&mut self, bytes: &'a [u8]) {
+        self.part(bytes);
         self.zeros(pad(bytes.len()));
     }
 
@@ -101,8 +133,9 @@ impl<'i> Writer<'i> {
         self.bytes.resize(self.bytes.len().saturating_add(len), 0);
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
-        self.bytes
+    pub(super) fn finish(mut self, region_offsets: [usize; 2]) -> Encoded<'a> {
+        self.parts.push(self.bytes.into());
+        Encoded { parts: self.parts, region_offsets }
     }
 }
 
