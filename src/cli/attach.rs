@@ -83,7 +83,10 @@ impl Early {
         status: &Status,
     ) -> Result<Reader> {
         // Nodes of lists are at the target's own addresses, which a link to physical ones does not read.
-        let lists = if matches!(self, Self::Physical(_)) { Vec::new() } else { programs.lists() };
+        let (lists, movable) = match &self {
+            Self::Physical(_) => (Vec::new(), programs.movable()),
+            Self::Closed | Self::Open(_) => (programs.lists(), Vec::new()),
+        };
         let mut link = match self {
             Self::Closed => MeteredLink::new(open(target, status)?),
             Self::Physical(link) => MeteredLink::new(link),
@@ -92,7 +95,7 @@ impl Early {
         for program in programs.iter().filter(|program| !program.is_scanned) {
             check(task, &mut link, &program.image, program.slide, status)?;
         }
-        let mut reader = Reader::new(link, programs.regions())?.with_lists(lists);
+        let mut reader = Reader::new(link, programs.regions())?.with_lists(lists).finding_again(movable);
         if !task.options.force {
             let expected = |program: &Program| Expected::of(&program.image, program.slide);
             reader = reader.expecting(programs.iter().map(expected).collect());

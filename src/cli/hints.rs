@@ -388,6 +388,7 @@ fn for_find(error: &FindError) -> Option<&'static str> {
             Some("link it with --build-id=sha1, and place the note in loaded memory")
         }
         FindError::Nowhere { .. } => Some("does the target run this very build, and has it been loaded yet?"),
+        FindError::LeftBehind { .. } => Some("has it been loaded since, and is it this very build?"),
         FindError::OnlyCopies { .. } => Some(
             "has it been loaded yet, and is it this very build? ELF@SLIDE with --find-image says how far its physical addresses are from those in the ELF",
         ),
@@ -469,6 +470,7 @@ fn for_command(error: &CommandError) -> &'static str {
         CommandError::Daemon { .. } => {
             "leave it out: covtap stays until the guest ends; a shell's & goes on meanwhile"
         }
+        CommandError::Stays { .. } => "leave it out: covtap reads the guest a last time before QEMU ends",
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::hints;
 use super::tap::load;
-use crate::collect::{Counters, FollowedList, Snapshot};
+use crate::collect::{Counters, Expected, FollowedList, Movable, Snapshot};
 use crate::image::{Image, Slide};
 use crate::locate::gcov::{self, GcovError, GcovImage};
 use crate::locate::llvm::LlvmImage;
@@ -49,6 +49,8 @@ fn number(text: &str) -> Option<u64> {
 pub(super) struct Program {
     pub(super) image: Image,
     pub(super) slide: Slide,
+    /// Whether the slide was found out, and not given by the user.
+    is_found: bool,
     /// What LLVM counts in it, if it does.
     pub(super) llvm: Option<LlvmImage>,
     /// What GCC counts in it, if it does.
@@ -151,7 +153,18 @@ impl Program {
         });
         cautions.extend(left_out.map(|error| Cow::from(format!("left out: {error}"))));
         let num_lists = gcov.as_ref().map_or(0, |image| image.lists(0).len());
-        Ok(Self { image, slide, llvm, gcov, regions, num_llvm_regions, num_lists, cautions, is_scanned })
+        Ok(Self {
+            image,
+            slide,
+            is_found: false,
+            llvm,
+            gcov,
+            regions,
+            num_llvm_regions,
+            num_lists,
+            cautions,
+            is_scanned,
+        })
     }
 
     /// Counters of what LLVM counts in it, all zero.
@@ -185,7 +198,8 @@ impl Programs {
         for arg in args {
             let image = load(&arg.path)?;
             let slide = arg.slide.map_or_else(|| place(&image), Ok)?;
-            let program = Program::locate(image, slide, scan.as_mut())?;
+            let mut program = Program::locate(image, slide, scan.as_mut())?;
+            program.is_found = arg.slide.is_none();
             for (other, earlier) in args.iter().zip(&all) {
                 if let Some(region) = overlap(&earlier.regions, &program.regions) {
                     let (first, second) = (other.path.clone(), arg.path.clone());
@@ -214,6 +228,18 @@ impl Programs {
     /// What is read from the target: the regions of one program after those of the other.
     pub(super) fn regions(&self) -> Vec<CounterRegion> {
         self.all.iter().flat_map(|program| &program.regions).cloned().collect()
+    }
+
+    /// Those of which it was found out where they are, and may be again.
+    pub(super) fn movable(&self) -> Vec<Movable> {
+        let mut next = 0usize;
+        let all = self.all.iter().enumerate().map(|(index, program)| {
+            let regions = next..next.saturating_add(program.regions.len());
+            next = regions.end;
+            let expected = Expected::of(&program.image, program.slide);
+            program.is_found.then_some(Movable { program: index, expected, regions })
+        });
+        all.flatten().collect()
     }
 
     /// What GCC counts in, each with the index of its first region among all that are read.

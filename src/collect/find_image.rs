@@ -15,10 +15,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use covtap_link::{AddrRange, LinkError, ReadReport, ReadRequest, TargetAddr};
+use covtap_link::{AddrRange, Link, LinkError, PhysicalMemory, ReadReport, ReadRequest, TargetAddr};
 use memchr::memmem::Finder;
 
-use super::{CollectError, PhysicalLink};
+use super::{CollectError, Expected, PhysicalLink};
 use crate::image::identity::{Agreement, Verdict};
 use crate::image::{Identity, Image, ImageAddr, Slide};
 
@@ -144,6 +144,16 @@ pub enum FindError {
         /// What a file of its name is instead, if there is one.
         nearest: String,
     },
+    /// After a reset: what is there was there before it, and nothing has counted in it since.
+    #[error("find {image} in {endpoint}: after the reset only a copy of an earlier run is there, at {at}")]
+    LeftBehind {
+        /// The image, as the user wrote it.
+        image: String,
+        /// Where the target is.
+        endpoint: String,
+        /// Where the copy is.
+        at: TargetAddr,
+    },
     /// It is loaded more than once.
     #[error("find {image} in {endpoint}: it is loaded more than once, by slide at {slides}")]
     Ambiguous {
@@ -162,23 +172,28 @@ pub enum FindError {
 ///
 /// [`CollectError::Find`] if it is not there, or more than once; [`CollectError::Link`] if the link failed.
 pub fn find(link: &mut PhysicalLink, image: &Image) -> Result<Found, CollectError> {
-    let identity = image.identity();
-    let passes = [note(&identity), rarest_samples(&identity)];
+    let endpoint = link.info().endpoint;
+    let candidates = find_all(link.memory()?, &Expected::of(image, Slide::ZERO))?;
+    Ok(candidates.only(image.name(), endpoint)?)
+}
+
+/// Searches all memory for every place where the image is loaded, whatever its slide is expected to be.
+///
+/// # Errors
+///
+/// The image has nothing to search for, or the link failed.
+pub(super) fn find_all(
+    memory: &mut dyn PhysicalMemory,
+    image: &Expected,
+) -> Result<Candidates, CollectError> {
+    let identity = &image.identity;
+    let passes = [note(identity), rarest_samples(identity)];
     if passes.iter().all(Vec::is_empty) {
-        return Err(FindError::Nameless { image: image.name().to_owned() }.into());
+        return Err(FindError::Nameless { image: image.image.clone() }.into());
     }
-    let ranges = link.memory()?.ranges()?;
-    let mut search = Search {
-        link,
-        image,
-        identity: &identity,
-        ranges: &ranges,
-        found: Vec::new(),
-        slides: Places::default(),
-        refused: BTreeMap::new(),
-    };
-    let mut searched = Searched::default();
-    let mut copies = Places::default();
+    let ranges = memory.ranges()?;
+    let mut search = Search { memory, image, ranges: &ranges, found: Vec::new(), refused: BTreeMap::new() };
+    let (mut searched, mut copies) = (Searched::default(), Places::default());
     for needles in passes.iter().filter(|needles| !needles.is_empty()) {
         searched = search.pass(needles)?;
         if !search.found.is_empty() {
@@ -190,7 +205,36 @@ pub fn find(link: &mut PhysicalLink, image: &Image) -> Result<Found, CollectErro
             copies = Places(refused.into_values().collect());
         }
     }
-    search.conclude(searched, copies).map_err(CollectError::from)
+    Ok(Candidates { found: search.found, searched, copies })
+}
+
+/// What a search came to.
+pub(super) struct Candidates {
+    /// Where the image is loaded, the first few.
+    pub(super) found: Vec<Found>,
+    searched: Searched,
+    /// Where there is something of it that is not the loaded image.
+    copies: Places,
+}
+
+impl Candidates {
+    /// The one place where `image` is.
+    ///
+    /// # Errors
+    ///
+    /// It is nowhere, or at several.
+    pub(super) fn only(self, image: &str, endpoint: String) -> Result<Found, FindError> {
+        let (image, Self { found, searched, copies: places }) = (image.to_owned(), self);
+        match found.as_slice() {
+            [found] => Ok(*found),
+            [] if places.len() == 0 => Err(FindError::Nowhere { image, endpoint, searched }),
+            [] => Err(FindError::OnlyCopies { image, endpoint, searched, places }),
+            several => {
+                let slides = Places(several.iter().map(|found| found.slide.get()).collect());
+                Err(FindError::Ambiguous { image, endpoint, slides })
+            }
+        }
+    }
 }
 
 /// Bytes to search for, and where the image has them.
@@ -218,13 +262,11 @@ fn rarest_samples(identity: &Identity) -> Vec<Needle<'_>> {
 
 /// A search under way.
 struct Search<'a> {
-    link: &'a mut PhysicalLink,
-    image: &'a Image,
-    identity: &'a Identity,
+    memory: &'a mut dyn PhysicalMemory,
+    image: &'a Expected,
     ranges: &'a [AddrRange],
     /// The confirmed places, each once; two are enough to know that it is not one.
     found: Vec<Found>,
-    slides: Places,
     /// Slides of this pass that were not confirmed, the first few, and the place that led to each.
     refused: BTreeMap<u64, u64>,
 }
@@ -282,7 +324,6 @@ impl Search<'_> {
         match self.confirm(slide)? {
             Some(agreement) => {
                 let at = self.first(slide).unwrap_or(place);
-                self.slides.insert(TargetAddr::new(slide.get()));
                 if self.found.len() < MAX_PLACES {
                     self.found.push(Found { slide, at, agreement });
                 }
@@ -295,25 +336,29 @@ impl Search<'_> {
         Ok(())
     }
 
+    fn places(&self, slide: Slide) -> Vec<Option<AddrRange>> {
+        self.image.identity.places_by(slide, self.image.pointer_width)
+    }
+
     fn first(&self, slide: Slide) -> Option<TargetAddr> {
-        self.identity.places(self.image, slide).first().copied().flatten().map(AddrRange::start)
+        self.places(slide).first().copied().flatten().map(AddrRange::start)
     }
 
     /// How many samples are equal, if the image is loaded at `slide`.
     fn confirm(&mut self, slide: Slide) -> Result<Option<Agreement>, LinkError> {
-        let found = self.read_places(&self.identity.places(self.image, slide))?;
-        if matches!(self.identity.compare(&found), Verdict::OtherBuildId { .. }) {
+        let found = self.read_places(&self.places(slide))?;
+        if matches!(self.image.identity.compare(&found), Verdict::OtherBuildId { .. }) {
             return Ok(None);
         }
-        let note = usize::from(self.identity.build_id.is_some());
-        let agreement = agreement(&self.identity.samples, found.get(note..).unwrap_or_default());
+        let note = usize::from(self.image.identity.build_id.is_some());
+        let agreement = agreement(&self.image.identity.samples, found.get(note..).unwrap_or_default());
         Ok((agreement.is_enough() && !self.is_file(slide)?).then_some(agreement))
     }
 
     /// Whether what is at `slide` is a copy of the whole file.
     fn is_file(&mut self, slide: Slide) -> Result<bool, LinkError> {
-        let unloaded = &self.identity.unloaded;
-        let width = self.image.pointer_width();
+        let unloaded = &self.image.identity.unloaded;
+        let width = self.image.pointer_width;
         let places: Vec<Option<AddrRange>> = unloaded
             .iter()
             .map(|(addr, bytes)| AddrRange::new(slide.apply(*addr, width), bytes.len() as u64))
@@ -339,7 +384,7 @@ impl Search<'_> {
                 Some(ReadRequest { addr: place.as_ref()?.start(), buf: buf.as_mut()? })
             })
             .collect();
-        match self.link.memory()?.read_physical(&mut reads) {
+        match self.memory.read_physical(&mut reads) {
             Ok(_) => Ok(found),
             Err(error) if error.is_fatal() => Err(error),
             Err(_) => Ok(vec![None; places.len()]),
@@ -353,18 +398,7 @@ impl Search<'_> {
     }
 
     fn read(&mut self, addr: TargetAddr, buf: &mut [u8]) -> Result<ReadReport, LinkError> {
-        self.link.memory()?.read_physical(&mut [ReadRequest { addr, buf }])
-    }
-
-    fn conclude(self, searched: Searched, places: Places) -> Result<Found, FindError> {
-        let image = self.image.name().to_owned();
-        let endpoint = covtap_link::Link::info(self.link).endpoint;
-        match self.found.as_slice() {
-            [found] => Ok(*found),
-            [] if places.len() == 0 => Err(FindError::Nowhere { image, endpoint, searched }),
-            [] => Err(FindError::OnlyCopies { image, endpoint, searched, places }),
-            _ => Err(FindError::Ambiguous { image, endpoint, slides: self.slides }),
-        }
+        self.memory.read_physical(&mut [ReadRequest { addr, buf }])
     }
 }
 
@@ -375,4 +409,4 @@ fn agreement(expected: &[(ImageAddr, Vec<u8>)], found: &[Option<Vec<u8>>]) -> Ag
 
 #[cfg(test)]
 #[path = "find_image_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -2,19 +2,19 @@ use covtap_link::scripted::{Fault, ScriptedLink};
 
 use super::*;
 
-const X86_PVH: &[u8] = include_bytes!("../../tests/fixtures/x86-pvh/covered.elf");
+pub(in crate::collect) const X86_PVH: &[u8] = include_bytes!("../../tests/fixtures/x86-pvh/covered.elf");
 const SPIN: &[u8] = include_bytes!("../../tests/fixtures/x86-pvh/spin.elf");
 const HOSTED: &[u8] = include_bytes!("../../tests/fixtures/hosted/rustc.elf");
 
 /// Where the scripted target's memory begins.
 const RAM: u64 = 0x8000_0000;
 
-fn image(bytes: &[u8]) -> Image {
+pub(in crate::collect) fn image(bytes: &[u8]) -> Image {
     Image::parse("a.elf", bytes.to_vec()).unwrap()
 }
 
 /// What a loader puts into memory: every segment at its distance from the first.
-fn loaded(bytes: &[u8]) -> (u64, Vec<u8>) {
+pub(in crate::collect) fn loaded(bytes: &[u8]) -> (u64, Vec<u8>) {
     use object::read::elf::ProgramHeader;
     let file = object::read::elf::ElfFile64::<object::Endianness>::parse(bytes).unwrap();
     let endian = file.endian();

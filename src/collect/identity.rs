@@ -1,6 +1,6 @@
 //! Whether the target runs the image whose counters are to be read.
 
-use covtap_link::{AddrRange, LinkError, ReadRequest, TargetAddr};
+use covtap_link::{AddrRange, LinkError, PointerWidth, ReadRequest, TargetAddr};
 
 use super::{CollectError, MeteredLink};
 use crate::image::identity::Verdict;
@@ -9,8 +9,10 @@ use crate::image::{Identity, Image, Slide};
 /// What tells that a target runs an image.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    image: String,
-    identity: Identity,
+    pub(super) image: String,
+    pub(super) identity: Identity,
+    pub(super) slide: Slide,
+    pub(super) pointer_width: PointerWidth,
     /// Where the target has what the identity is made of.
     places: Vec<Option<AddrRange>>,
     /// Where it has the build id, if the image has one.
@@ -21,11 +23,20 @@ impl Expected {
     /// What a target has that runs `image`, moved by `slide`.
     #[must_use]
     pub fn of(image: &Image, slide: Slide) -> Self {
-        let identity = image.identity();
-        let places = identity.places(image, slide);
-        let at = |address| slide.apply(address, image.pointer_width());
-        let build_id_at = identity.build_id.as_ref().map(|expected| at(expected.address));
-        Self { image: image.name().to_owned(), identity, places, build_id_at }
+        Self::moved(image.name().to_owned(), image.identity(), slide, image.pointer_width())
+    }
+
+    /// The same image, moved by another slide.
+    #[must_use]
+    pub(super) fn at(&self, slide: Slide) -> Self {
+        Self::moved(self.image.clone(), self.identity.clone(), slide, self.pointer_width)
+    }
+
+    fn moved(image: String, identity: Identity, slide: Slide, pointer_width: PointerWidth) -> Self {
+        let places = identity.places_by(slide, pointer_width);
+        let build_id_at =
+            identity.build_id.as_ref().map(|expected| slide.apply(expected.address, pointer_width));
+        Self { image, identity, slide, pointer_width, places, build_id_at }
     }
 
     /// Reads it from the target and compares it.

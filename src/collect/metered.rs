@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use covtap_link::{
-    Link, LinkError, LinkInfo, MappedFile, Operation, ReadReport, ReadRequest, RunControl, TargetEvent,
+    AddrRange, Link, LinkError, LinkInfo, MappedFile, Operation, PhysicalMemory, ReadReport, ReadRequest,
+    RunControl, TargetEvent,
 };
+
+use super::physical::physical;
 
 /// A link, and for how long it has stopped the workload so far: to attach, for every read, and to detach.
 pub struct MeteredLink {
@@ -120,5 +123,17 @@ impl MeteredLink {
     pub fn detach(&mut self) -> Result<(), LinkError> {
         self.pause += self.link.detach()?;
         Ok(())
+    }
+}
+
+impl PhysicalMemory for MeteredLink {
+    fn ranges(&mut self) -> Result<Vec<AddrRange>, LinkError> {
+        physical(&mut *self.link)?.ranges()
+    }
+
+    fn read_physical(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
+        let report = physical(&mut *self.link)?.read_physical(reads)?;
+        self.pause += report.pause;
+        Ok(report)
     }
 }

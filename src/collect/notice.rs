@@ -3,6 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use covtap_link::TargetAddr;
+
+use crate::image::Slide;
+
 /// How a reset of the target was noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ResetEvidence {
@@ -15,12 +19,15 @@ pub enum ResetEvidence {
         /// How often they were read again.
         rereads: u32,
     },
+    /// An image is loaded elsewhere now.
+    Moved,
 }
 
 impl fmt::Display for ResetEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Event => f.write_str("the server reported a reset"),
+            Self::Moved => f.write_str("an image is loaded elsewhere now"),
             Self::Backwards { counters, rereads } => {
                 write!(f, "{counters} counters went backwards and stayed so when read again {rereads} times")
             }
@@ -47,6 +54,15 @@ pub enum Notice {
     OtherImage {
         /// How it differs.
         error: String,
+    },
+    /// An image was found at another place than before the reset.
+    Moved {
+        /// The image, as the user wrote it.
+        image: String,
+        /// Where it is.
+        at: TargetAddr,
+        /// How far that is from where the ELF says.
+        slide: Slide,
     },
     /// The link failed; another one is sought.
     LinkLost {
@@ -82,6 +98,9 @@ impl fmt::Display for Notice {
                  again; what they had then is added when a later reset shows that they begin at zero"
             ),
             Self::OtherImage { error } => write!(f, "{error}; waiting for it"),
+            Self::Moved { image, at, slide } => {
+                write!(f, "{image} is loaded at {at} since the reset, slide {slide}")
+            }
             Self::LinkLost { error, patience } => {
                 write!(f, "{error}; trying again for {} s", patience.as_secs_f32())
             }

@@ -28,9 +28,14 @@ impl PhysicalLink {
 
     /// Reading at physical addresses.
     pub(super) fn memory(&mut self) -> Result<&mut dyn PhysicalMemory, LinkError> {
-        let error = unsupported(&*self.0, Operation::Handshake);
-        self.0.physical().ok_or(error)
+        physical(&mut *self.0)
     }
+}
+
+/// Reading at physical addresses, where `link` can.
+pub(super) fn physical(link: &mut dyn Link) -> Result<&mut dyn PhysicalMemory, LinkError> {
+    let error = unsupported(link, Operation::Handshake);
+    link.physical().ok_or(error)
 }
 
 fn unsupported(link: &dyn Link, operation: Operation) -> LinkError {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use covtap_link::TargetEvent;
 
+use super::find_again::FindAgain;
 use super::label_on::Armed;
 use super::places::Places;
 use super::restart::Restart;
@@ -28,7 +29,7 @@ const MAX_RESTARTS: u32 = 4;
 pub struct Reader {
     pub(super) link: MeteredLink,
     pub(super) places: Places,
-    expected: Vec<Expected>,
+    pub(super) expected: Vec<Expected>,
     checks: Option<Box<dyn Coherence>>,
     lists: Vec<ListHead>,
     /// The reading that was believed last, of this run of the target.
@@ -52,6 +53,8 @@ pub struct Reader {
     /// The target has counted nothing since `previous`: it was held, and then reset.
     pub(super) is_exact: bool,
     pub(super) restart: Option<Restart>,
+    /// The images that a reset may move.
+    pub(super) find_again: Option<FindAgain>,
     /// What there was before anything was executed.
     pub(super) at_rest: Option<Arc<Counters>>,
     /// It was told that the target runs something else since the reset.
@@ -93,6 +96,7 @@ impl Reader {
             begins_at_zero: false,
             is_exact: false,
             restart: None,
+            find_again: None,
             at_rest: None,
             is_other_said: false,
             held: None,
@@ -374,6 +378,7 @@ impl Reader {
     ///
     /// The target runs something else, or that link fails too.
     pub fn reconnect(&mut self, mut link: MeteredLink) -> Result<(), CollectError> {
+        self.find_after_link_loss(&mut link)?;
         check_all(&self.expected, &mut link)?;
         if let Some(armed) = &mut self.label_on {
             *armed = armed.again(&mut link)?;

@@ -12,6 +12,9 @@
 //! what was in doubt until then is believed. Until that is seen, what the run before counted is left out: so sums may be
 //! too small, and never too large.
 //!
+//! An image that a reset may load elsewhere is [searched for](super::find_again) first. A told reset of such a target always
+//! ends its run, and what is left at the old place is read only once most of its counters have fallen.
+//!
 //! Limits: a run that is over, rests, and is ahead of the one before in every counter by the time of its first reading is
 //! taken for that one, unless the target was [held](covtap_link::HoldBeforeLoss) before the reset.
 
@@ -21,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use covtap_link::TargetEvent;
 
-use super::reader::{Reader, nothing, room};
+use super::reader::{Reader, nothing};
 use super::sure::Found;
 use super::torn::Standing;
 use super::{CollectError, Counters, Delta, Notice, ResetEvidence};
@@ -35,6 +38,13 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// From one look to the next.
 const LOOK: Duration = Duration::from_micros(500);
 
+/// How long counters that are elsewhere must have counted, and none have fallen.
+const STEADY: Duration = Duration::from_millis(50);
+
+/// For how long it takes more than a change to believe that an image that may be elsewhere is where it was: the next boot
+/// loads its own in that time.
+const WARY_FOR: Duration = Duration::from_secs(20);
+
 /// After this long a reset that does not show is in doubt.
 const SHOWS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -46,17 +56,57 @@ pub(super) struct Restart {
     is_exact: bool,
     /// Whether its counters have been set back.
     has_shown: bool,
+    /// Most counters have been seen to be behind, where they were.
+    has_fallen: bool,
+    /// When an image was found elsewhere than in the run that ended: its counters are none of that one's.
+    pub(super) moved: Option<Instant>,
     since: Instant,
 }
 
 impl Restart {
+    /// A run has ended with the reading `last`.
+    pub(super) fn after(last: &Arc<Counters>, is_exact: bool) -> Self {
+        let last = Arc::clone(last);
+        Self { last, is_exact, has_shown: false, has_fallen: false, moved: None, since: Instant::now() }
+    }
+
+    /// The new run is where the old one was not.
+    pub(super) fn move_on(&mut self) {
+        self.has_shown = true;
+        self.moved = Some(Instant::now());
+    }
+
     /// Whether a reading is of the new run. `first` is the first one since the reset.
     fn shows_in(&self, reader: &Reader, first: &Counters, reading: &Counters) -> bool {
+        let delta = Delta::between(reader.places.regions(), &self.last, reading);
+        if self.moved.is_none() && reader.find_again.is_some() && self.since.elapsed() < WARY_FOR {
+            return self.has_fallen || is_mostly_behind(&delta);
+        }
         let stale = if self.is_exact { &*self.last } else { first };
-        self.has_shown
-            || Delta::between(reader.places.regions(), &self.last, reading).backwards > 0
-            || reading != stale
+        self.has_shown || delta.backwards > 0 || reader.begins_at_zero && reading != stale
     }
+
+    /// Whether counters that nothing was behind in for so long, and that have counted or not, are those of the run.
+    fn is_steady(&self, quiet: Duration, has_counted: bool) -> bool {
+        match self.moved {
+            None => has_counted || quiet >= QUIET,
+            // Memory that was any other's is set to zero by the image's own start-up code.
+            Some(moved) => {
+                has_counted && quiet >= STEADY || moved.elapsed() >= SHOWS_WITHIN && quiet >= QUIET
+            }
+        }
+    }
+
+    /// How long a reset may take to show.
+    fn shows_within(reader: &Reader) -> Duration {
+        if reader.find_again.is_some() { WARY_FOR } else { SHOWS_WITHIN }
+    }
+}
+
+/// Whether counters are those of a run that begins. A target that loads its image elsewhere may write anything over the
+/// old one: then most of them grow.
+fn is_mostly_behind(delta: &Delta) -> bool {
+    delta.backwards > delta.changed / 2
 }
 
 impl Reader {
@@ -72,17 +122,19 @@ impl Reader {
             self.resets += 1;
         }
         self.is_reset_told = false;
-        let (last, is_exact) = (Arc::clone(&self.previous), self.is_exact);
-        self.restart = Some(Restart { last, is_exact, has_shown, since: Instant::now() });
+        self.restart = Some(Restart { has_shown, ..Restart::after(&self.previous, self.is_exact) });
+        if let Some(again) = &mut self.find_again {
+            again.begin();
+        }
     }
 
     /// Waits until the counters are those of the new run; whether they are.
     pub(super) fn begin_run(&mut self) -> Result<bool, CollectError> {
-        if self.is_reset_told && self.begins_at_zero && self.restart.is_none() {
+        if self.is_reset_told && self.ends_when_told() && self.restart.is_none() {
             self.end_run(ResetEvidence::Event, false);
         }
-        let Some(restart) = self.restart.take() else { return Ok(true) };
-        let begun = self.watch_start(&restart).and_then(|is_steady| Ok(is_steady && self.runs_the_same()?));
+        let Some(mut restart) = self.restart.take() else { return Ok(true) };
+        let begun = self.is_started(&mut restart);
         match begun {
             Ok(true) => {
                 if self.at_rest.take().is_none_or(|nothing| nothing != restart.last) {
@@ -102,12 +154,36 @@ impl Reader {
                 return Err(error);
             }
         }
-        if restart.has_shown || restart.since.elapsed() < SHOWS_WITHIN {
+        if restart.has_shown || restart.since.elapsed() < Restart::shows_within(self) {
             self.restart = Some(restart);
             return Ok(false);
         }
         self.doubt_run();
         Ok(true)
+    }
+
+    /// Whether a reset that is told ends a run though no counter shows it.
+    fn ends_when_told(&self) -> bool {
+        self.begins_at_zero || self.find_again.is_some()
+    }
+
+    /// Whether the target runs the same programs, and its counters are those of the new run.
+    fn is_started(&mut self, restart: &mut Restart) -> Result<bool, CollectError> {
+        self.look_whether_fallen(restart)?;
+        Ok(self.are_images_placed(restart)? && self.watch_start(restart)? && self.runs_the_same()?)
+    }
+
+    /// Looks at counters that may be elsewhere where they were, before a search gives them the time to come as far again.
+    fn look_whether_fallen(&mut self, restart: &mut Restart) -> Result<(), CollectError> {
+        if self.find_again.is_none() || restart.moved.is_some() || restart.has_fallen {
+            return Ok(());
+        }
+        let mut reading = self.buffer()?;
+        let read = self.places.read(&mut self.link, Arc::make_mut(&mut reading));
+        let delta = Delta::between(self.places.regions(), &restart.last, &reading);
+        restart.has_fallen = read.is_ok() && is_mostly_behind(&delta);
+        self.pool.push(reading);
+        read.map(|_| ())
     }
 
     /// Goes on as if the target had not been reset; what it had counted by then is kept aside.
@@ -137,24 +213,41 @@ impl Reader {
 
     /// Whether readings are steady, and of the new run.
     fn watch_start(&mut self, restart: &Restart) -> Result<bool, CollectError> {
+        let mut readings = [self.buffer()?, self.buffer()?, self.buffer()?];
+        let watched = self.watch_readings(restart, readings.each_mut().map(Arc::make_mut));
+        self.pool.extend(readings);
+        watched
+    }
+
+    fn watch_readings(
+        &mut self,
+        restart: &Restart,
+        [first, mut earlier, mut later]: [&mut Counters; 3],
+    ) -> Result<bool, CollectError> {
         let started = Instant::now();
-        let mut at_rest = started;
-        let (mut earlier, mut later) = (room(self.places.regions())?, room(self.places.regions())?);
-        self.places.read(&mut self.link, &mut earlier)?;
-        let first = earlier.clone();
+        let (mut since_fall, mut has_counted) = (started, false);
+        self.places.read(&mut self.link, earlier)?;
+        first.copy_from(earlier);
         loop {
             thread::sleep(LOOK);
-            self.places.read(&mut self.link, &mut later)?;
+            self.places.read(&mut self.link, later)?;
             self.look_for_events()?;
-            let delta = Delta::between(self.places.regions(), &earlier, &later);
+            if self.is_reset_told && self.find_again.is_some() {
+                // It may be anywhere now.
+                return Ok(false);
+            }
+            let delta = Delta::between(self.places.regions(), earlier, later);
             // A target that was reset once more begins once more.
             let is_again = std::mem::take(&mut self.is_reset_told);
             if delta.backwards > 0 || is_again {
-                at_rest = Instant::now();
-            } else if restart.shows_in(self, &first, &later)
-                && (delta.changed > 0 || at_rest.elapsed() >= QUIET)
-            {
-                return Ok(true);
+                (since_fall, has_counted) = (Instant::now(), false);
+            } else {
+                has_counted |= delta.changed > 0;
+                if restart.shows_in(self, first, later)
+                    && restart.is_steady(since_fall.elapsed(), has_counted)
+                {
+                    return Ok(true);
+                }
             }
             if self.ended || started.elapsed() > PATIENCE {
                 return Ok(false);
@@ -171,12 +264,20 @@ impl Reader {
     /// The link failed.
     pub fn watch(&mut self) -> Result<bool, CollectError> {
         self.look_for_events()?;
-        if self.is_reset_told && self.restart.is_none() && self.held.is_none() {
-            if self.begins_at_zero {
+        if self.held.is_some() {
+            return Ok(true);
+        }
+        if self.is_reset_told && self.restart.is_none() {
+            if self.ends_when_told() {
                 self.begin_run()?;
             } else {
                 self.look_for_fall()?;
             }
+        } else if self.is_search_due() {
+            if self.restart.is_none() {
+                self.search_on()?;
+            }
+            self.begin_run()?;
         }
         Ok(self.held.is_some() || self.ended)
     }

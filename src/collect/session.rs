@@ -284,7 +284,7 @@ impl<'s> Reading<'s> {
                     return Ok(());
                 }
                 // It is there, and does not run the programs, or not yet.
-                Err(wrong @ CollectError::WrongImage { .. }) => last = wrong,
+                Err(wrong @ (CollectError::WrongImage { .. } | CollectError::Find(_))) => last = wrong,
                 Err(CollectError::Link(_)) => {}
                 Err(other) => return Err(other),
             }

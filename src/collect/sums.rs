@@ -46,6 +46,11 @@ impl Sums {
         }
     }
 
+    /// What was in doubt is in another run's last reading as well: it counts there alone.
+    pub(super) fn forget_doubtful(&mut self) {
+        self.doubtful = None;
+    }
+
     /// Whether there were runs before this one.
     pub(super) fn has_ended_runs(&self) -> bool {
         self.ended.is_some()

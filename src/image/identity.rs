@@ -17,7 +17,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use covtap_link::{AddrRange, Endianness};
+use covtap_link::{AddrRange, Endianness, PointerWidth};
 use object::elf;
 
 use super::{BuildId, Image, ImageAddr, Section, Slide, notes, uint};
@@ -136,11 +136,14 @@ impl Identity {
     /// Where the target is to be read, for [`compare`](Identity::compare), in its order. A place that wraps
     /// around the target's address space is `None`.
     pub fn places(&self, image: &Image, slide: Slide) -> Vec<Option<AddrRange>> {
+        self.places_by(slide, image.pointer_width())
+    }
+
+    /// The same in a target with pointers of `width`.
+    pub(crate) fn places_by(&self, slide: Slide, width: PointerWidth) -> Vec<Option<AddrRange>> {
         let note = self.build_id.iter().map(|build_id| (build_id.address, build_id.note.len()));
         let samples = self.samples.iter().map(|(addr, bytes)| (*addr, bytes.len()));
-        note.chain(samples)
-            .map(|(addr, len)| AddrRange::new(slide.apply(addr, image.pointer_width()), len as u64))
-            .collect()
+        note.chain(samples).map(|(addr, len)| AddrRange::new(slide.apply(addr, width), len as u64)).collect()
     }
 
     /// Compares what the target has at the [`places`](Identity::places), `None` for what could not be read.

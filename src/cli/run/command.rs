@@ -42,6 +42,14 @@ pub(in crate::cli) enum CommandError {
         /// The option.
         option: String,
     },
+    /// An option that keeps QEMU when the guest has ended.
+    #[error("run {program}: {option} keeps QEMU when its guest has ended, and covtap would wait for its end")]
+    Stays {
+        /// The program, as the user wrote it.
+        program: String,
+        /// The option.
+        option: String,
+    },
 }
 
 /// A command line that was checked.
@@ -77,6 +85,9 @@ impl GuestCommand {
             let option = option.to_string_lossy().into_owned();
             return Err(CommandError::Daemon { program: name(), option });
         }
+        if let Some(option) = keeps_qemu(args) {
+            return Err(CommandError::Stays { program: name(), option });
+        }
         let elf = elves.first().map(|elf| elf.path.clone().into_os_string()).unwrap_or_default();
         let unused = if has(args, ARGS) { Vec::new() } else { added.to_vec() };
         let joined = added.join(OsStr::new(" "));
@@ -106,6 +117,19 @@ impl GuestCommand {
 fn is_option(word: &OsStr, name: &str) -> bool {
     let word = word.as_bytes();
     word.strip_prefix(b"--").or_else(|| word.strip_prefix(b"-")) == Some(name.as_bytes())
+}
+
+/// The option that has QEMU stay, paused, when the guest ends.
+fn keeps_qemu(args: &[OsString]) -> Option<String> {
+    if let Some(option) = args.iter().find(|word| is_option(word, "no-shutdown")) {
+        return Some(option.to_string_lossy().into_owned());
+    }
+    let pairs = args.iter().zip(args.iter().skip(1));
+    let keeps =
+        |value: &OsStr| value.as_bytes().split(|byte| *byte == b',').any(|it| it == b"shutdown=pause");
+    let mut actions = pairs.filter(|(option, _)| is_option(option, "action"));
+    let (option, value) = actions.find(|(_, value)| keeps(value))?;
+    Some(format!("{} {}", option.to_string_lossy(), value.to_string_lossy()))
 }
 
 fn kernel(args: &[OsString]) -> Option<PathBuf> {
@@ -192,9 +216,25 @@ mod tests {
                 "qemu -kernel a --daemonize",
                 "run qemu: --daemonize lets go of the guest, and covtap would not see its end",
             ),
+            (
+                "qemu -kernel a -no-shutdown",
+                "run qemu: -no-shutdown keeps QEMU when its guest has ended, and covtap would wait for its end",
+            ),
+            (
+                "qemu -kernel a -action reboot=shutdown,shutdown=pause",
+                "run qemu: -action reboot=shutdown,shutdown=pause keeps QEMU when its guest has ended, and covtap would wait \
+                 for its end",
+            ),
         ];
         for (line, message) in cases {
             assert_eq!(command(line, &[]).expect_err(line).to_string(), message);
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_option_that_keeps_qemu_is_run() {
+        for line in ["qemu -kernel a -append no-shutdown", "qemu -kernel a -action shutdown=poweroff"] {
+            assert!(command(line, &[]).is_ok(), "{line}");
         }
     }
 
