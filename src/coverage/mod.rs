@@ -25,6 +25,7 @@ mod lines;
 mod macro_use;
 mod mapping;
 mod mcdc;
+pub mod object;
 mod segments;
 mod statistics;
 mod unstable;

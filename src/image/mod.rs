@@ -12,6 +12,7 @@
 mod addr;
 mod arch;
 mod bytes;
+mod code;
 mod dynamic;
 mod elf;
 mod error;
@@ -30,6 +31,7 @@ use covtap_link::{Endianness, PointerWidth};
 pub use addr::{ImageAddr, Slide};
 pub(crate) use addr::{uint, wrap};
 pub use bytes::Source;
+pub use code::CodePart;
 pub use error::ImageError;
 pub use identity::Identity;
 pub(crate) use loaded::Loaded;

@@ -15,6 +15,7 @@ pub mod json;
 pub mod lcov;
 pub mod missing;
 mod names;
+pub mod object;
 mod paint;
 mod paths;
 mod pool;
