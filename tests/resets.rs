@@ -115,6 +115,54 @@ fn each_run_is_read_to_its_end_before_a_reset() {
     }
 }
 
+/// The guest is stopped where it is about to reset itself, and where it begins anew. Often a run counts more than the one
+/// before, so that counters alone show no reset.
+#[test]
+fn each_run_is_read_to_its_end_at_the_call_before_a_reset() {
+    for (machine, every) in [(Machine::An385, "1h"), (Machine::An385, "2ms"), (Machine::X86Pvh, "1h")] {
+        let mut scene = Scene::new(machine, &["-DRUNS=30"]);
+        let more = ["--every", every, "--snapshot-on-reset=reset_machine"];
+        let session = scene.record(Way::Gdb, &more);
+        let mut said = Calls::default();
+        while scene.next_run(&mut said).is_some() {}
+        let (counted, stderr) = scene.end(session);
+        assert_eq!(counted, said, "{machine:?} {every}: {stderr}");
+        assert!(stderr.contains("each call of reset_machine, at 0x"), "{stderr}");
+        assert!(stderr.contains(" over 30 resets"), "{machine:?} {every}: {stderr}");
+    }
+}
+
+/// A function that returns instead, as this one does where the host is to reset the guest, is no reset.
+#[test]
+fn a_call_that_resets_nothing_is_counted_once() {
+    let mut scene = Scene::new(Machine::An385, &["-DBY_HOST", "-DEVER_LESS"]);
+    let more = ["--every", "5ms", "--snapshot-on-reset=reset_machine"];
+    let session = scene.record(Way::Gdb, &more);
+    let mut said = Calls::default();
+    scene.next_run(&mut said).expect("it waits for a reset");
+    session.wait_for_more_snapshots(SURELY_LATER);
+    let (counted, stderr) = scene.end(session);
+    assert_eq!(counted, said, "{stderr}");
+    assert!(!stderr.contains("resets"), "{stderr}");
+}
+
+/// What holds a guest before a reset is another thing on each way to it.
+#[test]
+fn a_way_that_cannot_stop_before_a_reset_is_refused() {
+    let scene = Scene::new(Machine::An385, &[]);
+    let refuse = |way: Way, flag: &str, error: &str, hint: &str| {
+        let [address_flag, address] = way.flags(&scene.guest);
+        let (elf, output) = (scene.elf.display().to_string(), scene.profile().display().to_string());
+        let args = ["record", &address_flag, &address, &elf, "-o", &output, flag];
+        common::assert_refused(&common::run(args), error, hint);
+        assert!(!scene.profile().exists());
+    };
+    let with = "--snapshot-on-reset=reset_machine";
+    refuse(Way::Qemu, with, "take snapshots at calls of reset_machine: this way to", "takes no function");
+    refuse(Way::Gdb, "--snapshot-on-reset", "before each reset: this way to it cannot", "=FUNCTION");
+    refuse(Way::Gdb, "--snapshot-on-reset=reset_machin", "no ELF has a function of that name", "nm shows");
+}
+
 /// The guest has said what it counted, and a snapshot was taken after that: nothing is in the window before the reset.
 /// Each run counts less than the one before, so that each reset shows however late covtap looks.
 #[test]

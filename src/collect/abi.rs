@@ -14,7 +14,7 @@
 use covtap_link::TargetAddr;
 use object::elf;
 
-use crate::image::{Image, Slide, Symbol};
+use crate::image::{Image, ImageAddr, Slide};
 
 /// How calls are made.
 #[derive(PartialEq, Eq, Debug)]
@@ -93,16 +93,16 @@ impl Abi {
     }
 }
 
-/// Where the breakpoint of a function is, and of which kind it is, as the `Z0` packet has it.
-pub(super) fn entry(image: &Image, slide: Slide, function: &Symbol<'_>) -> (TargetAddr, u8) {
-    let addr = slide.apply(function.address, image.pointer_width());
+/// Where the breakpoint at the entry of some code is, and of which kind it is, as the `Z0` packet has it.
+pub(super) fn entry(image: &Image, slide: Slide, code: ImageAddr) -> (TargetAddr, u8) {
+    let addr = slide.apply(code, image.pointer_width());
     let bits = addr.get();
     match elf::Machine(image.machine()) {
         elf::EM_ARM if bits % 2 == 1 => (TargetAddr::new(bits - 1), 2),
         elf::EM_386 | elf::EM_X86_64 => (addr, 1),
         // The length of the instruction that is there: its two lowest bits tell.
         elf::EM_RISCV => {
-            let first = image.bytes_at(function.address, 1).and_then(|bytes| bytes.first().copied());
+            let first = image.bytes_at(code, 1).and_then(|bytes| bytes.first().copied());
             let is_long = bits.is_multiple_of(4) && first.is_none_or(|byte| byte & 3 == 3);
             (addr, if is_long { 4 } else { 2 })
         }

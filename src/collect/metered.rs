@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use covtap_link::{
-    Link, LinkError, LinkInfo, MappedFile, Operation, ReadReport, ReadRequest, RunControl, TargetEvent,
-};
+use covtap_link::{Link, LinkError, LinkInfo, MappedFile, ReadReport, ReadRequest, RunControl, TargetEvent};
+
+use super::CollectError;
 
 /// A link, and for how long it has stopped the workload so far: to attach, for every read, and to detach.
 pub struct MeteredLink {
@@ -44,14 +44,10 @@ impl MeteredLink {
     /// # Errors
     ///
     /// The link cannot do it.
-    pub fn arm(&mut self) -> Result<(), LinkError> {
+    pub fn arm(&mut self) -> Result<(), CollectError> {
         match self.link.hold() {
-            Some(hold) => hold.arm(),
-            None => {
-                let operation = Operation::Command("hold the target before a reset".to_owned());
-                let reason = "this way to the target cannot do it".to_owned();
-                Err(LinkError::Unsupported { operation, endpoint: self.link.info().endpoint, reason })
-            }
+            Some(hold) => Ok(hold.arm()?),
+            None => Err(CollectError::NoHold { endpoint: self.link.info().endpoint }),
         }
     }
 

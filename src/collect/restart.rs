@@ -13,7 +13,8 @@
 //! too small, and never too large.
 //!
 //! Limits: a run that is over, rests, and is ahead of the one before in every counter by the time of its first reading is
-//! taken for that one, unless the target was [held](covtap_link::HoldBeforeLoss) before the reset.
+//! taken for that one, unless the target was [held](covtap_link::HoldBeforeLoss) before the reset, or stopped [where its
+//! program begins](super::calls) after it.
 
 use std::sync::Arc;
 use std::thread;
@@ -54,6 +55,7 @@ impl Restart {
     fn shows_in(&self, reader: &Reader, first: &Counters, reading: &Counters) -> bool {
         let stale = if self.is_exact { &*self.last } else { first };
         self.has_shown
+            || reader.calls.is_past_start()
             || Delta::between(reader.places.regions(), &self.last, reading).backwards > 0
             || reading != stale
     }
