@@ -35,12 +35,21 @@ static uint32_t steps_of(uint32_t run) {
 #endif
 }
 
+#ifdef BY_COMMAND
+char next_command(void);
+#endif
+
 int main(void) {
     struct kept *kept = KEPT;
     if (kept->run != ~kept->check)
         kept->run = 0;
     uint32_t run = kept->run++;
     kept->check = ~kept->run;
+#ifdef BY_COMMAND
+    /* The one who listens is to be there first. */
+    if (run == 0)
+        next_command();
+#endif
     begin();
     work(steps_of(run));
     say("run ", run, " steps ", steps_of(run));
