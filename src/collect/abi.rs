@@ -112,7 +112,52 @@ pub(super) fn entry(image: &Image, slide: Slide, code: ImageAddr) -> (TargetAddr
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use covtap_testbed as testbed;
+
     use super::*;
+
+    /// Where clang has the arguments of a function when it is entered, by the assembler's names.
+    fn places_by_clang(target: &str, constraint: &str, num_arguments: usize) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let [source, out] = ["calls.c", "calls.s"].map(|name| dir.path().join(name).display().to_string());
+        let parameters: Vec<_> = (1..=num_arguments).map(|n| format!("long a{n}")).collect();
+        let function = |n| {
+            let parameters = parameters.join(", ");
+            format!("void f{n}({parameters}) {{ __asm__ volatile(\"@@%0@@\" :: \"{constraint}\"(a{n})); }}\n")
+        };
+        fs::write(&source, (1..=num_arguments).map(function).collect::<String>()).unwrap();
+        let target = format!("--target={target}");
+        let how = ["-O1", "-fomit-frame-pointer", "-fno-integrated-as", "-S", &target];
+        testbed::run("clang-19", how.iter().chain(&[source.as_str(), "-o", &out])).unwrap();
+        let text = fs::read_to_string(out).unwrap();
+        text.split("@@").skip(1).step_by(2).map(|place| place.replace('%', "")).collect()
+    }
+
+    #[test]
+    fn arguments_are_where_clang_has_them() {
+        let targets = [
+            (elf::EM_ARM, "thumbv7m-none-eabi"),
+            (elf::EM_ARM, "armv7a-none-eabi"),
+            (elf::EM_AARCH64, "aarch64-none-elf"),
+            (elf::EM_AARCH64, "aarch64_be-none-elf"),
+            (elf::EM_RISCV, "riscv32-none-elf"),
+            (elf::EM_RISCV, "riscv64-none-elf"),
+            (elf::EM_X86_64, "x86_64-none-elf"),
+        ];
+        for (machine, target) in targets {
+            let abi = abi(machine);
+            assert_eq!(places_by_clang(target, "r", abi.num_arguments()), abi.registers, "{target}");
+        }
+        let i386 = abi(elf::EM_386);
+        let place = |number| match i386.argument(number) {
+            Some(Place::Stack { pointer, offset_bytes }) => format!("{offset_bytes}({})", pointer[0]),
+            other => panic!("{other:?}"),
+        };
+        let places: Vec<_> = (1..=i386.num_arguments()).map(place).collect();
+        assert_eq!(places_by_clang("i386-none-elf", "m", i386.num_arguments()), places);
+    }
 
     fn abi(machine: elf::Machine) -> &'static Abi {
         Abi::of(machine.0).expect("it is known")
