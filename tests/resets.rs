@@ -186,6 +186,11 @@ fn a_way_that_cannot_stop_before_a_reset_is_refused() {
     refuse(Way::Qemu, with, "take snapshots at calls of reset_machine: this way to", "takes no function");
     refuse(Way::Gdb, "--snapshot-on-reset", "before each reset: this way to it cannot", "=FUNCTION");
     refuse(Way::Gdb, "--snapshot-on-reset=reset_machin", "no ELF has a function of that name", "nm shows");
+    let [flag, address] = Way::Gdb.flags(&scene.guest);
+    let (elf, output) = (scene.elf.display().to_string(), scene.profile().display().to_string());
+    let once = common::run(["record", &flag, &address, &elf, "-o", &output, "--snapshots", "1", with]);
+    common::assert_done(&once);
+    assert!(common::stderr(&once).contains("the target is halted: calls may not be met"));
 }
 
 /// The guest has said what it counted, and a snapshot was taken after that: nothing is in the window before the reset.

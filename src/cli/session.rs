@@ -98,7 +98,9 @@ impl SessionArgs {
         }
         let label_note = label.as_ref().map(|on| (on.symbol().to_owned(), on.entry()));
         let reset_note = reset.as_ref().map(|on| (on.symbol().to_owned(), on.entry()));
-        reader.stop_at_calls(label, reset)?;
+        if !reader.stop_at_calls(label, reset)? {
+            status.note("the target is halted: calls may not be met, unless it runs before covtap attaches");
+        }
         for (symbol, at) in label_note.into_iter().chain(reset_note) {
             status.note(&format!("each call of {symbol}, at {at}, pauses the target for a snapshot"));
         }

@@ -125,7 +125,10 @@ mod tests {
         let parameters: Vec<_> = (1..=num_arguments).map(|n| format!("long a{n}")).collect();
         let function = |n| {
             let parameters = parameters.join(", ");
-            format!("void f{n}({parameters}) {{ __asm__ volatile(\"@@%0@@\" :: \"{constraint}\"(a{n})); }}\n")
+            let ascii = r#".ascii \"@@%0@@\""#;
+            format!(
+                "void f{n}({parameters}) {{ __asm__ volatile(\"{ascii}\" :: \"{constraint}\"(a{n})); }}\n"
+            )
         };
         fs::write(&source, (1..=num_arguments).map(function).collect::<String>()).unwrap();
         let target = format!("--target={target}");

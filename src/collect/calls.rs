@@ -267,10 +267,11 @@ impl Calls {
         label.into_iter().chain(reset).chain(self.start()).map(|it| (it.at, it.kind)).collect()
     }
 
-    /// Sets the breakpoints, and makes sure that what is needed at a call can be read.
-    fn arm(&mut self, link: &mut MeteredLink) -> Result<(), CollectError> {
+    /// Sets the breakpoints, and makes sure that what is needed at a call can be read. Whether the target runs, or stands
+    /// at a call.
+    fn arm(&mut self, link: &mut MeteredLink) -> Result<bool, CollectError> {
         self.stopped = None;
-        let Some(first) = self.first() else { return Ok(()) };
+        let Some(first) = self.first() else { return Ok(true) };
         let started = Instant::now();
         let control = first.control(link)?;
         let ran = control.state() == RunState::Running;
@@ -288,7 +289,7 @@ impl Calls {
         }
         self.looked = Some(Instant::now());
         self.stopped = is_there.then_some(started);
-        Ok(())
+        Ok(ran || is_there)
     }
 
     /// What of all this a target is about to execute that stands still.
@@ -330,7 +331,7 @@ impl Calls {
 
     /// The same functions of the target over another link.
     pub(super) fn again(&mut self, link: &mut MeteredLink) -> Result<(), CollectError> {
-        self.arm(link)
+        self.arm(link).map(|_| ())
     }
 }
 
@@ -348,7 +349,8 @@ pub(super) fn read_any(control: &mut dyn RunControl, names: &[&str]) -> Result<u
 }
 
 impl Reader {
-    /// Lets tests begin at calls of one function, and snapshots be taken at those of another, or the same.
+    /// Lets tests begin at calls of one function, and snapshots be taken at those of another, or the same. Whether calls
+    /// will be met: nothing is told of a target that is halted, and that somebody else lets run.
     ///
     /// # Errors
     ///
@@ -357,7 +359,7 @@ impl Reader {
         &mut self,
         label: Option<LabelOn>,
         reset: Option<ResetOn>,
-    ) -> Result<(), CollectError> {
+    ) -> Result<bool, CollectError> {
         self.calls = Calls { label, reset, ..Calls::default() };
         self.calls.arm(&mut self.link)
     }
