@@ -157,6 +157,18 @@ fn each_run_is_read_to_its_end_at_the_call_before_a_reset() {
     }
 }
 
+/// Every run counts the same, and is over before anybody has looked.
+#[test]
+fn runs_that_are_all_the_same_are_told_apart_at_the_call_before_a_reset() {
+    let mut scene = Scene::waiting(Machine::An385, &["-DRUNS=10", "-DSTEPS=7919u"]);
+    let session = scene.record(Way::Gdb, &["--every", "1h", "--snapshot-on-reset=reset_machine"]);
+    let mut said = Calls::default();
+    while scene.next_run(&mut said).is_some() {}
+    let (counted, stderr) = scene.end(session);
+    assert_eq!(counted, said, "{stderr}");
+    assert!(stderr.contains(" over 10 resets"), "{stderr}");
+}
+
 /// A function that returns instead, as this one does where the host is to reset the guest, is no reset.
 #[test]
 fn a_call_that_resets_nothing_is_counted_once() {

@@ -7,7 +7,8 @@
 //!
 //! A function that resets the target may return instead, and counters may have come as far again before anybody looks. So
 //! the call itself is no reset: from then on a breakpoint is where the program begins, and a target that stops there has
-//! been reset. Memory has the counts of the run before still, where it outlives the reset and nothing is loaded anew.
+//! been reset. Memory has the counts of the run before still, where it outlives the reset and nothing is loaded anew. Until
+//! counters were seen to begin at zero, the target stops at `main` as well, where start-up code has just cleared them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,6 +106,20 @@ pub struct ResetOn {
     function: Function,
     /// Where the program begins, if the ELF says so.
     start: Option<Breakpoint>,
+    /// Where its start-up code is done, if it has a `main`.
+    main: Option<Breakpoint>,
+}
+
+/// Where a target is to come next that is about to reset itself.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+enum Awaited {
+    /// Nobody knows.
+    #[default]
+    Nowhere,
+    /// To the program's first instruction.
+    Start,
+    /// To its `main`.
+    Main,
 }
 
 /// The functions whose calls are met.
@@ -112,8 +127,8 @@ pub struct ResetOn {
 pub(super) struct Calls {
     label: Option<LabelOn>,
     reset: Option<ResetOn>,
-    /// The last call was one before a reset: there is a breakpoint where the program begins.
-    awaits_start: bool,
+    /// Where there is a breakpoint beside those of the functions.
+    awaited: Awaited,
     /// The program has begun anew, and met no call yet.
     has_started: bool,
     /// It stands at the first call after that.
@@ -131,8 +146,8 @@ pub(super) struct Met {
     pub(super) names_test: bool,
     /// The function that resets it.
     pub(super) resets: bool,
-    /// The program's first instruction, after such a call.
-    pub(super) starts: bool,
+    /// Where it was to come after such a call.
+    pub(super) is_awaited: bool,
 }
 
 impl Wanted {
@@ -230,9 +245,12 @@ impl ResetOn {
     ) -> Result<Self, CallError> {
         let (function, image, slide) = Function::find(&Wanted::snapshots(symbol), programs)?;
         let start = image.entry().map(|start| Breakpoint::at(image, slide, start));
+        let main = image.symbols().find(|it| it.name == "main" && it.kind != SymbolKind::Object);
+        let main = main.map(|main| Breakpoint::at(image, slide, main.address));
         // A target that resets itself by a jump there says nothing more when it comes there.
-        let start = start.filter(|start| start.at != function.entry.at);
-        Ok(Self { function, start })
+        let is_other = |it: &Breakpoint| it.at != function.entry.at;
+        let (start, main) = (start.filter(is_other), main.filter(is_other));
+        Ok(Self { function, start, main })
     }
 
     /// The function's name.
@@ -255,16 +273,21 @@ impl Calls {
         label.or(self.reset.as_ref().map(|reset| &reset.function))
     }
 
-    /// The breakpoint where the program begins, while there is one.
-    fn start(&self) -> Option<Breakpoint> {
-        self.reset.as_ref().and_then(|reset| reset.start).filter(|_| self.awaits_start)
+    /// The breakpoint beside those of the functions, while there is one.
+    fn awaited(&self) -> Option<Breakpoint> {
+        let reset = self.reset.as_ref()?;
+        match self.awaited {
+            Awaited::Nowhere => None,
+            Awaited::Start => reset.start,
+            Awaited::Main => reset.main,
+        }
     }
 
     /// All breakpoints, each once: two at one address are one to a server.
     fn breakpoints(&self) -> BTreeMap<TargetAddr, u8> {
         let label = self.label.as_ref().map(|label| label.function.entry);
         let reset = self.reset.as_ref().map(|reset| reset.function.entry);
-        label.into_iter().chain(reset).chain(self.start()).map(|it| (it.at, it.kind)).collect()
+        label.into_iter().chain(reset).chain(self.awaited()).map(|it| (it.at, it.kind)).collect()
     }
 
     /// Sets the breakpoints, and makes sure that what is needed at a call can be read. Whether the target runs, or stands
@@ -299,9 +322,9 @@ impl Calls {
         let met = Met {
             names_test: self.label.as_ref().is_some_and(|label| label.function.entry.at.get() == next),
             resets: self.reset.as_ref().is_some_and(|reset| reset.function.entry.at.get() == next),
-            starts: self.start().is_some_and(|start| start.at.get() == next),
+            is_awaited: self.awaited().is_some_and(|it| it.at.get() == next),
         };
-        Ok((met.names_test || met.resets || met.starts).then_some(met))
+        Ok((met.names_test || met.resets || met.is_awaited).then_some(met))
     }
 
     /// The target said that it was stopped.
@@ -375,7 +398,8 @@ impl Reader {
         if met.is_none() {
             self.calls.stopped = None;
         }
-        self.calls.is_past_start = self.calls.has_started && met.is_some_and(|met| !met.starts);
+        self.calls.is_past_start =
+            self.calls.has_started && met.is_some_and(|met| met.names_test || met.resets);
         Ok(met)
     }
 
@@ -388,22 +412,31 @@ impl Reader {
     /// The target is about to reset itself, and stands still: it is to stop where the program begins. Why it will not, if
     /// it has no breakpoint left, say.
     pub(super) fn await_start(&mut self) -> Result<Option<String>, CollectError> {
-        if std::mem::replace(&mut self.calls.awaits_start, true) {
-            return Ok(None);
-        }
-        match self.change_start(|control, start| control.set_breakpoint(start.at, start.kind)) {
+        match self.await_at(Awaited::Start) {
             Err(CollectError::Link(error)) if !error.is_fatal() => {
-                self.calls.awaits_start = false;
                 Ok(Some(format!("the reset after it only shows where counters fall ({error})")))
             }
             set => set.map(|()| None),
         }
     }
 
+    /// The target stands where it was to come after a call before a reset.
+    pub(super) fn note_awaited(&mut self) -> Result<(), CollectError> {
+        if self.calls.awaited == Awaited::Start {
+            return self.note_start();
+        }
+        self.await_at(Awaited::Nowhere)?;
+        if self.is_reset_told && self.restart.is_none() { self.look_for_fall() } else { Ok(()) }
+    }
+
     /// The target stands where the program begins: it was reset, and nothing counts until it runs on.
-    pub(super) fn note_start(&mut self) -> Result<(), CollectError> {
-        self.change_start(|control, start| control.clear_breakpoint(start.at, start.kind))?;
-        self.calls.awaits_start = false;
+    fn note_start(&mut self) -> Result<(), CollectError> {
+        let next = if self.begins_at_zero { Awaited::Nowhere } else { Awaited::Main };
+        match self.await_at(next) {
+            // Without it a fall shows to whoever looks in time.
+            Err(CollectError::Link(error)) if !error.is_fatal() => {}
+            set => set?,
+        }
         self.calls.has_started = true;
         let mut now = room(self.places.regions())?;
         self.is_exact = match self.places.read(&mut self.link, &mut now) {
@@ -417,15 +450,24 @@ impl Reader {
         Ok(())
     }
 
-    /// Sets or clears the breakpoint where the program begins, unless another one is there that stays.
-    fn change_start(
-        &mut self,
-        change: impl FnOnce(&mut dyn RunControl, Breakpoint) -> Result<(), LinkError>,
-    ) -> Result<(), CollectError> {
-        let Some(start) = self.calls.start() else { return Ok(()) };
-        let is_labels = self.calls.label.as_ref().is_some_and(|label| label.function.entry.at == start.at);
-        if let Some(first) = self.calls.first().filter(|_| !is_labels) {
-            change(first.control(&mut self.link)?, start)?;
+    /// Has the breakpoint beside those of the functions there, and nowhere else; it is not needed where they have one.
+    fn await_at(&mut self, next: Awaited) -> Result<(), CollectError> {
+        let last = self.calls.awaited();
+        self.calls.awaited = Awaited::Nowhere;
+        let others = self.calls.breakpoints();
+        self.calls.awaited = next;
+        let next = self.calls.awaited();
+        let Some(first) = self.calls.first().filter(|_| last != next) else { return Ok(()) };
+        let control = first.control(&mut self.link)?;
+        let is_needed = |it: &Breakpoint| !others.contains_key(&it.at);
+        if let Some(last) = last.filter(is_needed) {
+            control.clear_breakpoint(last.at, last.kind)?;
+        }
+        if let Some(next) = next.filter(is_needed)
+            && let Err(error) = control.set_breakpoint(next.at, next.kind)
+        {
+            self.calls.awaited = Awaited::Nowhere;
+            return Err(error.into());
         }
         Ok(())
     }

@@ -183,7 +183,7 @@ impl Reader {
     }
 
     /// Looks whether a reset that was told shows.
-    fn look_for_fall(&mut self) -> Result<(), CollectError> {
+    pub(super) fn look_for_fall(&mut self) -> Result<(), CollectError> {
         let mut reading = self.buffer()?;
         let found = self.read_surely(Arc::make_mut(&mut reading));
         self.pool.push(reading);

@@ -143,8 +143,8 @@ impl Reading<'_> {
     /// Does what there is to do at the call that the target stands at, if it stands at one, and lets it run on.
     pub(super) fn hear_calls(&mut self) -> Result<(), CollectError> {
         let Some(met) = self.session.reader.stands_at_call()? else { return Ok(()) };
-        if met.starts {
-            self.session.reader.note_start()?;
+        if met.is_awaited {
+            self.session.reader.note_awaited()?;
         }
         let next = if met.names_test { Some(self.hear_name()?) } else { None };
         if met.names_test || met.resets {
