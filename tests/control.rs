@@ -296,12 +296,23 @@ fn each_of_ten_tests_has_its_own_lines() {
         // Between the tests, others run.
         run('j');
     }
+    // Nobody ends this one.
+    ctl(&socket, &["begin", "test a again"]);
+    run('a');
     ctl(&socket, &["stop"]);
     common::assert_done(&session.end());
     let index = fs::read(tests.join("tests.json")).expect("an index");
     let index: Value = serde_json::from_slice(&index).expect("JSON");
     let all = index["tests"].as_array().expect("tests");
-    assert_eq!(all.len(), 10);
+    assert_eq!(all.len(), 11);
+    let cut = &all[10];
+    assert_eq!(
+        (&cut["name"], &cut["runs"], &cut["cut"]),
+        (&json!("test a again"), &json!(0), &json!(true)),
+        "{index}"
+    );
+    let profile = tests.join(cut["profile"].as_str().expect("a profile"));
+    assert_eq!(reached(&elf, &profile), expected('a'));
     for (letter, test) in ('a'..='j').zip(all) {
         assert_eq!((&test["name"], &test["runs"]), (&json!(format!("test {letter}")), &json!(1)));
         let profile = tests.join(test["profile"].as_str().expect("a profile"));

@@ -16,10 +16,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
 use common::labels::{expected, reached};
+use common::proxy::Proxy;
 use common::{PATIENCE, Session, Way, assert_done, assert_refused, stderr};
-use covtap_testbed::{Guest, Machine, fixture, workspace_root};
+use covtap_testbed::{GdbSocket, Guest, Machine, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A guest that waits for a byte, and then runs ten tests in one go.
@@ -52,7 +53,10 @@ impl Scene {
     }
 
     fn args(&self, way: Way, more: &[&str]) -> Vec<String> {
-        let [flag, address] = way.flags(&self.guest);
+        self.args_at(way.flags(&self.guest), more)
+    }
+
+    fn args_at(&self, [flag, address]: [String; 2], more: &[&str]) -> Vec<String> {
         let [elf, output] = ["guest.elf", "all.profraw"].map(|name| self.path(name).display().to_string());
         let args = ["record", &flag, &address, &elf, "-o", &output];
         args.iter().chain(more).map(ToString::to_string).collect()
@@ -62,10 +66,25 @@ impl Scene {
     fn record(&mut self, every: &str, label_on: &str) -> (String, Vec<Value>) {
         let tests = self.path("tests").display().to_string();
         let args = self.args(Way::Gdb, &["--every", every, "--test-dir", &tests, "--label-on", label_on]);
-        let session = Session::start(&args);
+        let session = self.begin(&args);
+        self.run_all();
+        self.end(session)
+    }
+
+    fn begin(&self, args: &[String]) -> Session {
+        let session = Session::start(args);
         session.wait_for_snapshots(1);
+        session
+    }
+
+    /// Lets the guest run all tests.
+    fn run_all(&mut self) {
         self.start.write_all(b"a").expect("the guest hears");
         self.guest.console().wait_for(PATIENCE, |line| line.starts_with("ran all")).expect("it ends");
+    }
+
+    /// What covtap said, and the index of the tests.
+    fn end(&self, session: Session) -> (String, Vec<Value>) {
         session.signal(Signal::SIGINT);
         let output = session.end();
         assert_done(&output);
@@ -75,8 +94,12 @@ impl Scene {
     }
 
     fn assert_lines(&self, letters: impl Iterator<Item = char>, tests: &[Value]) {
+        self.assert_lines_of(1, letters, tests);
+    }
+
+    fn assert_lines_of(&self, runs: u64, letters: impl Iterator<Item = char>, tests: &[Value]) {
         for (letter, test) in letters.zip(tests) {
-            assert_eq!(test["runs"], 1, "{test}");
+            assert_eq!(test["runs"], runs, "{test}");
             let profile = self.path("tests").join(test["profile"].as_str().expect("a profile"));
             assert_eq!(reached(&self.path("guest.elf"), &profile), expected(letter), "test {letter}");
         }
@@ -119,10 +142,78 @@ fn a_pc_names_its_tests_on_its_stack() {
 #[test]
 fn numbers_are_names() {
     let mut scene = Scene::new(Machine::An385);
-    let (_, tests) = scene.record("1h", "label:1i");
-    // The last one has not ended.
-    let wanted: Vec<_> = (-3..=6).chain([-4, -5, -6]).map(|number| number.to_string()).collect();
+    let (said, tests) = scene.record("1h", "label:1i");
+    let wanted: Vec<_> = (-3..=6).chain([-4, -5, -6, -7]).map(|number| number.to_string()).collect();
     assert_eq!(names(&tests), wanted);
+    scene.assert_lines('a'..='j', &tests);
+    // The last one has not ended.
+    let (last, ended) = tests.split_last().expect("tests");
+    assert_eq!((&last["cut"], &last["runs"]), (&Value::from(true), &Value::from(0)), "{last}");
+    assert!(ended.iter().all(|test| test.get("cut").is_none()), "{ended:?}");
+    assert!(said.contains("test -7 has not ended"), "{said}");
+    let [folder, elf] = ["tests", "guest.elf"].map(|name| scene.path(name).display().to_string());
+    let report = common::run(["report", "--by-test", &folder, &elf]);
+    assert_done(&report);
+    assert!(stderr(&report).contains("test -7 had not ended when its session did"), "{}", stderr(&report));
+    assert_eq!(stderr(&report).matches("had not ended").count(), 1, "{}", stderr(&report));
+}
+
+/// All tests, in two runs of the target: the breakpoint is there after a reset too.
+#[test]
+fn a_target_that_was_reset_goes_on_to_name_its_tests() {
+    let mut scene = Scene::new(Machine::An385);
+    let mut monitor = Monitor::connect(scene.guest.control()).expect("a monitor");
+    let tests = scene.path("tests").display().to_string();
+    // Snapshots also have QEMU look for what came in on the serial port, which it does not when a guest turns that on.
+    let args = scene.args(Way::Gdb, &["--every", "20ms", "--test-dir", &tests, "--label-on", "label:2"]);
+    let session = scene.begin(&args);
+    scene.run_all();
+    monitor.execute("system_reset", &json!({})).expect("QEMU resets the guest");
+    while !monitor.events().iter().any(|event| event == "RESET") {
+        monitor.status().expect("QEMU answers");
+    }
+    scene.run_all();
+    let (said, tests) = scene.end(session);
+    assert_eq!(tests.len(), 11, "{said}");
+    scene.assert_lines_of(2, 'a'..='j', &tests);
+    assert!(said.contains(" over 1 reset"), "{said}");
+}
+
+/// The function that names tests and the one that is called before a reset have their breakpoints, at one place or two.
+#[test]
+fn tests_are_named_and_snapshots_taken_in_one_session() {
+    for (function, more_snapshots) in [("say", 1), ("label", 0)] {
+        let mut scene = Scene::new(Machine::An385);
+        let tests = scene.path("tests").display().to_string();
+        let reset = format!("--snapshot-on-reset={function}");
+        let more = ["--every", "1h", "--test-dir", &tests, "--label-on", "label:2", &reset];
+        let session = scene.begin(&scene.args(Way::Gdb, &more));
+        scene.run_all();
+        let (said, tests) = scene.end(session);
+        assert_eq!(tests.len(), 11, "{function}: {said}");
+        scene.assert_lines('a'..='j', &tests);
+        // The first and the last one, and one at each of the fourteen calls that name tests.
+        let snapshots = format!("covtap: {} snapshots", 16 + more_snapshots);
+        assert!(said.contains(&snapshots), "{function}: {said}");
+    }
+}
+
+/// The wire to the server is cut; the server has not ended, and has the breakpoint or not.
+#[test]
+fn a_link_that_comes_back_has_its_breakpoint() {
+    let mut scene = Scene::new(Machine::An385);
+    let GdbSocket::Unix(server) = scene.guest.gdb() else { panic!("the server is on a Unix socket") };
+    let wire = scene.path("wire");
+    let proxy = Proxy::start(&wire, server);
+    let tests = scene.path("tests").display().to_string();
+    let more = ["--every", "20ms", "--reconnect", "1m", "--test-dir", &tests, "--label-on", "label:2"];
+    let args = scene.args_at(["--gdb".to_owned(), format!("unix:{}", wire.display())], &more);
+    let session = scene.begin(&args);
+    proxy.cut();
+    session.wait_for("the target is there again");
+    scene.run_all();
+    let (said, tests) = scene.end(session);
+    assert_eq!(tests.len(), 11, "{said}");
     scene.assert_lines('a'..='j', &tests);
 }
 

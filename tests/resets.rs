@@ -11,7 +11,9 @@
 
 mod common;
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use common::{PATIENCE, Session, Way};
@@ -32,6 +34,8 @@ struct Scene {
     elf: PathBuf,
     guest: Guest,
     monitor: Monitor,
+    /// What the guest waits at, if it does.
+    start: Option<UnixStream>,
 }
 
 /// The calls that a guest says it made.
@@ -50,7 +54,25 @@ impl Scene {
         common::reset_guest::build(machine, &main, &[], flags, &elf);
         let guest = Guest::builder(machine, &elf).args(["-S"]).start().expect("the guest is there");
         let monitor = Monitor::connect(guest.control()).expect("a monitor");
-        Self { dir, elf, guest, monitor }
+        Self { dir, elf, guest, monitor, start: None }
+    }
+
+    /// As [`new`](Self::new), with a guest that runs, and waits for a byte before it counts.
+    fn waiting(machine: Machine, flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let elf = dir.path().join("guest.elf");
+        let main = workspace_root().join("tests/resets/guest.c");
+        let serial = if machine == Machine::An385 { "serial_an385.c" } else { "serial.c" };
+        let serial = workspace_root().join("tests/labels").join(serial);
+        let flags: Vec<_> = flags.iter().copied().chain(["-DBY_COMMAND"]).collect();
+        common::reset_guest::build(machine, &main, &[&serial], &flags, &elf);
+        let socket = dir.path().join("serial");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let args = ["-serial".to_owned(), format!("unix:{}", socket.display())];
+        let guest = Guest::builder(machine, &elf).args(args).start().expect("the guest starts");
+        let (start, _) = listener.accept().expect("QEMU connects");
+        let monitor = Monitor::connect(guest.control()).expect("a monitor");
+        Self { dir, elf, guest, monitor, start: Some(start) }
     }
 
     fn profile(&self) -> PathBuf {
@@ -65,7 +87,10 @@ impl Scene {
         let args: Vec<_> = args.iter().chain(more).map(ToString::to_string).collect();
         let session = Session::start(&args);
         session.wait_for_snapshots(1);
-        self.monitor.execute("cont", &json!({})).expect("the guest starts");
+        match &mut self.start {
+            Some(start) => start.write_all(b"a").expect("the guest hears"),
+            None => self.monitor.execute("cont", &json!({})).map(|_| ()).expect("the guest starts"),
+        }
         session
     }
 
@@ -113,6 +138,71 @@ fn each_run_is_read_to_its_end_before_a_reset() {
         let resets = if machine == Machine::An385 { RESETS } else { 2 * RESETS };
         assert!(stderr.contains(&format!(" over {resets} resets")), "{machine:?}: {stderr}");
     }
+}
+
+/// The guest is stopped where it is about to reset itself, and where it begins anew. Often a run counts more than the one
+/// before, so that counters alone show no reset.
+#[test]
+fn each_run_is_read_to_its_end_at_the_call_before_a_reset() {
+    for (machine, every) in [(Machine::An385, "1h"), (Machine::An385, "2ms"), (Machine::X86Pvh, "1h")] {
+        let mut scene = Scene::waiting(machine, &["-DRUNS=30"]);
+        let more = ["--every", every, "--snapshot-on-reset=reset_machine"];
+        let session = scene.record(Way::Gdb, &more);
+        let mut said = Calls::default();
+        while scene.next_run(&mut said).is_some() {}
+        let (counted, stderr) = scene.end(session);
+        assert_eq!(counted, said, "{machine:?} {every}: {stderr}");
+        assert!(stderr.contains("each call of reset_machine, at 0x"), "{stderr}");
+        assert!(stderr.contains(" over 30 resets"), "{machine:?} {every}: {stderr}");
+    }
+}
+
+/// Every run counts the same, and is over before anybody has looked.
+#[test]
+fn runs_that_are_all_the_same_are_told_apart_at_the_call_before_a_reset() {
+    let mut scene = Scene::waiting(Machine::An385, &["-DRUNS=10", "-DEVER_THE_SAME", "-DSTEPS=2u"]);
+    let session = scene.record(Way::Gdb, &["--every", "1h", "--snapshot-on-reset=reset_machine"]);
+    let mut said = Calls::default();
+    while scene.next_run(&mut said).is_some() {}
+    let (counted, stderr) = scene.end(session);
+    assert_eq!(counted, said, "{stderr}");
+    assert!(stderr.contains(" over 10 resets"), "{stderr}");
+}
+
+/// A function that returns instead, as this one does where the host is to reset the guest, is no reset.
+#[test]
+fn a_call_that_resets_nothing_is_counted_once() {
+    let mut scene = Scene::waiting(Machine::An385, &["-DBY_HOST"]);
+    let more = ["--every", "5ms", "--snapshot-on-reset=reset_machine"];
+    let session = scene.record(Way::Gdb, &more);
+    let mut said = Calls::default();
+    scene.next_run(&mut said).expect("it waits for a reset");
+    session.wait_for_more_snapshots(SURELY_LATER);
+    let (counted, stderr) = scene.end(session);
+    assert_eq!(counted, said, "{stderr}");
+    assert!(!stderr.contains("resets"), "{stderr}");
+}
+
+/// What holds a guest before a reset is another thing on each way to it.
+#[test]
+fn a_way_that_cannot_stop_before_a_reset_is_refused() {
+    let scene = Scene::new(Machine::An385, &[]);
+    let refuse = |way: Way, flag: &str, error: &str, hint: &str| {
+        let [address_flag, address] = way.flags(&scene.guest);
+        let (elf, output) = (scene.elf.display().to_string(), scene.profile().display().to_string());
+        let args = ["record", &address_flag, &address, &elf, "-o", &output, flag];
+        common::assert_refused(&common::run(args), error, hint);
+        assert!(!scene.profile().exists());
+    };
+    let with = "--snapshot-on-reset=reset_machine";
+    refuse(Way::Qemu, with, "take snapshots at calls of reset_machine: this way to", "takes no function");
+    refuse(Way::Gdb, "--snapshot-on-reset", "before each reset: this way to it cannot", "=FUNCTION");
+    refuse(Way::Gdb, "--snapshot-on-reset=reset_machin", "no ELF has a function of that name", "nm shows");
+    let [flag, address] = Way::Gdb.flags(&scene.guest);
+    let (elf, output) = (scene.elf.display().to_string(), scene.profile().display().to_string());
+    let once = common::run(["record", &flag, &address, &elf, "-o", &output, "--snapshots", "1", with]);
+    common::assert_done(&once);
+    assert!(common::stderr(&once).contains("the target is halted: calls may not be met"));
 }
 
 /// The guest has said what it counted, and a snapshot was taken after that: nothing is in the window before the reset.

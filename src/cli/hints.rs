@@ -19,7 +19,7 @@ use super::run::{CommandError, TimedOut};
 use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
 use crate::collect::find_image::FindError;
-use crate::collect::{CollectError, LabelOnError};
+use crate::collect::{CallError, CollectError};
 use crate::control::{ClientError, ServerError};
 use crate::coverage::{FindFileError, MappingError};
 use crate::inspect::Finding;
@@ -39,7 +39,7 @@ type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
 const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_collect),
     |cause| cause.downcast_ref().and_then(for_link),
-    |cause| cause.downcast_ref().and_then(for_label_on),
+    |cause| cause.downcast_ref().and_then(for_call),
     |cause| cause.downcast_ref().and_then(for_launch),
     |cause| cause.downcast_ref().map(for_command),
     |cause| {
@@ -355,7 +355,10 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
     match error {
         CollectError::Link(error) => for_link(error),
         CollectError::Find(error) => for_find(error),
-        CollectError::LabelOn(error) => for_label_on(error),
+        CollectError::Call(error) => for_call(error),
+        CollectError::NoHold { .. } => Some(
+            "with --gdb, name the function that resets the target: --snapshot-on-reset=FUNCTION; QEMU holds its guest with --qemu",
+        ),
         CollectError::WrongImage { .. } => {
             Some("give the ELF that the target runs, or ELF@SLIDE if it was moved; --force goes on anyway")
         }
@@ -367,18 +370,21 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
     }
 }
 
-fn for_label_on(error: &LabelOnError) -> Option<&'static str> {
+fn for_call(error: &CallError) -> Option<&'static str> {
     Some(match error {
-        LabelOnError::NoTests { .. } => "say with --test-dir where their profiles go",
-        LabelOnError::NoControl { .. } => {
+        CallError::NoTests { .. } => "say with --test-dir where their profiles go",
+        CallError::NoControl { wanted, .. } if wanted.is_before_reset() => {
+            "reach the target through a GDB server, with --gdb; with --qemu, --snapshot-on-reset takes no function"
+        }
+        CallError::NoControl { .. } => {
             "reach the target through a GDB server, with --gdb; or begin its tests with covtap ctl"
         }
-        LabelOnError::NoSymbol { .. } => {
+        CallError::NoSymbol { .. } => {
             "give its name as the linker has it, which nm shows; was it inlined, or the ELF stripped?"
         }
-        LabelOnError::Several { .. } => "give it a name of its own",
-        LabelOnError::NoArgument { .. } => "pass the name as the first argument",
-        LabelOnError::NoAbi { .. } => return None,
+        CallError::Several { .. } => "give it a name of its own",
+        CallError::NoArgument { .. } => "pass the name as the first argument",
+        CallError::NoAbi { .. } => return None,
     })
 }
 

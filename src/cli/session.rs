@@ -8,7 +8,7 @@ use clap::Args;
 use super::programs::Programs;
 use super::status::Status;
 use super::test_dir::TestDir;
-use crate::collect::{LabelOn, LabelOnError, LabelSpec, Reader};
+use crate::collect::{CallError, LabelOn, LabelSpec, Reader, ResetOn, Wanted};
 use crate::control::Server;
 
 /// Options of verbs whose session lasts.
@@ -19,9 +19,10 @@ pub(super) struct SessionArgs {
     #[arg(long)]
     baseline: bool,
     /// Stop the target before each reset and before its end for as long as a last snapshot takes, so that no count is
-    /// missed; with --qemu
-    #[arg(long)]
-    snapshot_on_reset: bool,
+    /// missed; with --qemu. With --gdb, FUNCTION is the one that the target calls to reset itself: it is stopped at each
+    /// call, and what the function itself counts is not in the snapshot
+    #[arg(long, value_name = "FUNCTION", num_args = 0..=1, require_equals = true)]
+    snapshot_on_reset: Option<Option<String>>,
     /// Listen on this Unix socket for covtap ctl, and whatever else speaks its protocol
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
@@ -35,6 +36,13 @@ pub(super) struct SessionArgs {
     label_on: Option<LabelSpec>,
 }
 
+/// The functions at whose calls the target stops.
+#[derive(Default)]
+pub(super) struct CallsArg {
+    label: Option<LabelOn>,
+    reset: Option<ResetOn>,
+}
+
 impl SessionArgs {
     /// Listens for requests, if the user wants it.
     ///
@@ -45,18 +53,24 @@ impl SessionArgs {
         Ok(self.control.as_deref().map(Server::listen).transpose()?)
     }
 
-    /// Finds the function whose calls name tests, if the user wants one.
+    /// Finds the functions whose calls are to be met, if the user wants any.
     ///
     /// # Errors
     ///
     /// Nobody keeps the tests, or there is no such function.
-    pub(super) fn label_on(&self, programs: &Programs) -> Result<Option<LabelOn>> {
-        let Some(spec) = &self.label_on else { return Ok(None) };
-        if self.test_dir.is_none() {
-            return Err(LabelOnError::NoTests { symbol: spec.symbol.clone() }.into());
+    pub(super) fn calls(&self, programs: &Programs) -> Result<CallsArg> {
+        let images = || programs.iter().map(|program| (&program.image, program.slide));
+        let mut calls = CallsArg::default();
+        if let Some(spec) = &self.label_on {
+            if self.test_dir.is_none() {
+                return Err(CallError::NoTests { wanted: Wanted::tests(&spec.symbol) }.into());
+            }
+            calls.label = Some(LabelOn::find(spec, images())?);
         }
-        let images = programs.iter().map(|program| (&program.image, program.slide));
-        Ok(Some(LabelOn::find(spec, images)?))
+        if let Some(Some(function)) = &self.snapshot_on_reset {
+            calls.reset = Some(ResetOn::find(function, images())?);
+        }
+        Ok(calls)
     }
 
     /// Makes room for the profiles of tests, if the user wants them.
@@ -76,15 +90,18 @@ impl SessionArgs {
     pub(super) fn apply(
         &self,
         mut reader: Reader,
-        label_on: Option<LabelOn>,
+        CallsArg { label, reset }: CallsArg,
         status: &Status,
     ) -> Result<Reader> {
-        if self.snapshot_on_reset {
+        if let Some(None) = self.snapshot_on_reset {
             reader.hold_before_loss()?;
         }
-        if let Some(label_on) = label_on {
-            let (symbol, at) = (label_on.symbol().to_owned(), label_on.entry());
-            reader.label_on(label_on)?;
+        let label_note = label.as_ref().map(|on| (on.symbol().to_owned(), on.entry()));
+        let reset_note = reset.as_ref().map(|on| (on.symbol().to_owned(), on.entry()));
+        if !reader.stop_at_calls(label, reset)? {
+            status.note("the target is halted: calls may not be met, unless it runs before covtap attaches");
+        }
+        for (symbol, at) in label_note.into_iter().chain(reset_note) {
             status.note(&format!("each call of {symbol}, at {at}, pauses the target for a snapshot"));
         }
         Ok(if self.baseline { reader.with_baseline() } else { reader })

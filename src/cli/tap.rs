@@ -198,7 +198,7 @@ pub(super) fn run_session(
     let control = task.session.listen()?;
     let mut early = Early::open(task, target, &status)?;
     let programs = early.load(task, &status)?;
-    let label_on = task.session.label_on(&programs)?;
+    let calls = task.session.calls(&programs)?;
     let output = Output::prepare(&args.output, args.form(), &programs)?;
     let gcda = GcdaOutput::prepare(&args.gcda, &programs, |line| status.note(line))?;
     for caution in programs.cautions() {
@@ -214,7 +214,7 @@ pub(super) fn run_session(
     let notes = LiveNotes::find(&args.notes, &programs, formats.are_wanted(), &note)?;
     let checks = notes.checks(&programs, &note);
     let reader = early.reader(task, target, &programs, checks, &status)?;
-    let mut reader = task.session.apply(reader, label_on, &status)?;
+    let mut reader = task.session.apply(reader, calls, &status)?;
     if target.begin()? == Begun::FromRest {
         reader = reader.at_rest();
     }
@@ -298,7 +298,11 @@ impl Taker<'_> {
         let Some(tests) = &mut self.tests else { return Ok(()) };
         let made = (self.programs, &self.output, &self.notes);
         tests.write(test, made, self.gcda_args, self.status)?;
-        self.status.note(&format!("test {} has ended, run {}", test.name, test.runs));
+        self.status.note(&if test.is_cut {
+            format!("test {} has not ended, and is cut off by the session's end", test.name)
+        } else {
+            format!("test {} has ended, run {}", test.name, test.runs)
+        });
         Ok(())
     }
 

@@ -70,7 +70,13 @@ impl TestDir {
             gcda.write(&programs.profiles(&counters, &[], false)?)?;
             notes.place(&gcda, &|line| status.note(line))?;
         }
-        let entry = TestEntry { name: test.name.clone(), runs: test.runs, profile, gcda: folder };
+        let entry = TestEntry {
+            name: test.name.clone(),
+            runs: test.runs,
+            is_cut: test.is_cut,
+            profile,
+            gcda: folder,
+        };
         match self.entries.get_mut(test.index) {
             Some(there) => *there = entry,
             None => self.entries.push(entry),

@@ -14,7 +14,7 @@
 use covtap_link::TargetAddr;
 use object::elf;
 
-use crate::image::{Image, Slide, Symbol};
+use crate::image::{Image, ImageAddr, Slide};
 
 /// How calls are made.
 #[derive(PartialEq, Eq, Debug)]
@@ -93,16 +93,16 @@ impl Abi {
     }
 }
 
-/// Where the breakpoint of a function is, and of which kind it is, as the `Z0` packet has it.
-pub(super) fn entry(image: &Image, slide: Slide, function: &Symbol<'_>) -> (TargetAddr, u8) {
-    let addr = slide.apply(function.address, image.pointer_width());
+/// Where the breakpoint at the entry of some code is, and of which kind it is, as the `Z0` packet has it.
+pub(super) fn entry(image: &Image, slide: Slide, code: ImageAddr) -> (TargetAddr, u8) {
+    let addr = slide.apply(code, image.pointer_width());
     let bits = addr.get();
     match elf::Machine(image.machine()) {
         elf::EM_ARM if bits % 2 == 1 => (TargetAddr::new(bits - 1), 2),
         elf::EM_386 | elf::EM_X86_64 => (addr, 1),
         // The length of the instruction that is there: its two lowest bits tell.
         elf::EM_RISCV => {
-            let first = image.bytes_at(function.address, 1).and_then(|bytes| bytes.first().copied());
+            let first = image.bytes_at(code, 1).and_then(|bytes| bytes.first().copied());
             let is_long = bits.is_multiple_of(4) && first.is_none_or(|byte| byte & 3 == 3);
             (addr, if is_long { 4 } else { 2 })
         }
@@ -112,7 +112,55 @@ pub(super) fn entry(image: &Image, slide: Slide, function: &Symbol<'_>) -> (Targ
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use covtap_testbed as testbed;
+
     use super::*;
+
+    /// Where clang has the arguments of a function when it is entered, by the assembler's names.
+    fn places_by_clang(target: &str, constraint: &str, num_arguments: usize) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let [source, out] = ["calls.c", "calls.s"].map(|name| dir.path().join(name).display().to_string());
+        let parameters: Vec<_> = (1..=num_arguments).map(|n| format!("long a{n}")).collect();
+        let function = |n| {
+            let parameters = parameters.join(", ");
+            let ascii = r#".ascii \"@@%0@@\""#;
+            format!(
+                "void f{n}({parameters}) {{ __asm__ volatile(\"{ascii}\" :: \"{constraint}\"(a{n})); }}\n"
+            )
+        };
+        fs::write(&source, (1..=num_arguments).map(function).collect::<String>()).unwrap();
+        let target = format!("--target={target}");
+        let how = ["-O1", "-fomit-frame-pointer", "-fno-integrated-as", "-S", &target];
+        testbed::run("clang-19", how.iter().chain(&[source.as_str(), "-o", &out])).unwrap();
+        let text = fs::read_to_string(out).unwrap();
+        text.split("@@").skip(1).step_by(2).map(|place| place.replace('%', "")).collect()
+    }
+
+    #[test]
+    fn arguments_are_where_clang_has_them() {
+        let targets = [
+            (elf::EM_ARM, "thumbv7m-none-eabi"),
+            (elf::EM_ARM, "armv7a-none-eabi"),
+            (elf::EM_AARCH64, "aarch64-none-elf"),
+            (elf::EM_AARCH64, "aarch64_be-none-elf"),
+            (elf::EM_RISCV, "riscv32-none-elf"),
+            (elf::EM_RISCV, "riscv64-none-elf"),
+            (elf::EM_X86_64, "x86_64-none-elf"),
+        ];
+        for (machine, target) in targets {
+            let abi = abi(machine);
+            assert_eq!(places_by_clang(target, "r", abi.num_arguments()), abi.registers, "{target}");
+        }
+        let i386 = abi(elf::EM_386);
+        let place = |number| match i386.argument(number) {
+            Some(Place::Stack { pointer, offset_bytes }) => format!("{offset_bytes}({})", pointer[0]),
+            other => panic!("{other:?}"),
+        };
+        let places: Vec<_> = (1..=i386.num_arguments()).map(place).collect();
+        assert_eq!(places_by_clang("i386-none-elf", "m", i386.num_arguments()), places);
+    }
 
     fn abi(machine: elf::Machine) -> &'static Abi {
         Abi::of(machine.0).expect("it is known")

@@ -2,8 +2,8 @@
 
 use covtap_link::{LinkError, TargetAddr};
 
+use super::calls::CallError;
 use super::find_image::FindError;
-use super::label_on::LabelOnError;
 
 /// Collecting counters failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +15,15 @@ pub enum CollectError {
     /// The image was not found in the target's memory.
     #[error(transparent)]
     Find(#[from] FindError),
-    /// Tests cannot begin at the calls of a function.
+    /// The calls of a function cannot be met.
     #[error(transparent)]
-    LabelOn(#[from] LabelOnError),
+    Call(#[from] CallError),
+    /// The link does not hold its target.
+    #[error("hold {endpoint} before each reset: this way to it cannot")]
+    NoHold {
+        /// Where the target is.
+        endpoint: String,
+    },
     /// The target says that it counts where there can be no memory.
     #[error(
         "find the counters of {endpoint}: {region}, moved by {bias:#x} as {word} says, passes the end of memory"

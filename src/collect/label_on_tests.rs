@@ -38,6 +38,16 @@ fn names_are_what_the_target_says_as_far_as_that_is_text() {
 }
 
 #[test]
+fn so_many_faults_are_said_and_the_others_counted() {
+    let mut faults = CallFaults::default();
+    let said: Vec<_> = (0..100).filter_map(|n| faults.see(format!("fault {n}"))).collect();
+    assert_eq!(said.len(), MAX_FAULTS_TOLD + 1);
+    assert_eq!((said[0].as_str(), said[19].as_str()), ("fault 0", "fault 19"));
+    assert!(said[20].contains("counted and not said"), "{}", said[20]);
+    assert_eq!(faults.untold(), 80);
+}
+
+#[test]
 fn a_string_is_read_to_its_end_and_no_further() {
     let start = 0x1000;
     let read = |bytes: Vec<u8>, offset: u64| {

@@ -34,6 +34,8 @@ pub struct TestCounts {
     pub index: usize,
     /// How often it ran to its end.
     pub runs: u64,
+    /// Whether it was running when the session ended: what that run counted until then is in it too.
+    pub is_cut: bool,
     /// By region, and by the index of an element's first byte.
     counted: Vec<BTreeMap<usize, u64>>,
 }
@@ -135,16 +137,29 @@ impl Labels {
 
     /// Ends the test that runs, with all that was counted so far, and gives what it counted in all of its runs.
     pub(super) fn end(&mut self, regions: &[CounterRegion], all: &Counters) -> Option<TestCounts> {
+        let test = self.close(regions, all)?;
+        test.runs += 1;
+        Some(test.clone())
+    }
+
+    /// The session ends while a test runs: gives what it counted in all of its runs and in this one so far.
+    pub(super) fn cut(&mut self, regions: &[CounterRegion], all: &Counters) -> Option<TestCounts> {
+        let test = self.close(regions, all)?;
+        test.is_cut = true;
+        Some(test.clone())
+    }
+
+    /// Adds what the test that runs has counted to what it did before; none runs any more.
+    fn close(&mut self, regions: &[CounterRegion], all: &Counters) -> Option<&mut TestCounts> {
         let (name, before) = self.running.take()?;
         let index = self.ended.iter().position(|test| test.name == name).unwrap_or(self.ended.len());
         if index == self.ended.len() {
             let counted = vec![BTreeMap::new(); regions.len()];
-            self.ended.push(TestCounts { name, index, runs: 0, counted });
+            self.ended.push(TestCounts { name, index, runs: 0, is_cut: false, counted });
         }
         let test = self.ended.get_mut(index)?;
-        test.runs += 1;
         test.add(regions, &before, all);
-        Some(test.clone())
+        Some(test)
     }
 }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use covtap_link::{
-    AddrRange, Link, LinkError, LinkInfo, MappedFile, Operation, PhysicalMemory, ReadReport, ReadRequest,
-    RunControl, TargetEvent,
+    AddrRange, Link, LinkError, LinkInfo, MappedFile, PhysicalMemory, ReadReport, ReadRequest, RunControl,
+    TargetEvent,
 };
 
+use super::CollectError;
 use super::physical::physical;
 
 /// A link, and for how long it has stopped the workload so far: to attach, for every read, and to detach.
@@ -47,14 +48,10 @@ impl MeteredLink {
     /// # Errors
     ///
     /// The link cannot do it.
-    pub fn arm(&mut self) -> Result<(), LinkError> {
+    pub fn arm(&mut self) -> Result<(), CollectError> {
         match self.link.hold() {
-            Some(hold) => hold.arm(),
-            None => {
-                let operation = Operation::Command("hold the target before a reset".to_owned());
-                let reason = "this way to the target cannot do it".to_owned();
-                Err(LinkError::Unsupported { operation, endpoint: self.link.info().endpoint, reason })
-            }
+            Some(hold) => Ok(hold.arm()?),
+            None => Err(CollectError::NoHold { endpoint: self.link.info().endpoint }),
         }
     }
 

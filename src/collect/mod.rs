@@ -15,6 +15,7 @@
 //! - nothing is ever written into the target: counting anew is a baseline on the host.
 
 mod abi;
+mod calls;
 mod changes;
 mod coherence;
 mod counters;
@@ -44,6 +45,7 @@ mod sums;
 mod sure;
 mod torn;
 
+pub use calls::{CallError, ResetOn, Wanted};
 pub use changes::Changes;
 pub use coherence::{Checked, Coherence, Group, Incoherent, Part};
 pub use counters::{Counters, Delta};
@@ -51,7 +53,7 @@ pub use error::CollectError;
 pub use find_again::Movable;
 pub use identity::{Expected, check_identity};
 pub use image_memory::{ImageMemory, MemoryPart, read_image_memory};
-pub use label_on::{LabelOn, LabelOnError, LabelSpec};
+pub use label_on::{LabelOn, LabelSpec};
 pub use labels::{MAX_TEST_NAME_BYTES, TestCounts, TestError};
 pub use lists::{FollowedList, ListFault};
 pub use loaded::{Loaded, find_loaded};

@@ -26,7 +26,7 @@ pub enum ResetEvidence {
 impl fmt::Display for ResetEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Event => f.write_str("the server reported a reset"),
+            Self::Event => f.write_str("the target was seen to begin anew"),
             Self::Moved => f.write_str("an image is loaded elsewhere now"),
             Self::Backwards { counters, rereads } => {
                 write!(f, "{counters} counters went backwards and stayed so when read again {rereads} times")
@@ -76,12 +76,17 @@ pub enum Notice {
         /// How long there was none.
         after: Duration,
     },
-    /// A call that names a test was met, and something is to be known of it.
+    /// A call was met, and something is to be known of it.
     Call {
         /// The function.
         symbol: String,
         /// What.
         fault: String,
+    },
+    /// The session ends, and not all was said of calls.
+    CallsUntold {
+        /// How often.
+        faults: u64,
     },
 }
 
@@ -105,6 +110,9 @@ impl fmt::Display for Notice {
                 write!(f, "{error}; trying again for {} s", patience.as_secs_f32())
             }
             Self::Call { symbol, fault } => write!(f, "a call of {symbol}: {fault}"),
+            Self::CallsUntold { faults } => {
+                write!(f, "{faults} more times there was something to say of a call")
+            }
             Self::LinkBack { after } => {
                 write!(f, "the target is there again after {:.1} s, and runs the same", after.as_secs_f32())
             }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use covtap_link::TargetEvent;
 
+use super::calls::Calls;
 use super::find_again::FindAgain;
-use super::label_on::Armed;
 use super::places::Places;
 use super::restart::Restart;
 use super::sums::Sums;
@@ -61,8 +61,8 @@ pub struct Reader {
     pub(super) is_other_said: bool,
     /// What the target is held before.
     pub(super) held: Option<TargetEvent>,
-    /// Where its calls name tests.
-    pub(super) label_on: Option<Armed>,
+    /// Where it is stopped by calls.
+    pub(super) calls: Calls,
     pub(super) ended: bool,
     pub(super) notices: Vec<Notice>,
 }
@@ -100,7 +100,7 @@ impl Reader {
             at_rest: None,
             is_other_said: false,
             held: None,
-            label_on: None,
+            calls: Calls::default(),
             ended: false,
             notices: Vec::new(),
         };
@@ -160,7 +160,7 @@ impl Reader {
     ///
     /// The link cannot do it.
     pub fn hold_before_loss(&mut self) -> Result<(), CollectError> {
-        Ok(self.link.arm()?)
+        self.link.arm()
     }
 
     /// How many snapshots were taken.
@@ -380,9 +380,7 @@ impl Reader {
     pub fn reconnect(&mut self, mut link: MeteredLink) -> Result<(), CollectError> {
         self.find_after_link_loss(&mut link)?;
         check_all(&self.expected, &mut link)?;
-        if let Some(armed) = &mut self.label_on {
-            *armed = armed.again(&mut link)?;
-        }
+        self.calls.again(&mut link)?;
         self.link = link.after(&self.link);
         self.held = None;
         Ok(())
@@ -409,11 +407,11 @@ impl Reader {
                 TargetEvent::Reset => self.is_reset_told = true,
                 TargetEvent::AboutToReset | TargetEvent::AboutToExit => self.held = Some(event),
                 TargetEvent::Exited => self.ended = true,
-                TargetEvent::Stopped => self.label_on.iter_mut().for_each(Armed::note_stop),
+                TargetEvent::Stopped => self.calls.note_stop(),
                 _ => {}
             }
         }
-        self.label_on.iter_mut().for_each(|armed| armed.note_look(began));
+        self.calls.note_look(began);
         Ok(())
     }
 

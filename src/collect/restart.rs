@@ -16,7 +16,8 @@
 //! ends its run, and what is left at the old place is read only once most of its counters have fallen.
 //!
 //! Limits: a run that is over, rests, and is ahead of the one before in every counter by the time of its first reading is
-//! taken for that one, unless the target was [held](covtap_link::HoldBeforeLoss) before the reset.
+//! taken for that one, unless the target was [held](covtap_link::HoldBeforeLoss) before the reset, or stopped [where its
+//! program begins](super::calls) after it.
 
 use std::sync::Arc;
 use std::thread;
@@ -83,7 +84,10 @@ impl Restart {
             return self.has_fallen || is_mostly_behind(&delta);
         }
         let stale = if self.is_exact { &*self.last } else { first };
-        self.has_shown || delta.backwards > 0 || reader.begins_at_zero && reading != stale
+        self.has_shown
+            || reader.calls.is_past_start()
+            || delta.backwards > 0
+            || reader.begins_at_zero && reading != stale
     }
 
     /// Whether counters that nothing was behind in for so long, and that have counted or not, are those of the run.
@@ -283,7 +287,7 @@ impl Reader {
     }
 
     /// Looks whether a reset that was told shows.
-    fn look_for_fall(&mut self) -> Result<(), CollectError> {
+    pub(super) fn look_for_fall(&mut self) -> Result<(), CollectError> {
         let mut reading = self.buffer()?;
         let found = self.read_surely(Arc::make_mut(&mut reading));
         self.pool.push(reading);

@@ -140,27 +140,53 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Does what the call says that the target stands at, if it stands at one, and lets it run on.
+    /// Does what there is to do at the call that the target stands at, if it stands at one, and lets it run on.
     pub(super) fn hear_calls(&mut self) -> Result<(), CollectError> {
-        if !self.session.reader.stands_at_call()? {
-            return Ok(());
+        let Some(met) = self.session.reader.stands_at_call()? else { return Ok(()) };
+        if met.is_awaited {
+            self.session.reader.note_awaited()?;
         }
-        let Called { name, fault } = self.session.reader.called()?;
-        self.tell_of_call(fault);
-        let may_begin = name.as_deref().map_or(Ok(()), |name| self.labels.may_follow(name));
-        self.tell_of_call(may_begin.as_ref().err().map(ToString::to_string));
-        match self.take()? {
-            Some(snapshot) => self.change_test(snapshot, name.filter(|_| may_begin.is_ok()))?,
-            None if self.session.reader.has_ended() => return Ok(()),
-            None => self.tell_of_call(Some(RESTARTING.to_owned())),
+        let next = if met.names_test { Some(self.hear_name()?) } else { None };
+        if met.names_test || met.resets {
+            match (self.take()?, next) {
+                (Some(snapshot), Some(next)) => self.change_test(snapshot, next)?,
+                (Some(snapshot), None) => self.queue.push(Told::Snapshot(snapshot)),
+                (None, _) if self.session.reader.has_ended() => return Ok(()),
+                (None, _) => self.tell_of_call(!met.names_test, Some(RESTARTING.to_owned())),
+            }
+        }
+        if met.resets {
+            let unmet = self.session.reader.await_start()?;
+            self.tell_of_call(true, unmet);
         }
         self.session.reader.leave_call()
     }
 
-    fn tell_of_call(&mut self, fault: Option<String>) {
-        let symbol = self.session.reader.label_symbol().to_owned();
-        fault.into_iter().for_each(|fault| {
-            self.queue.push(Told::Notice(Notice::Call { symbol: symbol.clone(), fault }));
-        });
+    /// The name of the test that begins with the call that the target stands at; of none, if there is none or it may not.
+    fn hear_name(&mut self) -> Result<Option<String>, CollectError> {
+        let Called { name, fault } = self.session.reader.called()?;
+        self.tell_of_call(false, fault);
+        let may_begin = name.as_deref().map_or(Ok(()), |name| self.labels.may_follow(name));
+        self.tell_of_call(false, may_begin.as_ref().err().map(ToString::to_string));
+        Ok(name.filter(|_| may_begin.is_ok()))
+    }
+
+    fn tell_of_call(&mut self, is_before_reset: bool, fault: Option<String>) {
+        if let Some(fault) = fault.and_then(|fault| self.call_faults.see(fault)) {
+            let symbol = self.session.reader.calls.symbol(is_before_reset).to_owned();
+            self.queue.push(Told::Notice(Notice::Call { symbol, fault }));
+        }
+    }
+
+    /// The session ends: tells what it kept for its end, of the test that runs too.
+    pub(super) fn tell_rest(&mut self) -> Result<(), CollectError> {
+        let all = self.session.reader.counted()?;
+        if let Some(test) = self.labels.cut(self.session.reader.regions(), &all) {
+            self.queue.push(Told::Test(Box::new(test)));
+        }
+        if let faults @ 1.. = self.call_faults.untold() {
+            self.queue.push(Told::Notice(Notice::CallsUntold { faults }));
+        }
+        Ok(())
     }
 }

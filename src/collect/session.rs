@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use covtap_link::LinkError;
 use crossbeam_channel::{Receiver, bounded};
 
+use super::label_on::CallFaults;
 use super::labels::Labels;
 use super::queue::{Queue, Told};
 use super::{CollectError, MeteredLink, Notice, Pending, Reader, Request, Schedule, Snapshot, Taken};
@@ -120,6 +121,7 @@ pub(super) struct Reading<'s> {
     pub(super) session: Session<'s>,
     pub(super) start: Instant,
     pub(super) labels: Labels,
+    pub(super) call_faults: CallFaults,
     /// Those who want the session to end, and wait for its last snapshot.
     pub(super) stopping: Vec<Pending>,
 }
@@ -141,7 +143,8 @@ enum Came {
 impl<'s> Reading<'s> {
     fn new(session: Session<'s>, queue: &'s Queue, cancelled: Receiver<()>) -> Self {
         let (start, labels, stopping) = (Instant::now(), Labels::default(), Vec::new());
-        Self { queue, cancelled, session, start, labels, stopping }
+        let call_faults = CallFaults::default();
+        Self { queue, cancelled, session, start, labels, call_faults, stopping }
     }
 
     fn run(mut self) -> Result<Summary, CollectError> {
@@ -149,10 +152,16 @@ impl<'s> Reading<'s> {
         if matches!(read, Ok(Ended::Stopped(Stop::AtOnce))) {
             self.queue.discard();
         }
-        let reader = &mut self.session.reader;
-        let detached = reader.detach();
+        let detached = self.session.reader.detach();
+        let rest = match read {
+            // It was asked for that nothing more is written.
+            Ok(Ended::Stopped(Stop::AtOnce)) => Ok(()),
+            _ => self.tell_rest(),
+        };
         self.queue.finish();
         let ended = read?;
+        rest?;
+        let reader = &self.session.reader;
         if ended != Ended::TargetEnded {
             detached?;
         }

@@ -36,6 +36,8 @@ pub(super) struct Parts {
     pub(super) pointer_width: PointerWidth,
     pub(super) machine: elf::Machine,
     pub(super) file_type: elf::FileType,
+    /// Where it begins; 0 for nowhere.
+    pub(super) entry: u64,
     pub(super) sections: Vec<SectionHeader>,
     /// The string table that their names are in.
     pub(super) section_names: Range<u64>,
@@ -68,6 +70,7 @@ where
         pointer_width: if header.is_class_64() { PointerWidth::Bits64 } else { PointerWidth::Bits32 },
         machine,
         file_type: header.e_type(endian),
+        entry: header.e_entry(endian).into(),
         extents: extents(&sections, &segments, file.len_bytes()),
         segments,
         sections,

@@ -150,6 +150,13 @@ impl Image {
         }
     }
 
+    /// Where it begins (`e_entry`), with the bit that an Arm processor tells its instruction sets apart by; `None` if it
+    /// does not say.
+    #[must_use]
+    pub fn entry(&self) -> Option<ImageAddr> {
+        Some(self.parts.entry).filter(|entry| *entry != 0).map(ImageAddr::new)
+    }
+
     /// Whether it may be loaded elsewhere than it was linked, so that a [`Slide`] is needed.
     #[must_use]
     pub fn is_position_independent(&self) -> bool {

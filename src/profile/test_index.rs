@@ -42,6 +42,9 @@ pub struct TestEntry {
     pub name: String,
     /// How often it was begun and ended.
     pub runs: u64,
+    /// Whether it was running when the session ended: what was counted until then is in it, and that run is not in `runs`.
+    #[serde(rename = "cut", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
     /// A raw profile of LLVM's, from the index's folder.
     pub profile: Option<String>,
     /// A folder of `.gcda` files, from the index's folder.
@@ -267,7 +270,7 @@ mod tests {
 
     fn entry(name: &str, profile: Option<&str>, gcda: Option<&str>) -> TestEntry {
         let [profile, gcda] = [profile, gcda].map(|path| path.map(str::to_owned));
-        TestEntry { name: name.to_owned(), runs: 1, profile, gcda }
+        TestEntry { name: name.to_owned(), runs: 1, is_cut: false, profile, gcda }
     }
 
     /// Why an index with these tests is refused.
@@ -288,6 +291,10 @@ mod tests {
         assert_eq!(index.tests()[0].runs, 2);
         assert_eq!(index.tests()[1].files().collect::<Vec<_>>(), ["valve-2"]);
         assert_eq!(String::from_utf8(index.encode()).unwrap(), text);
+        let cut = r#"{"format":"covtap-tests","version":1,"tests":[{"name":"a","runs":0,"cut":true,"profile":null,"gcda":null}]}"#;
+        let index = TestIndex::parse(cut.as_bytes()).unwrap();
+        assert!(index.tests()[0].is_cut);
+        assert_eq!(String::from_utf8(index.encode()).unwrap(), format!("{cut}\n"));
         // What a later covtap may add beside is not in the way; what is missing of the files is none.
         let more =
             br#"{"version":1,"by":"x","tests":[{"name":"","runs":0,"why":[]}],"format":"covtap-tests"}"#;

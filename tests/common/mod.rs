@@ -11,6 +11,7 @@ pub(crate) mod hostile;
 pub(crate) mod indexed;
 pub(crate) mod labels;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod reset_guest;
 pub(crate) mod running;
 

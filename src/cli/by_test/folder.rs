@@ -18,6 +18,8 @@ use crate::profile::test_index::{INDEX_FILE, MAX_INDEX_BYTES, TestEntry, TestInd
 pub(super) struct TestFiles {
     pub(super) name: String,
     pub(super) runs: u64,
+    /// Whether it had not ended when its session did.
+    pub(super) is_cut: bool,
     /// A profile of LLVM's.
     pub(super) profile: Option<PathBuf>,
     /// `.gcda` files.
@@ -63,7 +65,8 @@ fn files(folder: &Path, root: &Path, test: &TestEntry) -> Result<TestFiles> {
         Some(path) => search(path, root, &test.name)?,
     };
     let Inputs { data, notes, .. } = found;
-    Ok(TestFiles { name: test.name.clone(), runs: test.runs, profile, data, notes })
+    let (name, runs, is_cut) = (test.name.clone(), test.runs, test.is_cut);
+    Ok(TestFiles { name, runs, is_cut, profile, data, notes })
 }
 
 /// gcov's files below a folder, none of whose links leads out.

@@ -143,6 +143,12 @@ pub(super) fn run(
     let mut formats = Formats::prepare(format_args, inputs.elves.clone())?;
     let prints_summary = check_outputs(args, &formats)?;
     let tests = folder::open(folder)?;
+    for test in tests.iter().filter(|test| test.is_cut) {
+        note(&format!(
+            "test {} had not ended when its session did: what it counted until then is shown",
+            test.name
+        ));
+    }
     let (by_test, all, trace) = Evaluation::new(&formats, &inputs, &tests)?.run(verbose)?;
     let places = find(&by_test, &args.tests_of)?;
     if let Some(path) = args.test_table.as_ref().filter(|path| path.as_os_str() != "-") {
