@@ -18,8 +18,13 @@
 mod a32;
 mod a64;
 mod riscv;
+#[cfg(feature = "text")]
+mod text;
 mod thumb;
 mod x86;
+
+#[cfg(feature = "text")]
+pub use text::Disassembler;
 
 /// An instruction set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

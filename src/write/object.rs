@@ -5,9 +5,9 @@
 //! parse             41/44    93.18%        7/10    70.00%
 //!
 //! parse, at 0x00008120
-//!        5  00008120  b5f0
-//!        5  00008122  d003      branch to 0x0000812c: 2 taken, 3 fell through
-//!     ####  00008124  4770
+//!            5  00008120  b5f0                    push {r4, r5, r6, r7, lr}
+//!            5  00008122  d003                    beq #0x812c                       2 taken, 3 fell through
+//!         ####  00008124  4770                    bx lr
 //! ```
 //!
 //! What enters is the coverage of an image; what leaves is text. What always holds: an instruction's bytes are in the order
@@ -69,55 +69,72 @@ fn share(tally: Tally) -> String {
 ///
 /// As `out` has them.
 pub fn write_listing(coverage: &ObjectCoverage<'_>, out: &mut dyn Write) -> io::Result<()> {
-    for function in coverage.functions() {
-        write_function(coverage, &function, out)?;
-    }
-    Ok(())
+    let mut assembly = Assembly::default();
+    coverage.functions().try_for_each(|function| write_function(coverage, &function, &mut assembly, out))
 }
 
 fn write_function(
     coverage: &ObjectCoverage<'_>,
     function: &ObjectFunction<'_>,
+    assembly: &mut Assembly,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let digits = coverage.image().pointer_width().bytes() * 2;
-    let hex = |address: u64| format!("{address:0digits$x}");
-    writeln!(out, "\n{}, at 0x{}", name(function.name), hex(function.address.get()))?;
+    writeln!(out, "\n{}, at 0x{:0digits$x}", name(function.name), function.address.get())?;
     for insn in &function.instructions {
         let count = if insn.count == 0 { NEVER.to_owned() } else { insn.count.to_string() };
-        let address = ImageAddr::new(insn.insn.address);
-        let code = coverage.image().bytes_at(address, insn.insn.len_bytes as u64).unwrap_or_default();
-        let line = format!(
-            "{count:>12}  {}  {:22}  {}",
-            hex(address.get()),
-            digits_of(insn.isa, code),
-            note(insn, &hex)
-        );
+        let address = insn.insn.address;
+        let len_bytes = insn.insn.len_bytes as u64;
+        let code = coverage.image().bytes_at(ImageAddr::new(address), len_bytes).unwrap_or_default();
+        let text = assembly.text(insn, code).unwrap_or_else(|| flow(insn));
+        let code = digits_of(insn.isa, code);
+        let line = format!("{count:>12}  {address:0digits$x}  {code:22}  {text:32}  {}", note(insn));
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
-/// Where it goes, and where it went.
-fn note(insn: &ObjectInstruction, hex: &dyn Fn(u64) -> String) -> String {
-    let to = |target: Option<u64>| target.map_or(String::new(), |target| format!(" to 0x{}", hex(target)));
+/// Where an instruction goes that has no assembly.
+fn flow(insn: &ObjectInstruction) -> String {
+    let to = |target: Option<u64>| target.map_or(String::new(), |target| format!(" to {target:#x}"));
     match insn.insn.flow {
-        Flow::Next if insn.insn.is_predicated => "under a condition, which may not have held".to_owned(),
         Flow::Next => String::new(),
         Flow::Jump { target } => format!("jump{}", to(target)),
+        Flow::Conditional { target } => format!("branch{}", to(target)),
         Flow::Call { target } => format!("call{}", to(target)),
         Flow::Return => "return".to_owned(),
         Flow::Invalid => "no instruction".to_owned(),
-        Flow::Conditional { target } => {
-            let went = match insn.branch {
-                Some(Outcome::Known(Ways { taken: 0, fell_through: 0 })) | None => String::new(),
-                Some(Outcome::Known(ways)) => {
-                    format!(": {} taken, {} fell through", ways.taken, ways.fell_through)
-                }
-                Some(Outcome::Unknown) => ": nobody looked which way it went".to_owned(),
-            };
-            format!("branch{}{went}", to(target))
-        }
+    }
+}
+
+/// What is known of an instruction beside its count.
+fn note(insn: &ObjectInstruction) -> String {
+    match insn.branch {
+        _ if insn.count > 0 && insn.insn.is_predicated => "its condition may not have held".to_owned(),
+        None | Some(Outcome::Known(Ways { taken: 0, fell_through: 0 })) => String::new(),
+        Some(Outcome::Known(ways)) => format!("{} taken, {} fell through", ways.taken, ways.fell_through),
+        Some(Outcome::Unknown) => "nobody looked which way it went".to_owned(),
+    }
+}
+
+/// Writes assembly, if covtap was built with what does that.
+#[derive(Default)]
+struct Assembly {
+    #[cfg(feature = "disassembly")]
+    by_isa: std::collections::HashMap<Isa, Option<covtap_insn::Disassembler>>,
+}
+
+impl Assembly {
+    #[cfg(feature = "disassembly")]
+    fn text(&mut self, insn: &ObjectInstruction, code: &[u8]) -> Option<String> {
+        let of_isa = self.by_isa.entry(insn.isa).or_insert_with(|| covtap_insn::Disassembler::new(insn.isa));
+        of_isa.as_ref()?.text(code, insn.insn.address)
+    }
+
+    #[cfg(not(feature = "disassembly"))]
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    fn text(&mut self, _: &ObjectInstruction, _: &[u8]) -> Option<String> {
+        None
     }
 }
 
