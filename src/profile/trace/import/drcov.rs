@@ -30,7 +30,7 @@
 use std::collections::HashMap;
 
 use super::super::TraceBuilder;
-use super::input::{Fault, Input, decimal, hex};
+use super::input::{Fault, Input, Place, decimal, hex};
 use super::{Module, Options};
 
 /// Module ids have 16 bits.
@@ -88,21 +88,29 @@ pub(super) fn decode(
         required(input)?;
     }
     for _ in 0..count {
+        let place = input.at_byte();
         let block = if is_text { text_block(input)? } else { binary_block(input)? };
-        let wrong = |input: &Input<'_>, detail| {
-            if is_text {
-                input.wrong_line(detail)
-            } else {
-                input.wrong_byte(format!("the block before it {detail}"))
-            }
-        };
-        match modules.address(&block) {
-            Ok(Some(address)) => trace.block("", address, block.size, 1)?,
-            Ok(None) => {}
-            Err(detail) => return Err(wrong(input, detail)),
+        let place = if is_text { input.at_line() } else { place };
+        if let Some(address) = modules.address(&block).map_err(|wrong| wrong.at(place))? {
+            trace.block("", address, block.size, 1)?;
         }
     }
     Ok(())
+}
+
+/// Why a block is nowhere.
+enum Wrong {
+    Outside,
+    Detail(&'static str),
+}
+
+impl Wrong {
+    fn at(self, place: Place) -> Fault {
+        match self {
+            Self::Outside => Fault::Outside { place },
+            Self::Detail(detail) => Fault::At { place, detail: detail.into() },
+        }
+    }
 }
 
 /// The next line, which has to be there.
@@ -172,14 +180,14 @@ fn is_named(path: &str, name: &str) -> bool {
 
 impl Modules<'_> {
     /// Where a block is; `None` if it does not count.
-    fn address(&self, block: &Block) -> Result<Option<u64>, &'static str> {
-        let kept = self.options.module.as_ref();
+    fn address(&self, block: &Block) -> Result<Option<u64>, Wrong> {
         let Some(row) = self.rows.get(&block.module) else {
             // Code that belongs to no module, such as what was made at run time.
-            return if block.module == NO_MODULE {
+            let is_known = block.module == NO_MODULE;
+            return if is_known {
                 Ok(None)
             } else {
-                Err("is of a module that is not in the table")
+                Err(Wrong::Detail("the block's module is not in the table"))
             };
         };
         if !row.is_kept {
@@ -187,23 +195,16 @@ impl Modules<'_> {
         }
         let first = self.rows.get(&row.containing_id).unwrap_or(row);
         let base = if self.version >= RELATIVE_TO_SEGMENT { row.base } else { first.base };
-        let address = if self.options.is_absolute {
-            block.start
-        } else {
-            let address = base.checked_add(block.start).ok_or("passes the end of memory")?;
-            // A table without ends, as of a whole machine, says nothing.
-            if row.end > row.base && !self.is_inside(row, address) {
-                return Err("is not inside its module");
-            }
-            address
-        };
-        match kept {
-            None => Ok(Some(address)),
-            Some(module) => {
-                let offset = address.checked_sub(first.base).ok_or("is before its module")?;
-                Ok(Some(offset.checked_add(module.image_base).ok_or("passes the end of memory")?))
-            }
+        let past_end = Wrong::Detail("the block passes the end of memory");
+        let base = if self.options.is_absolute { 0 } else { base };
+        let Some(address) = base.checked_add(block.start) else { return Err(past_end) };
+        // A table without ends, as of a whole machine, says nothing.
+        if !self.options.is_absolute && row.end > row.base && !self.is_inside(row, address) {
+            return Err(Wrong::Outside);
         }
+        let Some(kept) = &self.options.module else { return Ok(Some(address)) };
+        let Some(offset) = address.checked_sub(first.base) else { return Err(Wrong::Outside) };
+        offset.checked_add(kept.image_base).map(Some).ok_or(past_end)
     }
 
     /// Whether an address is in a module, in whichever segment.

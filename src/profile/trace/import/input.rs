@@ -40,6 +40,12 @@ pub enum Fault {
         /// What is wrong.
         detail: Cow<'static, str>,
     },
+    /// A block's place in memory is not that of its module.
+    #[error("{place}: the block is not inside its module")]
+    Outside {
+        /// Where.
+        place: Place,
+    },
     /// It cannot be read on.
     #[error("{place}: read on: {source}")]
     Read {
@@ -122,6 +128,16 @@ impl<'a> Input<'a> {
     pub(super) fn ahead(&mut self) -> Result<&[u8], Fault> {
         let place = Place::Offset(self.offset);
         self.reader.fill_buf().map_err(|source| Fault::Read { place, source })
+    }
+
+    /// The line that was read last.
+    pub(super) fn at_line(&self) -> Place {
+        Place::Line(self.line_number)
+    }
+
+    /// What comes next.
+    pub(super) fn at_byte(&self) -> Place {
+        Place::Offset(self.offset)
     }
 
     /// What is wrong with the line that was read last.
