@@ -104,6 +104,7 @@ fn for_import(error: &ImportError) -> Option<&'static str> {
         ImportError::Damaged { fault: Fault::At { .. } | Fault::Read { .. }, .. } => {
             Some("--partial keeps what is whole before that")
         }
+        ImportError::Own { .. } => Some("it needs no import"),
         ImportError::Nothing { .. } => Some("is it of another form? --format says which it has"),
         _ => None,
     }

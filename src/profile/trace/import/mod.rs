@@ -25,7 +25,7 @@ use std::io::BufRead;
 use input::Input;
 pub use input::{Fault, Place};
 
-use super::{Counting, Trace, TraceBuilder};
+use super::{Counting, Trace, TraceBuilder, is_trace};
 
 /// A form that a trace has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +93,12 @@ pub enum ImportError {
     /// It begins as nothing known.
     #[error("import {name}: it begins as no trace that is known")]
     Unknown {
+        /// The file's name.
+        name: String,
+    },
+    /// Nothing is to be done.
+    #[error("import {name}: it is a trace of covtap's")]
+    Own {
         /// The file's name.
         name: String,
     },
@@ -178,6 +184,9 @@ pub fn import(
             Some(fault) => ImportError::Begin { name: name(), fault },
             None => ImportError::Empty { name: name() },
         });
+    }
+    if is_trace(unpacked.head()) {
+        return Err(ImportError::Own { name: name() });
     }
     let format = format.or_else(|| detect::format(unpacked.head()));
     let row = FORMATS.iter().find(|(known, ..)| Some(*known) == format);

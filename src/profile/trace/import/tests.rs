@@ -321,7 +321,8 @@ fn compressed_traces_are_taken_as_they_are() {
 
 #[test]
 fn damage_is_said() {
-    let cases: [(&[u8], &str); 9] = [
+    let cases: [(&[u8], &str); 10] = [
+        (b"covtap trace 1\n", "import a: it is a trace of covtap's"),
         (b"", "import a: it is empty"),
         (b"hello\n", "import a: it begins as no trace that is known"),
         (b"IN: \n\n", "import a: as qemu-log, nothing in it was executed"),
