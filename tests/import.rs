@@ -244,5 +244,9 @@ fn what_is_damaged_is_refused_and_nothing_is_written() {
     refused("absolute", qemu, "the block is not inside its module", "--absolute");
     let (absolute, _) = guest.import(&["--absolute", &guest.text("absolute")]);
     assert_eq!(reached(&absolute), (0x40_0100..0x40_0104).collect::<Vec<_>>());
+    fs::remove_file(&out).unwrap();
     assert_refused(&run(["import", &guest.text("none"), "-o", &out]), "read ", "");
+    let misused = run(["import", "--absolute", &log, "-o", &out]);
+    assert_refused(&misused, "--absolute is for drcov alone, and this is qemu-log", "");
+    assert!(!Path::new(&out).exists());
 }

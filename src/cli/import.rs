@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
@@ -119,6 +119,7 @@ fn read(path: &Path, format: Option<Format>, options: &Options, is_partial: bool
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("read {name}"))?;
     let imported = import::import(&name, BufReader::with_capacity(1 << 16, file), format, options)?;
+    check_options(&name, imported.format, options)?;
     match imported.fault {
         Some(fault) if !is_partial => return Err(fault.into()),
         Some(fault) => say(&format!("{fault}; what was whole before it is kept")),
@@ -126,6 +127,22 @@ fn read(path: &Path, format: Option<Format>, options: &Options, is_partial: bool
     }
     say(&format!("{name}: {}, which says {}", imported.format, what(imported.trace.counting)));
     Ok(imported.trace)
+}
+
+/// What an option asks for has to be done.
+fn check_options(name: &str, format: Format, options: &Options) -> Result<()> {
+    let uses = [
+        ("--module", options.module.is_some(), Format::Drcov),
+        ("--absolute", options.is_absolute, Format::Drcov),
+        ("--insn-bytes", options.insn_bytes.is_some(), Format::Hotblocks),
+    ];
+    for (option, is_given, only) in uses {
+        ensure!(
+            !is_given || format == only,
+            "import {name}: {option} is for {only} alone, and this is {format}"
+        );
+    }
+    Ok(())
 }
 
 /// What counts say.

@@ -95,7 +95,9 @@ pub(super) fn decode(
             trace.block("", address, block.size, 1)?;
         }
     }
-    Ok(())
+    // Two logs in one file, say.
+    let has_more = input.ahead()?.iter().any(|byte| !byte.is_ascii_whitespace());
+    if has_more { Err(input.wrong_byte("something follows the last block")) } else { Ok(()) }
 }
 
 /// Why a block is nowhere.

@@ -16,7 +16,8 @@
 //! Source: `qemu_traces.ads` of GNATcoverage and `qemu-trace.h` of Couverture's QEMU.
 //!
 //! What always holds: a block is in a flat trace once, so that nothing says how often it ran. A branch is at its block's
-//! last instruction: which way it went is kept where all instructions have one length and no delay slots.
+//! last instruction: which way it went is kept where all instructions have one length and no delay slots. What faulted is left
+//! out, since the size does not say how far it came.
 
 use super::super::{TraceBuilder, Ways};
 use super::Options;

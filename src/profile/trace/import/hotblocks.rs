@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Source: `contrib/plugins/hotblocks.c` of QEMU 10.0. What always holds: if fewer blocks are there than were collected
-//! (without `limit=` there are 20, and one is always left out before QEMU 10.2), what is not there may have run. A block
+//! (without `limit=` there are 20, and one is always left out up to QEMU 10.1), what is not there may have run. A block
 //! is as long as its first instruction if it is not known how long instructions are.
 
 use super::super::{Counting, TraceBuilder};

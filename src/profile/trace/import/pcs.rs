@@ -6,7 +6,7 @@
 //! 80001a36: 0x0505
 //! ```
 //!
-//! Source: Renode 1.16, `CreateExecutionTracing` with `PC` and `PCAndOpcode`. What always holds: every line that is not
+//! Source: Renode's `CreateExecutionTracing` with `PC` and `PCAndOpcode`. What always holds: every line that is not
 //! empty is an address.
 
 use super::super::TraceBuilder;

@@ -180,8 +180,8 @@ fn parse(line: &str) -> Line {
     parsed.unwrap_or(Line::Other)
 }
 
-/// `0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] main`. Before QEMU 6 there are no cflags: what does
-/// not say that it was not chained may have been.
+/// `0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] main`. Before QEMU 6.1 cflags do not say it, or are not
+/// there: what does not say that it was not chained may have been.
 fn enter(rest: &str) -> Option<Line> {
     let (processor, rest) = rest.split_once(": ")?;
     let (code, rest) = rest.split_once(" [")?;

@@ -194,6 +194,11 @@ fn blocks_of_drcov_are_in_memory_or_in_an_elf() {
     assert_eq!(runs(&read_with(&drcov(TABLE_2, &[(0x40_1000, 4, 0)]), &absolute).trace), [(0x40_1000, 4, 1)]);
     let outside = refusal(&drcov(TABLE_2, &[(0x10, 4, 0), (0x40_1000, 4, 0)]), &Options::default());
     assert!(outside.ends_with(": the block is not inside its module"), "{outside}");
+    let twice = refusal(&file.repeat(2), &Options::default());
+    assert!(
+        twice.ends_with(&format!("offset {:#x}: something follows the last block", file.len())),
+        "{twice}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! 0010065c 1 4
 //! ```
 //!
-//! Source: `coverage_trace.cc` of the TF-A tests' coverage plugin, `"%08x %lu %lu\n"`. Logs of continuous integration put
+//! Source: `coverage_trace.cc` of the coverage tool that TF-A uses, `"%08x %lu %lu\n"`. Logs of continuous integration put
 //! a file's name before each line.
 
 use super::super::TraceBuilder;
