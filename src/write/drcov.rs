@@ -130,6 +130,8 @@ fn outside(run: Run, modules: &[Module]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::profile::trace::import::{Options, import};
     use crate::profile::trace::{Counting, TraceBuilder};
@@ -181,5 +183,27 @@ mod tests {
         );
         let many = vec![module(0, 1); 1 << 16];
         assert_eq!(encode(&far, &many), Err(DrcovError::Modules { count: 1 << 16 }));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_inside(
+            blocks in prop::collection::vec((0u64..400_000, 1u64..200_000), 1..8), base in 0u64..300_000, len in 1u64..300_000,
+        ) {
+            let trace = traced(&blocks);
+            let module = module(base, base + len);
+            let Encoded { bytes, outside_bytes } = encode(&trace, std::slice::from_ref(&module)).unwrap();
+            let inside: Vec<_> = runs(&trace).filter_map(|run| inside(run, &module)).collect();
+            let lens = |runs: &mut dyn Iterator<Item = (u64, u64)>| runs.map(|(first, last)| last - first + 1).sum::<u64>();
+            let all = lens(&mut runs(&trace).map(|run| (run.start, run.last)));
+            prop_assert_eq!(outside_bytes, all - lens(&mut inside.iter().copied()));
+            match import("it", &bytes[..], None, &Options::default()) {
+                Ok(read) => {
+                    prop_assert!(read.fault.is_none());
+                    prop_assert_eq!(runs(&read.trace).map(|run| (run.start, run.last)).collect::<Vec<_>>(), inside);
+                }
+                Err(_) => prop_assert!(inside.is_empty()),
+            }
+        }
     }
 }

@@ -99,7 +99,7 @@ impl Log {
                     self.is_chained |= is_chained;
                     self.enter(processor, code, pc, trace)?;
                 }
-                Line::Stop { code } => self.entered.retain(|_, entered| entered.code != code),
+                Line::Stop { code } => self.stop(code),
                 Line::Link => self.is_chained = true,
                 Line::In => self.translating = Some(None),
                 Line::Insn { pc, len_bytes } => self.insn(pc, len_bytes),
@@ -143,6 +143,15 @@ impl Log {
         match self.entered.insert(processor, Entered { code, pc, len_bytes }) {
             Some(before) => Ok(trace.block("", before.pc, before.len_bytes, 1)?),
             None => Ok(()),
+        }
+    }
+
+    /// One of the processors that entered this code did not begin it; which one makes no difference to the sum.
+    fn stop(&mut self, code: u64) {
+        let stopped =
+            self.entered.iter().find(|(_, entered)| entered.code == code).map(|(processor, _)| *processor);
+        if let Some(processor) = stopped {
+            self.entered.remove(&processor);
         }
     }
 

@@ -257,6 +257,10 @@ fn qemu_says_how_often_without_chains() {
     let stopped =
         format!("{QEMU_LOG}Stopped execution of TB chain before 0x7fb544000280 [0000000000000116] \n");
     assert_eq!(said(stopped.as_bytes()).2.last(), Some(&(0x116, 6, 1)));
+    // Two processors are in the block, and one of them did not begin it.
+    let other = "Trace 1: 0x7fb544000280 [00800400/0000000000000116/00000110/ff020200] \n";
+    let stopped = stopped.replace("Stopped", &format!("{other}Stopped"));
+    assert_eq!(said(stopped.as_bytes()).2.last(), Some(&(0x116, 6, 2)));
 }
 
 #[test]
