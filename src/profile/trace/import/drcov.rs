@@ -42,6 +42,9 @@ const RELATIVE_TO_SEGMENT: u64 = 5;
 /// What a file without any module has for one.
 const NO_MODULE: u64 = 0xffff;
 
+/// What a table of text begins with.
+const TEXT: &[u8] = b"module id, start, size:";
+
 /// A row of the module table.
 #[derive(Clone, Copy)]
 struct Row {
@@ -83,16 +86,19 @@ pub(super) fn decode(
     let line = required(input)?;
     let count = line.strip_prefix("BB Table: ").and_then(|rest| decimal(rest.split(' ').next()?));
     let Some(count) = count else { return Err(input.wrong_line("it does not begin the blocks")) };
-    let is_text = input.ahead()?.starts_with(b"module id");
-    if is_text {
+    let mut place = input.at_byte();
+    let mut record = if count > 0 { input.bytes()? } else { [0; 8] };
+    if TEXT.starts_with(&record) {
         required(input)?;
-    }
-    for _ in 0..count {
-        let place = input.at_byte();
-        let block = if is_text { text_block(input)? } else { binary_block(input)? };
-        let place = if is_text { input.at_line() } else { place };
-        if let Some(address) = modules.address(&block).map_err(|wrong| wrong.at(place))? {
-            trace.block("", address, block.size, 1)?;
+        for _ in 0..count {
+            let block = text_block(input)?;
+            modules.add(&block, input.at_line(), trace)?;
+        }
+    } else {
+        for left in (0..count).rev() {
+            modules.add(&binary_block(record), place, trace)?;
+            place = input.at_byte();
+            record = if left > 0 { input.bytes()? } else { record };
         }
     }
     // Two logs in one file, say.
@@ -181,6 +187,13 @@ fn is_named(path: &str, name: &str) -> bool {
 }
 
 impl Modules<'_> {
+    fn add(&self, block: &Block, place: Place, trace: &mut TraceBuilder) -> Result<(), Fault> {
+        if let Some(address) = self.address(block).map_err(|wrong| wrong.at(place))? {
+            trace.block("", address, block.size, 1)?;
+        }
+        Ok(())
+    }
+
     /// Where a block is; `None` if it does not count.
     fn address(&self, block: &Block) -> Result<Option<u64>, Wrong> {
         let Some(row) = self.rows.get(&block.module) else {
@@ -216,13 +229,12 @@ impl Modules<'_> {
     }
 }
 
-fn binary_block(input: &mut Input<'_>) -> Result<Block, Fault> {
-    let [s0, s1, s2, s3, l0, l1, m0, m1]: [u8; 8] = input.bytes()?;
-    Ok(Block {
+fn binary_block([s0, s1, s2, s3, l0, l1, m0, m1]: [u8; 8]) -> Block {
+    Block {
         module: u16::from_le_bytes([m0, m1]).into(),
         start: u32::from_le_bytes([s0, s1, s2, s3]).into(),
         size: u16::from_le_bytes([l0, l1]).into(),
-    })
+    }
 }
 
 fn text_block(input: &mut Input<'_>) -> Result<Block, Fault> {

@@ -124,7 +124,7 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// The next `len_bytes` bytes without taking them; fewer at the end of the file, or of what is at hand.
+    /// Some of the bytes that come next, without taking them; none at the end of the file.
     pub(super) fn ahead(&mut self) -> Result<&[u8], Fault> {
         let place = Place::Offset(self.offset);
         self.reader.fill_buf().map_err(|source| Fault::Read { place, source })

@@ -201,6 +201,29 @@ fn blocks_of_drcov_are_in_memory_or_in_an_elf() {
     );
 }
 
+/// However long the table of modules is, and wherever it ends in what is read at once.
+#[test]
+fn text_and_bytes_of_drcov() {
+    let text = |table: &str| {
+        format!(
+            "DRCOV VERSION: 2\n{table}BB Table: 2 bbs\nmodule id, start, size:\n\
+            module[  1]: 0x0000000000000020,   6\nmodule[  0]: 0x10, 4\n"
+        )
+    };
+    let expected = vec![(0x40_0010, 4, 1), (0x7fff_0000_0020, 6, 1)];
+    let head = text(TABLE_2).find("module id").unwrap();
+    for more in 0..12 {
+        // Lines of the head, which together end where what is looked at first does.
+        let flavor = format!("DRCOV FLAVOR: {}\n", "a".repeat(1000)).repeat(64);
+        let last = format!("DRCOV FLAVOR: {}\n", "a".repeat((1 << 16) - head - flavor.len() - 20 + more));
+        let file = text(&format!("{flavor}{last}{TABLE_2}"));
+        assert!((file.find("module id").unwrap() as i64 - (1 << 16)).abs() < 9, "{more}");
+        assert_eq!(said(file.as_bytes()).2, expected);
+    }
+    assert_eq!(said(text(TABLE_2).as_bytes()).2, expected);
+    assert_eq!(said(&drcov(TABLE_2, &[(0x20, 6, 1), (0x10, 4, 0)])).2, expected);
+}
+
 #[test]
 fn tables_of_drcov_by_their_columns() {
     let windows = ", checksum, timestamp";
