@@ -28,6 +28,7 @@ use crate::locate::frozen::{Frozen, FrozenUnits};
 use crate::locate::gcov::{self, GcovError};
 use crate::locate::llvm::{Caution, LocateError};
 use crate::profile::test_index::TestIndexError;
+use crate::profile::trace::import::{Fault, ImportError};
 use crate::write::gcda_path::GcdaPathError;
 use crate::write::profraw::ProfrawError;
 use crate::write::{PoolError, WriteDirError, WriteFileError};
@@ -91,7 +92,23 @@ const HINTS: &[Hint] = &[
             .then_some("--lcov and --cobertura write what gcov counts: lines, functions and branches")
     },
     |cause| cause.downcast_ref().and_then(for_pool),
+    |cause| cause.downcast_ref().and_then(for_import),
 ];
+
+fn for_import(error: &ImportError) -> Option<&'static str> {
+    match error {
+        ImportError::Unknown { .. } => Some("--format says which form it has"),
+        ImportError::Damaged { fault: Fault::Outside { .. }, .. } => {
+            Some("--absolute reads what QEMU's drcov plugin writes: addresses, and no offsets into modules")
+        }
+        ImportError::Damaged { fault: Fault::At { .. } | Fault::Read { .. }, .. } => {
+            Some("--partial keeps what is whole before that")
+        }
+        ImportError::Own { .. } => Some("it needs no import"),
+        ImportError::Nothing { .. } => Some("is it of another form? --format says which it has"),
+        _ => None,
+    }
+}
 
 fn for_server(error: &ServerError) -> Option<&'static str> {
     match error {

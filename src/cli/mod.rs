@@ -11,6 +11,7 @@ mod formats;
 mod gcda;
 mod gcov_units;
 mod hints;
+mod import;
 mod inputs;
 mod inspect;
 mod interrupt;
@@ -60,6 +61,7 @@ enum Verb {
     Report(report::ReportArgs),
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
+    Import(import::ImportArgs),
     Ctl(ctl::CtlArgs),
 }
 
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Verb::Report(args) => report::run(args),
         Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
         Verb::Ctl(args) => ctl::run(&args).map(|()| Verdict::Passed),
+        Verb::Import(args) => import::run(&args).map(|()| Verdict::Passed),
         Verb::Merge(args) => merge::run(&args).map(|()| Verdict::Passed),
     };
     match done {

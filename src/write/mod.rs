@@ -8,6 +8,7 @@ pub mod cobertura;
 pub mod codecov;
 mod continuous;
 pub mod demangle;
+pub mod drcov;
 pub mod gcda;
 pub mod gcda_path;
 pub mod html;

@@ -8,6 +8,7 @@
 //! largest number. Memory is bounded by how much different code there is, never by how long it ran, and by [`MAX_BLOCKS`].
 //! Nothing here knows an instruction's length: an instruction was executed as often as its first byte was.
 
+pub mod import;
 mod runs;
 mod text;
 
@@ -247,6 +248,11 @@ impl TraceBuilder {
     /// It was looked which way branches go, though none may have been executed.
     pub fn look_at_branches(&mut self) {
         self.has_branches = true;
+    }
+
+    /// Counts say this at most, as it turned out.
+    pub fn say_no_more_than(&mut self, counting: Counting) {
+        self.counting = self.counting.min(counting);
     }
 
     /// What was taken in so far.
