@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 pub use text::{TraceFileError, encode, is_trace, parse};
 
 /// More different blocks than this are refused: no code has as many.
-pub const MAX_BLOCKS: usize = 1 << 26;
+pub const MAX_BLOCKS: usize = 1 << 24;
 
 /// More address spaces than this are refused.
 pub const MAX_SPACES: usize = 1 << 12;
