@@ -146,6 +146,12 @@ fn held_before(event: &Event) -> Option<TargetEvent> {
     }
 }
 
+/// A number for the first command that no client before this one has used for its own, whose answers may still come.
+fn first_id() -> u64 {
+    const COMMANDS_OF_A_CLIENT: u64 = 1 << 24;
+    u64::from(std::process::id()) * COMMANDS_OF_A_CLIENT
+}
+
 /// A connection on which capabilities were negotiated.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -163,7 +169,7 @@ impl Client {
         let mut client = Self {
             socket,
             framer: Framer::default(),
-            next_id: 1,
+            next_id: first_id(),
             reply_timeout,
             version: Version::default(),
             events: Events::default(),
@@ -172,11 +178,9 @@ impl Client {
         client.version = loop {
             match client.next_message(deadline)? {
                 Message::Greeting(version) => break version,
-                // QEMU tells what happens to the guest while we connect, even before it greets.
-                Message::Event(_) => {}
-                Message::Answer { .. } => {
-                    return Err(Failure::Protocol("an answer instead of a greeting".to_owned()));
-                }
+                // QEMU tells what happens to the guest while we connect, even before it greets; and what a client was to
+                // be answered that was killed, it tells the next one.
+                Message::Event(_) | Message::Answer { .. } => {}
             }
         };
         client.execute(&Command::new("qmp_capabilities", json!({})))?;
