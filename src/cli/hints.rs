@@ -15,7 +15,7 @@ use super::notes::NotesFileError;
 use super::output::OtherKind;
 use super::programs::SamePlace;
 use super::report::ReportError;
-use super::run::{CommandError, TimedOut};
+use super::run::{CommandError, TimedOut, TraceError};
 use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
 use crate::collect::find_image::FindError;
@@ -45,6 +45,7 @@ const HINTS: &[Hint] = &[
     |cause| {
         cause.is::<TimedOut>().then_some("how far it came is in the profile; a longer --timeout waits longer")
     },
+    |cause| cause.downcast_ref().and_then(for_trace),
     |cause| cause.downcast_ref().and_then(for_dump),
     |cause| cause.downcast_ref().and_then(for_locate),
     |cause| cause.downcast_ref().and_then(for_gcov),
@@ -469,6 +470,18 @@ fn for_command(error: &CommandError) -> &'static str {
         CommandError::Daemon { .. } => {
             "leave it out: covtap stays until the guest ends; a shell's & goes on meanwhile"
         }
+    }
+}
+
+fn for_trace(error: &TraceError) -> Option<&'static str> {
+    match error {
+        TraceError::NoPlugin { .. } => Some(
+            "cargo build -p covtap-qemu-plugin makes it; --plugin, or COVTAP_QEMU_PLUGIN, names one that is elsewhere",
+        ),
+        TraceError::Plugin { .. } => {
+            Some("a QEMU with plugins, of release 9.0 or later, traces; was it built with --enable-plugins?")
+        }
+        _ => None,
     }
 }
 

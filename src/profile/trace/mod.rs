@@ -8,11 +8,13 @@
 //! largest number. Memory is bounded by how much different code there is, never by how long it ran, and by [`MAX_BLOCKS`].
 //! Nothing here knows an instruction's length: an instruction was executed as often as its first byte was.
 
+mod memory;
 mod runs;
 mod text;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use memory::{Entry, Kind, ReadAt, TraceMemory, TraceMemoryError};
 pub use text::{TraceFileError, encode, is_trace, parse};
 
 /// More different blocks than this are refused: no code has as many.
