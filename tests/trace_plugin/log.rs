@@ -9,11 +9,14 @@ use crate::guests::Built;
 pub(crate) struct Log(Vec<u64>);
 
 impl Log {
-    /// Runs a guest with it.
+    /// Runs a guest with it. Firmware is left out: it would fill the disk.
     pub(crate) fn of(built: &Built) -> Self {
         let path = built.path("log");
         let mut qemu = built.qemu();
         qemu.args(["-accel", "tcg,one-insn-per-tb=on", "-d", "exec,nochain", "-D"]).arg(&path);
+        let all = built.instructions();
+        let last = all.last().expect("code");
+        qemu.arg("-dfilter").arg(format!("{:#x}..{:#x}", built.machine.base(), last.0 + last.1));
         qemu.status().expect("QEMU starts");
         let text = std::fs::read_to_string(&path).expect("a log");
         let mut executed = Vec::new();
