@@ -15,7 +15,7 @@ use super::notes::NotesFileError;
 use super::output::OtherKind;
 use super::programs::SamePlace;
 use super::report::ReportError;
-use super::run::{CommandError, TimedOut};
+use super::run::{CommandError, TimedOut, TraceError};
 use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
 use crate::collect::find_image::FindError;
@@ -46,6 +46,7 @@ const HINTS: &[Hint] = &[
     |cause| {
         cause.is::<TimedOut>().then_some("how far it came is in the profile; a longer --timeout waits longer")
     },
+    |cause| cause.downcast_ref().and_then(for_trace),
     |cause| cause.downcast_ref().and_then(for_dump),
     |cause| cause.downcast_ref().and_then(for_locate),
     |cause| cause.downcast_ref().and_then(for_gcov),
@@ -494,6 +495,18 @@ fn for_command(error: &CommandError) -> &'static str {
             "leave it out: covtap stays until the guest ends; a shell's & goes on meanwhile"
         }
         CommandError::Stays { .. } => "leave it out: covtap reads the guest a last time before QEMU ends",
+    }
+}
+
+fn for_trace(error: &TraceError) -> Option<&'static str> {
+    match error {
+        TraceError::NoPlugin { .. } => Some(
+            "cargo build -p covtap-qemu-plugin makes it; --plugin, or COVTAP_QEMU_PLUGIN, names one that is elsewhere",
+        ),
+        TraceError::Plugin { .. } => {
+            Some("a QEMU with plugins, of release 9.0 or later, traces; was it built with --enable-plugins?")
+        }
+        _ => None,
     }
 }
 

@@ -46,12 +46,15 @@ pub(super) struct TapArgs {
     formats: FormatArgs,
 }
 
+/// The profile where none is named.
+const DEFAULT_OUTPUT: &str = "default.profraw";
+
 /// Options of every verb that reads counters from a target.
 #[derive(Debug, Args)]
 pub(super) struct TapOptions {
     /// The profile to write; %p %h as LLVM has them, %c for a file that is kept up to date in place, %m or %Nm for files
     /// that programs merge into, one for each ELF, %n the snapshot's number, %t its UTC time
-    #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = "default.profraw")]
+    #[arg(short, long, value_name = "PATTERN", env = "LLVM_PROFILE_FILE", default_value = DEFAULT_OUTPUT)]
     output: String,
     /// Write byte for byte what the compiler's own runtime would have written
     #[arg(long)]
@@ -70,6 +73,13 @@ pub(super) struct TapOptions {
     /// No status on stderr; errors are still shown
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+impl TapOptions {
+    /// The file that was asked for; `None` for the default.
+    pub(super) fn output(&self) -> Option<&str> {
+        Some(self.output.as_str()).filter(|output| *output != DEFAULT_OUTPUT)
+    }
 }
 
 /// What a session is about.

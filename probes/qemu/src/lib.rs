@@ -53,6 +53,7 @@ mod launch;
 mod link;
 mod options;
 mod qmp;
+mod trace_file;
 mod translate;
 mod watched;
 
@@ -60,3 +61,4 @@ pub use endpoint::{ParseEndpointError, QmpEndpoint};
 pub use launch::{LaunchError, StartedQemu, launch};
 pub use link::QemuLink;
 pub use options::{AddressSpace, MethodChoice, Options, ParseOptionError};
+pub use trace_file::TraceFile;

@@ -64,8 +64,9 @@ pub(super) struct GuestCommand {
 }
 
 impl GuestCommand {
-    /// Takes apart what follows the first `--`. `elves` are those that were given by `--elf`.
-    pub(super) fn new(words: &[OsString], elves: &[ElfArg]) -> Result<Self, CommandError> {
+    /// Takes apart what follows the first `--`. `elves` are those that were given by `--elf`; there may be none if the
+    /// guest need not be known.
+    pub(super) fn new(words: &[OsString], elves: &[ElfArg], needs_elf: bool) -> Result<Self, CommandError> {
         let mut halves = words.splitn(2, |word| word == "--");
         let (command, mut added) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
         let (program, args) = command.split_first().ok_or(CommandError::Empty)?;
@@ -78,8 +79,11 @@ impl GuestCommand {
             elves.push(ElfArg { path: first.into(), slide: None });
         }
         if elves.is_empty() {
-            let kernel = kernel(args).ok_or_else(|| CommandError::NoElf { program: name() })?;
-            elves.push(ElfArg { path: kernel, slide: None });
+            let kernel = kernel(args);
+            if kernel.is_none() && needs_elf {
+                return Err(CommandError::NoElf { program: name() });
+            }
+            elves.extend(kernel.map(|path| ElfArg { path, slide: None }));
         }
         if let Some(option) = args.iter().find(|word| is_option(word, "daemonize")) {
             let option = option.to_string_lossy().into_owned();
@@ -161,7 +165,7 @@ mod tests {
     fn command(line: &str, elves: &[&str]) -> Result<GuestCommand, CommandError> {
         let words: Vec<OsString> = line.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect();
         let elves: Vec<_> = elves.iter().map(|elf| ElfArg::parse(elf).expect("an ELF")).collect();
-        GuestCommand::new(&words, &elves)
+        GuestCommand::new(&words, &elves, true)
     }
 
     /// What is run, and the first ELF.
@@ -236,6 +240,14 @@ mod tests {
         for line in ["qemu -kernel a -append no-shutdown", "qemu -kernel a -action shutdown=poweroff"] {
             assert!(command(line, &[]).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_guest_that_need_not_be_known_has_no_elf() {
+        let words = ["qemu", "-m", "64"].map(OsString::from);
+        let command = GuestCommand::new(&words, &[], false).expect("a command");
+        assert!(command.elves.is_empty());
+        assert_eq!(command.args, ["-m", "64"]);
     }
 
     #[test]

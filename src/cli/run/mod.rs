@@ -1,9 +1,10 @@
 //! `covtap run`: a guest from before its first instruction to its end.
 //!
-//! What enters is QEMU's command line; what leaves is profiles, and the guest's own exit code. What always holds: however
+//! What enters is QEMU's command line; what leaves is profiles or a trace, and the guest's own exit code. What always holds: however
 //! it ends, no process and no file but the profiles is left behind.
 
 mod command;
+mod trace;
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -26,6 +27,8 @@ use super::{Verdict, complain, terminal, units};
 use crate::collect::{Ended, Schedule, Stop};
 pub(super) use command::CommandError;
 use command::GuestCommand;
+use trace::TraceArgs;
+pub(super) use trace::TraceError;
 
 /// The exit code of a guest that was ended by --timeout, as `timeout` of the GNU coreutils has it.
 const EXIT_TIMED_OUT: u8 = 124;
@@ -70,6 +73,8 @@ pub(super) struct RunArgs {
     session: SessionArgs,
     #[command(flatten)]
     formats: FormatArgs,
+    #[command(flatten)]
+    trace: TraceArgs,
     /// QEMU and its arguments; {elf} becomes the ELF's path, {args} the words that Cargo adds behind it
     #[arg(last = true, required = true, value_name = "QEMU")]
     command: Vec<OsString>,
@@ -89,10 +94,13 @@ pub(super) struct TimedOut {
 ///
 /// Anything that kept covtap from starting it, reading or writing; it has been ended then.
 pub(super) fn run(args: &RunArgs) -> Result<Verdict> {
-    let command = GuestCommand::new(&args.command, &args.elves)?;
+    let command = GuestCommand::new(&args.command, &args.elves, args.trace.mode().is_none())?;
     let interrupts = interrupt::listen()?;
     if let (false, Some(line)) = (args.options.quiet, command.left_out()) {
         terminal::say(&line);
+    }
+    if let Some(mode) = args.trace.mode() {
+        return trace::run(args, mode, &command, &interrupts);
     }
     let RunArgs { options, session, formats, .. } = args;
     let (elves, patience) = (&*command.elves, Duration::ZERO);
@@ -110,6 +118,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict> {
 }
 
 impl RunArgs {
+    fn link_options(&self) -> qemu::Options {
+        let mut options = qemu::Options::default();
+        options.connect_timeout = self.connect_timeout;
+        options.reply_timeout = self.reply_timeout;
+        options.address_space = self.qemu_address;
+        options
+    }
+
     /// The exit code of a session that did its work.
     fn judge(
         &self,
@@ -154,10 +170,7 @@ struct Guest<'a> {
 
 impl Target for Guest<'_> {
     fn open(&mut self, status: &Status) -> Result<OpenLink> {
-        let mut options = qemu::Options::default();
-        options.connect_timeout = self.args.connect_timeout;
-        options.reply_timeout = self.args.reply_timeout;
-        options.address_space = self.args.qemu_address;
+        let options = self.args.link_options();
         let (link, qemu) = qemu::launch(&self.command.program, &self.command.args, &options)?;
         if let Some(reason) = qemu.hold_refusal() {
             status.note(&format!(

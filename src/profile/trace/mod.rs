@@ -9,11 +9,13 @@
 //! Nothing here knows an instruction's length: an instruction was executed as often as its first byte was.
 
 pub mod import;
+mod memory;
 mod runs;
 mod text;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use memory::{Entry, Kind, ReadAt, TraceMemory, TraceMemoryError};
 pub use text::{TraceFileError, encode, is_trace, parse};
 
 /// More different blocks than this are refused: no code has as many.

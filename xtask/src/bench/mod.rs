@@ -17,6 +17,7 @@ mod report;
 mod scan;
 mod session;
 mod snapshot;
+mod trace;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,8 @@ enum What {
     Scan(scan::Args),
     /// What 10 snapshots a second of 16 MiB of counters cost the host
     Session(session::Args),
+    /// What counting what a guest executes does to its speed
+    Trace(trace::Args),
 }
 
 /// Measures, in a release build.
@@ -57,5 +60,6 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         What::FindImage(args) => find_image::run(args),
         What::Scan(args) => scan::run(args),
         What::Session(args) => session::run(args),
+        What::Trace(args) => trace::run(args),
     }
 }

@@ -1,0 +1,51 @@
+//! The file's counters in the place of a scoreboard's, so that QEMU's own code adds to them.
+//!
+//! ```text
+//! element of vCPU k |..|<------- ROW_BYTES: pages of the file ------->|....|     and of vCPU k + 1 |..|<---
+//!                   ^   ^ the first page's start: `offset`, the same in each element
+//! ```
+//!
+//! What always holds: only pages that lie wholly in a vCPU's element are replaced, before it has executed anything; a
+//! scoreboard's memory does not move, because there are no more vCPUs than QEMU allocates for at first.
+#![allow(unsafe_code, reason = "pages of QEMU's are replaced")]
+
+use crate::api::{Api, Scoreboard};
+use crate::layout::ROW_BYTES;
+use crate::mapping::{page_bytes, replace};
+use crate::memory::Memory;
+
+/// QEMU allocates for this many vCPUs at first (`plugin.scoreboard_alloc_size`), and moves the memory for more.
+pub(crate) const MAX_VCPUS: usize = 16;
+
+/// A scoreboard for the counts of one chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Graft {
+    pub(crate) scoreboard: Scoreboard,
+    /// Where in each element the counts begin.
+    pub(crate) offset: usize,
+}
+
+impl Graft {
+    /// Makes one, and gives every vCPU that is there its row.
+    pub(crate) fn new(api: &Api, memory: &Memory, chunk: usize, vcpus: &[u32]) -> Result<Self, String> {
+        let page = page_bytes();
+        // One page more, because QEMU's memory does not begin on one.
+        let scoreboard = api.scoreboard(ROW_BYTES.saturating_add(page));
+        let first = api.element(scoreboard, vcpus.first().copied().unwrap_or(0));
+        let graft = Self { scoreboard, offset: first.next_multiple_of(page).saturating_sub(first) };
+        vcpus.iter().try_for_each(|vcpu| graft.vcpu(api, memory, chunk, *vcpu))?;
+        Ok(graft)
+    }
+
+    /// Gives a vCPU that has executed nothing its row.
+    pub(crate) fn vcpu(self, api: &Api, memory: &Memory, chunk: usize, vcpu: u32) -> Result<(), String> {
+        let (file, at) = memory.row(chunk, vcpu as usize).ok_or("there is no row for it")?;
+        let place = api.element(self.scoreboard, vcpu).saturating_add(self.offset);
+        if !place.is_multiple_of(page_bytes()) {
+            return Err("QEMU's elements are not on pages".to_owned());
+        }
+        // SAFETY: the pages lie in the element, which has a page more than they and `offset` less than one; only QEMU's
+        // code for this plugin uses it, to add to what is to be in the file.
+        unsafe { replace(place, ROW_BYTES, file, at) }.map_err(|error| format!("map counters: {error}"))
+    }
+}

@@ -1,0 +1,145 @@
+//! What guests execute that nobody instrumented: by the plugin, against QEMU's own log of the same run.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod guests;
+mod log;
+mod memory;
+
+use std::ops::Range;
+
+use common::stderr;
+use covtap::profile::trace::{self, Trace};
+use guests::{Built, CALLS, Machine};
+use log::Log;
+
+const ALL: [Machine; 4] = [Machine::CortexM, Machine::RiscV, Machine::X86, Machine::A64];
+
+/// Runs a guest by `covtap run --trace`.
+fn traced(guest: &Built, mode: &str) -> Trace {
+    guests::plugin();
+    let output = guest.path("trace").display().to_string();
+    let words = ["run", "--trace", mode, "-o", &output, "--"].map(str::to_owned);
+    let done = common::run(words.into_iter().chain(guest.words()));
+    assert!(matches!(done.status.code(), Some(0 | 1)), "{}: {}", done.status, stderr(&done));
+    let bytes = std::fs::read(&output).unwrap_or_else(|error| panic!("{error}: {}", stderr(&done)));
+    trace::parse("trace", &bytes).expect("a trace")
+}
+
+/// Where a guest has its instructions. What else is executed is firmware, which may wait for clocks.
+fn code(guest: &Built) -> Range<u64> {
+    let all = guest.instructions();
+    let (first, last) = (all.first().expect("code"), all.last().expect("code"));
+    first.0..last.0 + last.1
+}
+
+#[test]
+fn instructions_are_those_of_the_log_as_often() {
+    for machine in ALL {
+        let guest = Built::calling(machine, CALLS);
+        let expected = Log::of(&guest).counts(&code(&guest));
+        assert!(expected.values().any(|count| *count >= CALLS), "{machine:?}");
+        for mode in ["insns", "blocks", "edges"] {
+            let trace = traced(&guest, mode);
+            let space = trace.space("").expect("code");
+            for (address, len, mnemonic) in guest.instructions_before_the_end() {
+                let logged = expected.get(&address).copied().unwrap_or(0);
+                assert_eq!(space.count_at(address), logged, "{machine:?} {mode} {address:#x} {mnemonic}");
+                let last = space.count_at(address + len - 1);
+                assert_eq!(last, logged, "{machine:?} {mode} {address:#x} {mnemonic}: its last byte");
+            }
+        }
+    }
+}
+
+#[test]
+fn branches_go_the_ways_of_the_log() {
+    for machine in ALL {
+        let guest = Built::calling(machine, CALLS);
+        let log = Log::of(&guest);
+        let trace = traced(&guest, "edges");
+        let space = trace.space("").expect("code");
+        let (mut found, code) = (0, code(&guest));
+        for (address, len, mnemonic) in guest.instructions() {
+            let ways = space.branch(address);
+            if !machine.is_branch(&mnemonic) {
+                assert_eq!(ways, None, "{machine:?} {address:#x} {mnemonic}");
+                continue;
+            }
+            let (taken, fell_through) = log.followed(address, address + len);
+            let seen = ways.map_or((0, 0), |ways| (ways.taken, ways.fell_through));
+            assert_eq!(seen, (taken, fell_through), "{machine:?} {address:#x} {mnemonic}");
+            found += usize::from(ways.is_some());
+        }
+        assert!(found > 0, "{machine:?}");
+        assert_eq!(space.branches().filter(|(address, _)| code.contains(address)).count(), found);
+    }
+}
+
+/// Where a fault ends a block, each instruction for itself is exact.
+#[test]
+fn what_stands_behind_a_fault_is_not_executed() {
+    let guest = Built::of(Machine::CortexM, "faults.S", &[]);
+    let expected = Log::of(&guest).counts(&code(&guest));
+    let trace = traced(&guest, "insns");
+    let space = trace.space("").expect("code");
+    let [fault, behind] = ["fault", "behind"].map(|name| guest.symbol(name));
+    assert_eq!((space.count_at(fault), space.count_at(behind)), (1, 0));
+    for (address, _, mnemonic) in guest.instructions() {
+        let logged = expected.get(&address).copied().unwrap_or(0);
+        assert_eq!(space.count_at(address), logged, "{address:#x} {mnemonic}");
+    }
+    // A block is counted by its beginning.
+    assert_eq!(traced(&guest, "blocks").space("").expect("code").count_at(behind), 1);
+}
+
+#[test]
+fn the_exit_code_is_the_guests() {
+    guests::plugin();
+    let guest = Built::of(Machine::RiscV, "../run/guest.c", &["-DCALLS=1".to_owned(), "-DCODE=5".to_owned()]);
+    let output = guest.path("trace").display().to_string();
+    let words = ["run", "--trace", "blocks", "-q", "-o", &output, "--"].map(str::to_owned);
+    let done = common::run(words.into_iter().chain(guest.words()));
+    assert_eq!((done.status.code(), stderr(&done).as_str()), (Some(5), ""));
+}
+
+#[test]
+fn a_guest_without_end_is_written_while_it_runs_and_when_it_is_ended() {
+    guests::plugin();
+    let guest = Built::calling(Machine::RiscV, 0);
+    let output = guest.path("trace").display().to_string();
+    let mut words =
+        ["run", "--trace", "edges", "--every", "20ms", "-o", &output, "--"].map(str::to_owned).to_vec();
+    words.extend(guest.words());
+    let session = common::Session::start(&words);
+    session.wait_for("bytes of code executed\ncovtap: wrote ");
+    let count = || {
+        let trace = trace::parse("trace", &std::fs::read(&output).expect("a trace")).expect("a trace");
+        trace.space("").expect("code").count_at(guest.symbol("counted"))
+    };
+    let early = count();
+    assert!(early > 0);
+    session.signal(nix::sys::signal::Signal::SIGINT);
+    let done = session.end();
+    assert_eq!(done.status.code(), Some(130), "{}", stderr(&done));
+    assert!(count() > early);
+}
+
+#[test]
+fn what_cannot_be_traced_is_refused() {
+    let done =
+        common::run(["run", "--trace", "blocks", "--plugin", "/nowhere/p.so", "--", "qemu-system-arm"]);
+    common::assert_refused(&done, "trace the guest: there is no plugin /nowhere/p.so", "covtap-qemu-plugin");
+    let done = common::run(["run", "--trace", "blocks", "--lcov", "x", "--", "qemu-system-arm"]);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(stderr(&done).contains("cannot be used with"), "{}", stderr(&done));
+}
