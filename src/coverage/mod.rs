@@ -27,6 +27,7 @@ mod mapping;
 mod mcdc;
 mod segments;
 mod statistics;
+pub mod trace;
 mod unstable;
 mod whole_lines;
 
