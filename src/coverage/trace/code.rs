@@ -20,8 +20,8 @@ pub(super) struct Code<'a> {
     pub(super) executable: Vec<(u64, u64)>,
     /// Data among the code: first and last addresses, apart.
     pub(super) data: Vec<(u64, u64)>,
-    has_symbols: bool,
-    has_label_at_zero: bool,
+    pub(super) has_symbols: bool,
+    pub(super) has_label_at_zero: bool,
 }
 
 /// A function that a symbol names.

@@ -4,6 +4,8 @@
 //! where. What always holds: no more than [`MAX_LISTED`] ranges are listed, those of the lowest addresses; borders of
 //! counts do not part a range.
 
+use std::fmt;
+
 use crate::image::{Image, Slide};
 use crate::profile::trace::Trace;
 
@@ -83,6 +85,21 @@ impl Mapped {
             }
         }
         unmapped
+    }
+}
+
+impl fmt::Display for Unmapped {
+    /// One line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of code were executed outside of all ELFs:", self.len_bytes)?;
+        for (index, (space, start, last)) in self.ranges.iter().enumerate() {
+            let (comma, space) = (if index > 0 { "," } else { "" }, if space.is_empty() { "" } else { space });
+            write!(f, "{comma} {space}{}{start:#x}-{last:#x}", if space.is_empty() { "" } else { ":" })?;
+        }
+        match self.num_ranges.saturating_sub(self.ranges.len()) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
