@@ -55,7 +55,9 @@ pub(super) enum TraceReportError {
         what: String,
     },
     /// The trace is of other programs.
-    #[error("report coverage: the trace is of the programs with the build ids {of_trace}, {image} has {of_image}")]
+    #[error(
+        "report coverage: the trace is of the programs with the build ids {of_trace}, {image} has {of_image}"
+    )]
     OtherProgram {
         /// Those that the trace names.
         of_trace: String,
@@ -65,7 +67,9 @@ pub(super) enum TraceReportError {
         of_image: String,
     },
     /// It cannot be known which address space a program is in.
-    #[error("report coverage: the trace has several address spaces, and which {image} is in is not said: {spaces}")]
+    #[error(
+        "report coverage: the trace has several address spaces, and which {image} is in is not said: {spaces}"
+    )]
     WhichSpace {
         /// The ELF.
         image: String,
@@ -136,7 +140,11 @@ impl ImageArgs {
         placed.iter().for_each(|program| mapped.add(&program.space, &program.image, program.slide));
         if let Some((one, other)) = mapped.overlap() {
             let name = |index: usize| placed.get(index).map_or("", |program| program.image.name());
-            note(&format!("{} and {} are at one place: what ran there counts for both", name(one), name(other)));
+            note(&format!(
+                "{} and {} are at one place: what ran there counts for both",
+                name(one),
+                name(other)
+            ));
         }
         say_unmapped(&mapped.outside(&trace), &placed, &trace)?;
         for program in &placed {
@@ -247,7 +255,9 @@ fn say(traced: &TracedImage, image: &Image, all: bool) {
         ));
     }
     if matches!(image.architecture(), "arm" | "thumb") {
-        note(&format!("{name}: instructions of an IT block count as executed also if their condition was false"));
+        note(&format!(
+            "{name}: instructions of an IT block count as executed also if their condition was false"
+        ));
     }
     let problems: Vec<String> =
         traced.problems.iter().map(|problem| format!("left out of {name}: {problem}")).collect();

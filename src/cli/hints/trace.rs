@@ -5,9 +5,13 @@ use crate::coverage::trace::TracedImageError;
 
 pub(super) fn for_trace(error: &TraceReportError) -> &'static str {
     match error {
-        TraceReportError::NoElf => "name the program that ran beside the trace; its debug information has the lines",
+        TraceReportError::NoElf => {
+            "name the program that ran beside the trace; its debug information has the lines"
+        }
         TraceReportError::NoTrace { .. } => "name the trace too; other profiles need neither",
-        TraceReportError::OtherProgram { .. } => "give the very file that ran: lines of another build are elsewhere",
+        TraceReportError::OtherProgram { .. } => {
+            "give the very file that ran: lines of another build are elsewhere"
+        }
         TraceReportError::WhichSpace { .. } => "say which space each program is in: --image SPACE=ELF",
         TraceReportError::NoSpace { .. } => "name one of the trace's address spaces",
         TraceReportError::Elsewhere { .. } => {

@@ -167,16 +167,21 @@ mod tests {
 
     #[test]
     fn data_ends_at_the_next_mark_or_with_the_section() {
-        let marks = vec![(0x30, true), (0x10, false), (0x20, true), (0x28, false), (0x100, true), (0x28, true)];
+        let marks =
+            vec![(0x30, true), (0x10, false), (0x20, true), (0x28, false), (0x100, true), (0x28, true)];
         assert_eq!(data(marks, &[(0x10, 0x3f)]), [(0x20, 0x27), (0x30, 0x3f)]);
         assert!(is_mark("$d.1", "$d") && is_mark("$d", "$d") && !is_mark("$data", "$d"));
     }
 
     #[test]
     fn clones_have_the_name_of_their_function() {
-        for (name, base) in
-            [("f.part.0", "f"), ("f.constprop.1.isra.0", "f"), ("f.cold", "f"), (".cold", ".cold"), ("f", "f")]
-        {
+        for (name, base) in [
+            ("f.part.0", "f"),
+            ("f.constprop.1.isra.0", "f"),
+            ("f.cold", "f"),
+            (".cold", ".cold"),
+            ("f", "f"),
+        ] {
             assert_eq!(without_clone(name), base);
         }
     }

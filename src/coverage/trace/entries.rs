@@ -94,7 +94,8 @@ pub(super) fn units<'a>(
     let mut tables: Vec<usize> = headers.iter().map(|header| header.debug_abbrev_offset().0).collect();
     tables.sort_unstable();
     tables.dedup();
-    let parsed: Vec<_> = (0..tables.len()).into_par_iter().map(|index| table(sections, &tables, index)).collect();
+    let parsed: Vec<_> =
+        (0..tables.len()).into_par_iter().map(|index| table(sections, &tables, index)).collect();
     let read = |header: &UnitHeader<Slice<'a>>| {
         let table = tables.binary_search(&header.debug_abbrev_offset().0).ok();
         let abbreviations = table.and_then(|index| parsed.get(index));
@@ -104,7 +105,8 @@ pub(super) fn units<'a>(
             Some(Err(error)) => Err(error.to_string()),
             None => Ok(()),
         };
-        unit.fault = done.err().map(|detail| format!("a unit at {:#x} of .debug_info: {detail}", unit.offset));
+        unit.fault =
+            done.err().map(|detail| format!("a unit at {:#x} of .debug_info: {detail}", unit.offset));
         unit.leave_out_discarded(sections, code);
         unit.note_what_ran(&has_run);
         unit
@@ -231,11 +233,7 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
         Self { sections, unit, around: Vec::new(), ranges_left: 0 }
     }
 
-    fn read(
-        &mut self,
-        header: &UnitHeader<Slice<'a>>,
-        abbreviations: &Abbreviations,
-    ) -> Result<(), String> {
+    fn read(&mut self, header: &UnitHeader<Slice<'a>>, abbreviations: &Abbreviations) -> Result<(), String> {
         let damaged = |error: gimli::Error| error.to_string();
         let len_bytes = header.length_including_self();
         self.ranges_left = len_bytes.saturating_mul(MAX_RANGES_PER_BYTE);
@@ -297,7 +295,8 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
         let text = |value: Option<_>| value.and_then(|value| self.sections.text(&value, &bases));
         unit.folder = text(folder);
         unit.name = text(name);
-        unit.bases.low_pc = low_pc.and_then(|value| self.sections.address(&value, &bases)).unwrap_or_default();
+        unit.bases.low_pc =
+            low_pc.and_then(|value| self.sections.address(&value, &bases)).unwrap_or_default();
         Ok(())
     }
 

@@ -78,8 +78,7 @@ mod tests {
             trace.block("", start, len_bytes, count).unwrap();
         }
         let trace = trace.finish();
-        let code =
-            Code { executable: vec![(0x10, 0x1b)], data: vec![(0x14, 0x15)], ..Code::default() };
+        let code = Code { executable: vec![(0x10, 0x1b)], data: vec![(0x14, 0x15)], ..Code::default() };
         let slide = Slide::new(0x7ff0);
         let executed = Executed::of(trace.space("").unwrap(), &code, slide, PointerWidth::Bits32);
         let runs: Vec<_> = executed.runs().iter().map(|run| (run.start, run.last, run.count)).collect();

@@ -93,7 +93,11 @@ struct Row {
 
 impl<'a> LineProgram<'a> {
     /// Reads the head of a unit's program.
-    pub(super) fn of(sections: &'a DebugSections<'_>, unit: &Unit<'a>, offset: usize) -> Result<Self, String> {
+    pub(super) fn of(
+        sections: &'a DebugSections<'_>,
+        unit: &Unit<'a>,
+        offset: usize,
+    ) -> Result<Self, String> {
         let damaged = |error: gimli::Error| format!("the lines at {offset:#x} of .debug_line: {error}");
         let slice = |text: &'a [u8]| EndianSlice::new(text, sections.endian);
         let program = DebugLine::new(&sections.line, sections.endian).program(
@@ -121,8 +125,12 @@ impl<'a> LineProgram<'a> {
         let name = sections.text(&entry.path_name(), &self.bases)?;
         let folder = entry.directory(header).and_then(|folder| sections.text(&folder, &self.bases));
         let folder = folder.unwrap_or_default();
-        let from = if folder.starts_with(b"/") { b"" } else { self.folder.unwrap_or_default() };
-        if name.starts_with(b"/") { Some(join(b"/", name)) } else { Some(join(&join(from, folder), name)) }
+        let from = match () {
+            () if name.starts_with(b"/") => return Some(join(b"/", name)),
+            () if folder.starts_with(b"/") => b"/",
+            () => self.folder.unwrap_or_default(),
+        };
+        Some(join(&join(from, folder), name))
     }
 
     /// Runs it. What is damaged ends it.
@@ -138,7 +146,8 @@ impl<'a> LineProgram<'a> {
             pieces_left: len_bytes.saturating_mul(MAX_PIECES_PER_BYTE),
         };
         let done = taker.take(self.program.clone());
-        let fault = done.err().map(|error| format!("the lines at {:#x} of .debug_line: {error}", self.offset));
+        let fault =
+            done.err().map(|error| format!("the lines at {:#x} of .debug_line: {error}", self.offset));
         let mut files: Vec<FileLines> = taker.files.into_values().collect();
         files.sort_unstable_by_key(|file| file.file);
         files.iter_mut().for_each(FileLines::sum);

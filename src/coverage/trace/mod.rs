@@ -179,21 +179,19 @@ impl<'w, 'a, 's> Mapping<'w, 'a, 's> {
     }
 
     /// Adds lines to sources; gives the places of functions that symbols alone name.
-    fn add_lines<'l>(
-        &mut self,
-        sources: &mut Sources<'l>,
-        lines: &'l [Lines],
-    ) -> Vec<(u64, FileName, u32)> {
+    fn add_lines<'l>(&mut self, sources: &mut Sources<'l>, lines: &'l [Lines]) -> Vec<(u64, FileName, u32)> {
         let mut functions = Vec::new();
         for (program, lines) in self.programs.iter().zip(lines) {
             let mut left = program.max_names_bytes();
             for file in &lines.files {
                 let Some(path) = program.path(self.sections, file.file) else {
-                    self.problems.push(format!("the lines at {:#x} name no file {}", program.offset, file.file));
+                    self.problems
+                        .push(format!("the lines at {:#x} name no file {}", program.offset, file.file));
                     continue;
                 };
                 let Some(rest) = left.checked_sub(path.len()) else {
-                    self.problems.push(format!("the names of the lines at {:#x} are too long", program.offset));
+                    self.problems
+                        .push(format!("the names of the lines at {:#x} are too long", program.offset));
                     break;
                 };
                 left = rest;

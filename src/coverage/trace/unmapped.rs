@@ -49,7 +49,9 @@ impl Mapped {
     pub fn overlap(&self) -> Option<(usize, usize)> {
         let mut before: Option<&(String, u64, u64, usize)> = None;
         for place in &self.places {
-            if let Some(other) = before.filter(|other| other.0 == place.0 && place.1 <= other.2 && other.3 != place.3) {
+            if let Some(other) =
+                before.filter(|other| other.0 == place.0 && place.1 <= other.2 && other.3 != place.3)
+            {
                 return Some((other.3.min(place.3), other.3.max(place.3)));
             }
             if before.is_none_or(|other| other.0 != place.0 || other.2 < place.2) {
@@ -93,7 +95,8 @@ impl fmt::Display for Unmapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes of code were executed outside of all ELFs:", self.len_bytes)?;
         for (index, (space, start, last)) in self.ranges.iter().enumerate() {
-            let (comma, space) = (if index > 0 { "," } else { "" }, if space.is_empty() { "" } else { space });
+            let (comma, space) =
+                (if index > 0 { "," } else { "" }, if space.is_empty() { "" } else { space });
             write!(f, "{comma} {space}{}{start:#x}-{last:#x}", if space.is_empty() { "" } else { ":" })?;
         }
         match self.num_ranges.saturating_sub(self.ranges.len()) {
