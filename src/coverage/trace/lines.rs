@@ -6,7 +6,8 @@
 //! - a line exists if a row of it `is_stmt`, of code that is in the image, and has a number other than 0;
 //! - it ran if the address of such a row was executed (GCC's optimised code has rows without any bytes, and the bytes in
 //!   rows that are no statements), or any byte of a row of it, statement or not;
-//! - it ran as often as the most executed of these within one instance of a function, added up over the instances.
+//! - it ran as often as the most executed of these within one instance of a function, added up over the instances; the
+//!   line that a function begins on, at least as often as that was entered ([`sources`](super::sources)).
 //!
 //! What always holds: the work is proportional to the program's length. Sequences are those of live code: they begin in
 //! executable memory, and at address 0 only where a function of that unit is; tombstones, -1 and -2, are never code.

@@ -2,7 +2,8 @@
 //!
 //! What enters is lines and hits by program, and functions; what leaves is sources as [`Coverage`](super::Coverage)
 //! takes them. What always holds: files are in the order of their names, lines and functions in theirs; a line is there
-//! once. A line is in the function that begins last before it, in the text.
+//! once. A line is in the function that begins last before it, in the text. Where a function begins ran at least as often
+//! as the function was entered: what is inlined has no row for it.
 
 use std::collections::BTreeMap;
 
@@ -58,18 +59,24 @@ impl Source<'_> {
         let mut functions = self.functions.iter().peekable();
         let mut inside: Option<&FunctionAt> = None;
         for line in lines {
+            let mut entered: u64 = 0;
             while let Some(begun) = functions.next_if(|function| function.line <= line) {
                 // Of those that begin on one line the first has it.
                 inside = inside.filter(|inside| inside.line == begun.line).or(Some(begun));
+                entered = entered.saturating_add(if begun.line == line { begun.count() } else { 0 });
             }
             let function_name = inside.map(|function| FileName::clone(&function.name));
-            counted.push(line_count(line, function_name, count(&mut hits, line).min(max)));
+            counted.push(line_count(line, function_name, count(&mut hits, line).max(entered).min(max)));
         }
-        let functions = self.functions.iter().map(|function| {
-            let next = self.functions.iter().map(|next| next.line).filter(|line| *line > function.line);
-            function_count(function, end(&counted, function.line, next.min()), max)
-        });
-        SourceCount { name, functions: functions.collect(), lines: counted }
+        let (mut functions, mut next, mut begun) = (Vec::new(), None, None);
+        for function in self.functions.iter().rev() {
+            if begun != Some(function.line) {
+                next = begun.replace(function.line);
+            }
+            functions.push(function_count(function, end(&counted, function.line, next), max));
+        }
+        functions.reverse();
+        SourceCount { name, functions, lines: counted }
     }
 }
 
@@ -133,7 +140,7 @@ mod tests {
     fn counts_are_the_largest_of_an_instance_and_the_sum_over_them() {
         let one = FileLines {
             file: 1,
-            lines: vec![3, 4, 9],
+            lines: vec![2, 3, 4, 9],
             hits: vec![hit(3, 1, 5, 0), hit(3, 1, 0, 7), hit(3, 1, 2, 0), hit(3, 2, 4, 4), hit(5, 1, 1, 1)],
         };
         // A copy of the same in another unit.
@@ -152,7 +159,7 @@ mod tests {
         let lines: Vec<_> =
             source.lines.iter().map(|it| (it.line_number, it.count, it.function_name.as_deref())).collect();
         let (f, g) = (Some(&b"f"[..]), Some(&b"g"[..]));
-        assert_eq!(lines, [(3, 11, f), (4, 0, f), (7, 0, g), (9, 0, g)]);
+        assert_eq!(lines, [(2, 11, f), (3, 11, f), (4, 0, f), (7, 0, g), (9, 0, g)]);
         let functions: Vec<_> =
             source.functions.iter().map(|it| (it.start_line, it.end_line, it.execution_count)).collect();
         assert_eq!(functions, [(2, Some(4), 11), (7, Some(9), 0)]);
