@@ -124,3 +124,37 @@ impl Unmapped {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::trace::{Counting, TraceBuilder};
+
+    #[test]
+    fn what_is_in_no_image_is_listed_by_space() {
+        let place = |space: &str, start, last, image| (space.to_owned(), start, last, image);
+        let places = vec![place("a", 0x10, 0x1f, 0), place("a", 0x18, 0x2f, 1), place("b", 0, 0xff, 2)];
+        let mapped = Mapped { places, num_images: 3 };
+        assert_eq!(mapped.overlap(), Some((0, 1)));
+        let mut trace = TraceBuilder::new(Counting::Times);
+        // Two counts, one range.
+        for (space, start, len_bytes, count) in
+            [("a", 8, 4, 1), ("a", 12, 8, 2), ("a", 0x28, 0x10, 1), ("b", 0xf0, 0x11, 1), ("c", 1, 1, 1)]
+        {
+            trace.block(space, start, len_bytes, count).unwrap();
+        }
+        let unmapped = mapped.outside(&trace.finish());
+        let text = "18 bytes of code were executed outside of all ELFs: a:0x8-0xf, a:0x30-0x37, b:0x100-0x100, c:0x1-0x1";
+        assert_eq!(unmapped.to_string(), text);
+    }
+
+    #[test]
+    fn only_the_first_ranges_are_listed() {
+        let mut trace = TraceBuilder::new(Counting::Reached);
+        (0..30).for_each(|index| trace.block("", index * 16, 2, 1).unwrap());
+        let unmapped = Mapped::default().outside(&trace.finish());
+        let Unmapped { ranges, num_ranges, len_bytes } = &unmapped;
+        assert_eq!((ranges.len(), *num_ranges, *len_bytes), (MAX_LISTED, 30, 60));
+        assert!(unmapped.to_string().ends_with("0x130-0x131 and 10 more"), "{unmapped}");
+    }
+}
