@@ -370,6 +370,10 @@ fn symbols_alone_give_functions() {
     common::assert_done(&output);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(text.contains("FNDA:7,f\n") && text.contains("FNDA:0,g\n") && text.contains("LF:0\n"), "{text}");
+    let table = common::run(["report".as_ref(), elf.as_os_str(), trace.as_os_str()]);
+    let total = String::from_utf8(table.stdout).unwrap();
+    let total: Vec<_> = total.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(total[..4], ["TOTAL", "2", "1", "50.00%"]);
     assert!(common::stderr(&output).contains("only its functions are shown"), "{}", common::stderr(&output));
 }
 

@@ -246,10 +246,11 @@ fn of_symbols_alone(image: &Image, bare: &[Function<'_>], executed: &Executed, m
         let count = counts.entry(code::without_clone(function.name)).or_default();
         *count = count.saturating_add(functions::count(function, executed));
     }
-    let function = |(name, count): (&str, u64)| FunctionCount {
+    let function = |(number, (name, count)): (u32, (&str, u64))| FunctionCount {
         name: name.as_bytes().into(),
         start_line: 0,
-        start_column: None,
+        // What begins at one place is taken for instances of one function.
+        start_column: Some(number),
         end_line: None,
         end_column: None,
         blocks: 0,
@@ -259,7 +260,7 @@ fn of_symbols_alone(image: &Image, bare: &[Function<'_>], executed: &Executed, m
     };
     SourceCount {
         name: image.name().as_bytes().into(),
-        functions: counts.into_iter().map(function).collect(),
+        functions: (0..).zip(counts).map(function).collect(),
         lines: Vec::new(),
     }
 }
