@@ -1,5 +1,7 @@
 //! What a user can do next about an error. Libraries say what happened; only here is said what helps.
 
+mod trace;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::io::ErrorKind;
@@ -52,6 +54,8 @@ const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_gcov),
     |cause| cause.downcast_ref().and_then(for_profraw),
     |cause| cause.downcast_ref().map(for_report),
+    |cause| cause.downcast_ref().map(trace::for_trace),
+    |cause| cause.downcast_ref().and_then(trace::for_image),
     |cause| cause.downcast_ref().map(for_by_test),
     |cause| cause.downcast_ref().map(for_find_file),
     |cause| cause.downcast_ref().map(for_test_index),
@@ -323,6 +327,7 @@ fn for_report(error: &ReportError) -> &'static str {
         ReportError::NoElf => "give the ELF that was instrumented: it says which lines the counters count",
         ReportError::NoProfile => "give a profile: covtap record or covtap snapshot makes them",
         ReportError::OtherProgram { .. } => "give the ELF that the profile is of",
+        ReportError::TraceAndProfile => "make a report of each",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files that the user gives in any order, sorted by their first bytes; folders are searched.
 //!
-//! What enters is paths; what leaves is programs, profiles of LLVM's, notes and data files of gcov's. What always
+//! What enters is paths; what leaves is programs, traces, profiles of LLVM's, notes and data files of gcov's. What always
 //! holds: what a folder has is in the order of names, whatever the disk's is; a symbolic link that leads back is not
 //! followed; a file that is found twice by different ways is there once.
 
@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
+use super::programs::ElfArg;
+use crate::image::Slide;
+use crate::profile::trace;
+
 /// As many entries of a folder are looked at, so that an endless tree ends; a kernel's build has a tenth of that.
 const MAX_ENTRIES: usize = 4_000_000;
 /// As deep folders are searched.
@@ -22,6 +26,10 @@ const MAX_DEPTH: usize = 200;
 pub(super) struct Inputs {
     /// Programs.
     pub(super) elves: Vec<PathBuf>,
+    /// How far each was moved, where that was given.
+    pub(super) slides: Vec<Option<Slide>>,
+    /// What was executed.
+    pub(super) traces: Vec<PathBuf>,
     /// What is nothing else: LLVM's profiles.
     pub(super) profiles: Vec<PathBuf>,
     /// `.gcno` files.
@@ -43,16 +51,22 @@ impl Inputs {
     pub(super) fn sort(paths: &[PathBuf]) -> Result<Self> {
         let mut sorted = Self::default();
         for path in paths {
+            let (path, slide) = moved(path);
+            let path = &path;
             let context = || format!("read {}", path.display());
             if fs::metadata(path).with_context(context)?.is_dir() {
                 sorted.search(path)?;
                 continue;
             }
             match first_bytes(path).with_context(context)? {
-                magic if magic == *b"\x7fELF" => sorted.elves.push(path.clone()),
-                magic if matches!(&*magic, b"gcno" | b"oncg" | b"gcda" | b"adcg") => {
+                magic if magic.starts_with(b"\x7fELF") => {
+                    sorted.elves.push(path.clone());
+                    sorted.slides.push(slide);
+                }
+                magic if trace::is_trace(&magic) => sorted.traces.push(path.clone()),
+                magic if matches!(magic.get(..4), Some(b"gcno" | b"oncg" | b"gcda" | b"adcg")) => {
                     sorted.of_gcov.push(path.clone());
-                    let is_data = matches!(&*magic, b"gcda" | b"adcg");
+                    let is_data = matches!(magic.get(..4), Some(b"gcda" | b"adcg"));
                     sorted.take(path.clone(), is_data)?;
                 }
                 _ => sorted.profiles.push(path.clone()),
@@ -111,9 +125,16 @@ fn is_dangling(error: &walkdir::Error) -> bool {
     error.path().is_some_and(Path::is_symlink)
 }
 
-fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+/// A file's path, and how far it was moved, if that is given and no file has the whole for a name.
+fn moved(path: &Path) -> (PathBuf, Option<Slide>) {
+    let elf = path.to_str().filter(|_| !path.exists()).and_then(|text| ElfArg::parse(text).ok());
+    elf.map_or_else(|| (path.to_owned(), None), |elf| (elf.path, elf.slide))
+}
+
+/// As much of a file as tells what it is.
+pub(super) fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut magic = Vec::new();
-    File::open(path)?.take(4).read_to_end(&mut magic)?;
+    File::open(path)?.take(16).read_to_end(&mut magic)?;
     Ok(magic)
 }
 

@@ -32,6 +32,7 @@ mod tap;
 mod target;
 mod terminal;
 mod test_dir;
+mod traces;
 mod units;
 mod up_to_date;
 

@@ -10,7 +10,9 @@ use super::by_test::TestArgs;
 use super::formats::{FormatArgs, Formats};
 use super::inputs::Inputs;
 use super::profiles::Sum;
+use super::programs::ElfArg;
 use super::terminal::say as note;
+use super::traces::{ImageArgs, TraceReportError};
 use super::{Verdict, by_test, gcov_units, tap};
 use crate::coverage::{Counts, Coverage, Mapping};
 use crate::image::Slide;
@@ -24,12 +26,15 @@ const MAX_NAMED: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
     /// The programs and the profiles of their runs (.profraw, .proftext, .profdata); of GCC's the .gcda and .gcno files,
-    /// or folders to search for them; in any order
-    #[arg(value_name = "ELF|PROFILE|FOLDER", required_unless_present = "by_test")]
+    /// or folders to search for them; or traces of programs that count nothing, with a slide for an ELF that was moved;
+    /// in any order
+    #[arg(value_name = "ELF[@SLIDE]|PROFILE|TRACE|FOLDER", required_unless_present = "by_test")]
     inputs: Vec<PathBuf>,
     /// Name every function and file that is left out or doubtful, not the first 20 alone
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    images: ImageArgs,
     #[command(flatten)]
     tests: TestArgs,
     #[command(flatten)]
@@ -45,6 +50,9 @@ pub(super) enum ReportError {
     /// Only ELFs were given, and nothing of gcov's.
     #[error("report coverage: no profile among the files")]
     NoProfile,
+    /// What was executed and what was counted do not add up.
+    #[error("report coverage: there are a trace and a profile among the files, which do not add up")]
+    TraceAndProfile,
     /// Nothing of the profile fits.
     #[error(
         "report coverage: of the {functions} functions of the profile none is in {images} as it was built"
@@ -64,13 +72,16 @@ pub(super) enum ReportError {
 /// A file cannot be read, or is nothing that has to do with coverage; a program has no coverage mapping, or none of the
 /// profile's functions; none of gcov's files is of use; or what was asked for cannot be written.
 pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
-    let ReportArgs { inputs, verbose, tests, formats } = args;
+    let ReportArgs { inputs, verbose, images, tests, formats } = args;
     if let Some(folder) = &tests.by_test {
         return by_test::run(folder, &tests, &inputs, verbose, &formats);
     }
     let formats = formats.or_summary();
     let inputs = Inputs::sort(&inputs)?;
-    check(&inputs)?;
+    check(&inputs, &images)?;
+    if !inputs.traces.is_empty() {
+        return run_traced(&inputs, &images, verbose, &formats);
+    }
     let Inputs { elves, profiles, notes, data, of_gcov, .. } = inputs;
     let mut formats = Formats::prepare(&formats, elves.clone())?;
     let mut coverage = Coverage::default();
@@ -96,13 +107,34 @@ pub(super) fn run(args: ReportArgs) -> Result<Verdict> {
     formats.finish(note)
 }
 
+/// Reports what traces say; what counts itself has its own report.
+fn run_traced(inputs: &Inputs, images: &ImageArgs, verbose: bool, formats: &FormatArgs) -> Result<Verdict> {
+    let elves = inputs.elves.iter().zip(&inputs.slides);
+    let elves: Vec<_> = elves.map(|(path, slide)| ElfArg { path: path.clone(), slide: *slide }).collect();
+    let paths = elves.iter().map(|elf| elf.path.clone()).chain(images.paths()).collect();
+    let mut formats = Formats::prepare(formats, paths)?;
+    let mut coverage = Coverage::default();
+    images.add(&mut coverage, &formats, &elves, &inputs.traces, verbose)?;
+    formats.write(coverage, &inputs.traces, note)?;
+    formats.finish(note)
+}
+
 /// Makes sure that something can be reported.
-fn check(inputs: &Inputs) -> Result<(), ReportError> {
-    match inputs {
-        Inputs { elves, profiles, .. } if elves.is_empty() && !profiles.is_empty() => Err(ReportError::NoElf),
-        Inputs { profiles, .. } if profiles.is_empty() && !inputs.has_gcov() => Err(ReportError::NoProfile),
-        _ => Ok(()),
+fn check(inputs: &Inputs, images: &ImageArgs) -> Result<()> {
+    let Inputs { elves, slides, profiles, traces, .. } = inputs;
+    let of_others = !profiles.is_empty() || inputs.has_gcov();
+    if traces.is_empty() && (images.any() || slides.iter().any(Option::is_some)) {
+        let what = if images.any() { "--image is given" } else { "a slide is given" }.to_owned();
+        return Err(TraceReportError::NoTrace { what }.into());
     }
+    match () {
+        () if !traces.is_empty() && of_others => Err(ReportError::TraceAndProfile),
+        () if !traces.is_empty() => Ok(()),
+        () if elves.is_empty() && !profiles.is_empty() => Err(ReportError::NoElf),
+        () if !of_others => Err(ReportError::NoProfile),
+        () => Ok(()),
+    }?;
+    Ok(())
 }
 
 pub(super) fn paths(elves: &[PathBuf]) -> Vec<&Path> {

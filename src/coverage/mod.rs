@@ -28,6 +28,7 @@ mod mcdc;
 pub mod object;
 mod segments;
 mod statistics;
+pub mod trace;
 mod unstable;
 mod whole_lines;
 

@@ -137,7 +137,7 @@ pub(super) fn run(
     format_args: &FormatArgs,
 ) -> Result<Verdict> {
     let inputs = Inputs::sort(inputs)?;
-    if let Some(path) = inputs.profiles.iter().chain(&inputs.data).next() {
+    if let Some(path) = inputs.profiles.iter().chain(&inputs.data).chain(&inputs.traces).next() {
         return Err(ByTestError::OfNoTest { path: path.clone() }.into());
     }
     let mut formats = Formats::prepare(format_args, inputs.elves.clone())?;

@@ -45,7 +45,7 @@ pub(super) struct ExportArgs {
 
 /// Nothing of the build is in llvm-cov's terms.
 #[derive(Debug, thiserror::Error)]
-#[error("write JSON: it is of regions, and what GCC compiled has none")]
+#[error("write JSON: it is of regions, and neither what GCC compiled nor a trace has any")]
 pub(in crate::cli) struct NoRegions;
 
 /// A form of coverage that is one file.

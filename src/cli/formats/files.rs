@@ -65,6 +65,11 @@ impl FileArgs {
         });
     }
 
+    /// Gives the sources of a trace, whose names are whole, the names that they are shown under.
+    pub(super) fn rename_traced(&self, unit: &mut UnitCoverage) {
+        unit.rename_files(|name| self.path_map.iter().find_map(|map| map.apply(name)));
+    }
+
     /// Leaves out the files that are not wanted.
     pub(super) fn leave_out(&self, coverage: &mut Coverage) {
         if !self.ignore_filename_regex.is_empty() {

@@ -145,6 +145,11 @@ impl<'a> Formats<'a> {
         unit
     }
 
+    /// Gives the sources of a trace the names that they are shown under.
+    pub(super) fn rename_traced(&self, unit: &mut UnitCoverage) {
+        self.args.files.rename_traced(unit);
+    }
+
     /// Writes the files of one snapshot or of profiles on disk. `note` is told once of each source that is missing.
     ///
     /// # Errors

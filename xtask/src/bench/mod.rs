@@ -12,6 +12,7 @@ use crate::{Outcome, child};
 mod disturbance;
 mod find_image;
 mod gdb;
+mod lines;
 mod process;
 mod report;
 mod scan;
@@ -38,6 +39,8 @@ enum What {
     Report(report::Args),
     /// Time to find an image in 1 GiB of a guest's memory
     FindImage(find_image::Args),
+    /// Time to put a trace on all lines of a program
+    Lines(lines::Args),
     /// Time to find gcov's structures in 256 MiB of memory
     Scan(scan::Args),
     /// What 10 snapshots a second of 16 MiB of counters cost the host
@@ -58,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         What::Process(args) => process::run(args),
         What::Report(args) => report::run(args),
         What::FindImage(args) => find_image::run(args),
+        What::Lines(args) => lines::run(args),
         What::Scan(args) => scan::run(args),
         What::Session(args) => session::run(args),
         What::Trace(args) => trace::run(args),

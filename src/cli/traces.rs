@@ -1,0 +1,275 @@
+//! Traces on source: what `report` and `merge` share of what was executed, and not counted by the program itself.
+//!
+//! What enters is traces from disk and the programs that ran; what leaves is lines and functions in a [`Coverage`]. What
+//! always holds: a program is in one address space of the trace, and what is in none of them is said; nothing is put on
+//! the lines of a program of another build than the trace names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::formats::Formats;
+use super::programs::ElfArg;
+use super::terminal::say as note;
+use super::{report, tap};
+use crate::coverage::Coverage;
+use crate::coverage::trace::{Mapped, TracedImage, Unmapped};
+use crate::image::{Image, Slide};
+use crate::profile::trace::{self, Counting, Space, Trace};
+
+/// Where programs of a trace are.
+#[derive(Debug, Default, Args)]
+pub(super) struct ImageArgs {
+    /// A program of the trace's address space SPACE alone, where there are several; may be given again
+    #[arg(long = "image", value_name = "SPACE=ELF[@SLIDE]", value_parser = PlacedElf::parse, conflicts_with = "by_test")]
+    images: Vec<PlacedElf>,
+}
+
+/// A program in an address space.
+#[derive(Clone, Debug)]
+struct PlacedElf {
+    space: String,
+    elf: ElfArg,
+}
+
+impl PlacedElf {
+    /// Reads `SPACE=ELF[@SLIDE]`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (space, elf) = text.split_once('=').ok_or("wants SPACE=ELF")?;
+        Ok(Self { space: space.to_owned(), elf: ElfArg::parse(elf)? })
+    }
+}
+
+/// A trace and the programs do not go together.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TraceReportError {
+    /// Only a trace was given.
+    #[error("report coverage: no ELF for the trace")]
+    NoElf,
+    /// Only an ELF was given.
+    #[error("report coverage: {what}, and there is no trace among the files")]
+    NoTrace {
+        /// What only a trace needs.
+        what: String,
+    },
+    /// The trace is of other programs.
+    #[error(
+        "report coverage: the trace is of the programs with the build ids {of_trace}, {image} has {of_image}"
+    )]
+    OtherProgram {
+        /// Those that the trace names.
+        of_trace: String,
+        /// The ELF.
+        image: String,
+        /// Its own.
+        of_image: String,
+    },
+    /// It cannot be known which address space a program is in.
+    #[error(
+        "report coverage: the trace has several address spaces, and which {image} is in is not said: {spaces}"
+    )]
+    WhichSpace {
+        /// The ELF.
+        image: String,
+        /// The trace's spaces.
+        spaces: String,
+    },
+    /// The trace has no such address space.
+    #[error("report coverage: the trace has no address space {space:?}: it has {spaces}")]
+    NoSpace {
+        /// What was asked for.
+        space: String,
+        /// The trace's spaces.
+        spaces: String,
+    },
+    /// Nothing of the trace is in the programs.
+    #[error("report coverage: nothing of the trace is in {images}: the first code of it is at {first:#x}")]
+    Elsewhere {
+        /// The ELFs.
+        images: String,
+        /// The first address.
+        first: u64,
+    },
+    /// Files of different kinds cannot be merged.
+    #[error("merge: {path} is {is}, and those before it are not")]
+    Mixed {
+        /// The file.
+        path: String,
+        /// What it is.
+        is: &'static str,
+    },
+}
+
+/// A program that is loaded, and where it is.
+struct Placed {
+    image: Image,
+    slide: Slide,
+    space: String,
+}
+
+impl ImageArgs {
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        !self.images.is_empty()
+    }
+
+    /// The programs that are named.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.images.iter().map(|placed| placed.elf.path.clone())
+    }
+
+    /// Adds what traces say of programs: those that are placed, and `elves`, which are in the only address space.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or the traces are of other programs.
+    pub(super) fn add(
+        &self,
+        coverage: &mut Coverage,
+        formats: &Formats<'_>,
+        elves: &[ElfArg],
+        traces: &[PathBuf],
+        all: bool,
+    ) -> Result<()> {
+        let trace = sum(traces)?;
+        let placed = self.place(elves, &trace)?;
+        check_build_ids(&placed, &trace)?;
+        let mut mapped = Mapped::default();
+        placed.iter().for_each(|program| mapped.add(&program.space, &program.image, program.slide));
+        if let Some((one, other)) = mapped.overlap() {
+            let name = |index: usize| placed.get(index).map_or("", |program| program.image.name());
+            note(&format!(
+                "{} and {} are at one place: what ran there counts for both",
+                name(one),
+                name(other)
+            ));
+        }
+        say_unmapped(&mapped.outside(&trace), &placed, &trace)?;
+        for program in &placed {
+            let space = trace.space(&program.space).map_or_else(Space::default, Space::clone);
+            let mut traced = TracedImage::new(&program.image, program.slide, &space, trace.counting)?;
+            say(&traced, &program.image, all);
+            formats.rename_traced(&mut traced.unit);
+            coverage.add_unit(program.image.name(), &traced.unit);
+        }
+        say_counting(trace.counting);
+        Ok(())
+    }
+
+    fn place(&self, elves: &[ElfArg], trace: &Trace) -> Result<Vec<Placed>> {
+        let spaces: Vec<&str> = trace.spaces().map(|(name, _)| name).collect();
+        let listed = || spaces.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let mut placed = Vec::new();
+        for elf in elves {
+            let image = elf.path.display().to_string();
+            let [space] = spaces[..] else {
+                if spaces.is_empty() {
+                    placed.push(load(elf, "")?);
+                    continue;
+                }
+                return Err(TraceReportError::WhichSpace { image, spaces: listed() }.into());
+            };
+            placed.push(load(elf, space)?);
+        }
+        for PlacedElf { space, elf } in &self.images {
+            if !spaces.contains(&space.as_str()) {
+                return Err(TraceReportError::NoSpace { space: space.clone(), spaces: listed() }.into());
+            }
+            placed.push(load(elf, space)?);
+        }
+        if placed.is_empty() { Err(TraceReportError::NoElf.into()) } else { Ok(placed) }
+    }
+}
+
+fn load(elf: &ElfArg, space: &str) -> Result<Placed> {
+    let slide = elf.slide.unwrap_or_default();
+    Ok(Placed { image: tap::load(&elf.path)?, slide, space: space.to_owned() })
+}
+
+/// Reads traces, and adds them up.
+///
+/// # Errors
+///
+/// One cannot be read, or is damaged.
+pub(super) fn sum(paths: &[PathBuf]) -> Result<Trace> {
+    let mut sum = Trace::default();
+    for path in paths {
+        sum.add(&read(path)?);
+    }
+    Ok(sum)
+}
+
+fn read(path: &Path) -> Result<Trace> {
+    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    Ok(trace::parse(&path.display().to_string(), &bytes)?)
+}
+
+/// Makes sure that each program is one that the trace names, if it names any.
+fn check_build_ids(placed: &[Placed], trace: &Trace) -> Result<(), TraceReportError> {
+    if trace.build_ids.is_empty() {
+        return Ok(());
+    }
+    for Placed { image, .. } in placed {
+        let ids = image.build_ids();
+        if !ids.iter().any(|id| trace.build_ids.iter().any(|known| known == id.as_bytes())) {
+            let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let listed = |ids: Vec<String>| if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+            return Err(TraceReportError::OtherProgram {
+                of_trace: listed(trace.build_ids.iter().map(|id| hex(id)).collect()),
+                image: image.name().to_owned(),
+                of_image: listed(ids.iter().map(|id| hex(id.as_bytes())).collect()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Says what of the trace is in no program.
+fn say_unmapped(unmapped: &Unmapped, placed: &[Placed], trace: &Trace) -> Result<(), TraceReportError> {
+    let Some((_, first, _)) = unmapped.ranges.first() else { return Ok(()) };
+    let runs = trace.spaces().flat_map(|(_, space)| space.runs());
+    let total = runs.fold(0u64, |sum, run| sum.saturating_add((run.last - run.start).saturating_add(1)));
+    if unmapped.len_bytes == total {
+        let names: Vec<&str> = placed.iter().map(|program| program.image.name()).collect();
+        return Err(TraceReportError::Elsewhere { images: names.join(", "), first: *first });
+    }
+    note(&unmapped.to_string());
+    Ok(())
+}
+
+/// Says what of a program could not be put on lines.
+fn say(traced: &TracedImage, image: &Image, all: bool) {
+    let name = image.name();
+    if !traced.has_lines {
+        note(&format!("{name} has no line information: only its functions are shown, by its symbols"));
+    }
+    if traced.num_without_line > 0 {
+        let num = traced.num_without_line;
+        note(&format!("{num} functions of {name} have no line information and are left out"));
+    }
+    if traced.is_split {
+        note(&format!(
+            "{name} has functions whose debug information is in other files (.dwo): symbols tell where they begin"
+        ));
+    }
+    if matches!(image.architecture(), "arm" | "thumb") {
+        note(&format!(
+            "{name}: instructions of an IT block count as executed also if their condition was false"
+        ));
+    }
+    let problems: Vec<String> =
+        traced.problems.iter().map(|problem| format!("left out of {name}: {problem}")).collect();
+    report::say(&problems, "problems", all);
+}
+
+fn say_counting(counting: Counting) {
+    match counting {
+        Counting::Times => {}
+        Counting::Reached => note("the trace says what was reached, not how often: counts are 0 or 1"),
+        Counting::Samples => {
+            note("the trace has samples: counts are 0 or 1, and what has 0 may have been executed too");
+        }
+    }
+}

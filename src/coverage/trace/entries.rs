@@ -1,0 +1,405 @@
+//! The entries of a unit that make functions: what is declared, and where instances of it are.
+//!
+//! What enters is the debug sections of an image; what leaves is a [`Unit`] for each unit. What always holds: the work is
+//! proportional to the sections' length, whatever they say: no entry has more attributes, and no unit more ranges, than
+//! the unit's bytes warrant, and a table of abbreviations ends where the next one begins. A damaged unit is left where
+//! the damage is, and the damage is told. What is of discarded code is left out, with all that is inlined into it.
+//!
+//! ```text
+//! DW_TAG_subprogram              DW_AT_name, DW_AT_linkage_name, DW_AT_decl_file, DW_AT_decl_line: what is declared;
+//!                                DW_AT_low_pc and DW_AT_high_pc, or DW_AT_ranges: an instance out of line
+//!   DW_TAG_inlined_subroutine    DW_AT_abstract_origin: of what; DW_AT_ranges or the like: an instance
+//! ```
+//!
+//! Source: DWARF 5, sections 3.3 and 7.5; DWARF 2 to 4, the same.
+
+use gimli::{
+    Abbreviation, Abbreviations, Attribute, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugAddrBase,
+    DebugInfo, DebugInfoOffset, DebugRngListsBase, DebugStrOffsetsBase, EntriesRaw, UnitHeader,
+    constants as dw,
+};
+use rayon::prelude::*;
+
+use super::code::Code;
+use super::sections::{Bases, DebugSections, Slice};
+use super::segments::Extent;
+
+/// More attributes for each byte of a unit are a decompression bomb of a kind.
+const MAX_ATTRIBUTES_PER_BYTE: usize = 16;
+
+/// More ranges for each byte of a unit are: lists of ranges are elsewhere, and may be referred to by many entries.
+const MAX_RANGES_PER_BYTE: usize = 16;
+
+/// What a unit has of functions.
+#[derive(Debug)]
+pub(super) struct Unit<'a> {
+    /// Where it begins in `.debug_info`.
+    pub(super) offset: usize,
+    pub(super) bases: Bases,
+    /// Where its lines are in `.debug_line`.
+    pub(super) line_program: Option<usize>,
+    pub(super) folder: Option<&'a [u8]>,
+    pub(super) name: Option<&'a [u8]>,
+    /// Whether the rest of it is in another file.
+    pub(super) is_split: bool,
+    /// In the order of their offsets.
+    pub(super) declarations: Vec<Declaration<'a>>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) extents: Vec<Extent>,
+    /// What is wrong with it.
+    pub(super) fault: Option<String>,
+}
+
+/// A function as an entry declares it; what it does not say, its origin may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Declaration<'a> {
+    pub(super) offset: usize,
+    /// The entry that says more: `DW_AT_abstract_origin` or `DW_AT_specification`.
+    pub(super) origin: Option<usize>,
+    pub(super) name: Option<AttributeValue<Slice<'a>>>,
+    pub(super) linkage_name: Option<AttributeValue<Slice<'a>>>,
+    pub(super) file: Option<u64>,
+    pub(super) line: Option<u64>,
+}
+
+/// Where a function is, out of line or inlined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Instance {
+    /// The entry that declares it.
+    pub(super) declaration: usize,
+    /// Its first address, where it is entered.
+    pub(super) entry: u64,
+    /// Whether its code is in the image.
+    pub(super) is_live: bool,
+    /// Whether any of it was executed.
+    pub(super) has_run: bool,
+    /// The number of the instance out of line that it is inlined into; its own if it is none.
+    around: u32,
+}
+
+/// Reads all units, in their order; and what ended them early.
+pub(super) fn units<'a>(
+    sections: &'a DebugSections<'_>,
+    code: &Code<'_>,
+    has_run: impl Fn(u64, u64) -> bool + Sync,
+) -> (Vec<Unit<'a>>, Option<String>) {
+    let info = DebugInfo::new(&sections.info, sections.endian);
+    let (mut headers, mut fault) = (Vec::new(), None);
+    for header in info.units() {
+        match header {
+            Ok(header) => headers.push(header),
+            Err(error) => fault = Some(format!("the units of .debug_info end early: {error}")),
+        }
+    }
+    let mut tables: Vec<usize> = headers.iter().map(|header| header.debug_abbrev_offset().0).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let parsed: Vec<_> =
+        (0..tables.len()).into_par_iter().map(|index| table(sections, &tables, index)).collect();
+    let read = |header: &UnitHeader<Slice<'a>>| {
+        let table = tables.binary_search(&header.debug_abbrev_offset().0).ok();
+        let abbreviations = table.and_then(|index| parsed.get(index));
+        let mut unit = Unit::new(header);
+        let done = match abbreviations {
+            Some(Ok(abbreviations)) => Reader::new(sections, &mut unit).read(header, abbreviations),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Ok(()),
+        };
+        unit.fault =
+            done.err().map(|detail| format!("a unit at {:#x} of .debug_info: {detail}", unit.offset));
+        unit.leave_out_discarded(sections, code);
+        unit.note_what_ran(&has_run);
+        unit
+    };
+    (headers.par_iter().map(read).collect(), fault)
+}
+
+/// A table of abbreviations, up to the next.
+fn table(sections: &DebugSections<'_>, tables: &[usize], index: usize) -> gimli::Result<Abbreviations> {
+    let start = tables.get(index).copied().unwrap_or_default();
+    let end = tables.get(index + 1).copied().unwrap_or(usize::MAX).min(sections.abbrev.len());
+    let bytes = sections.abbrev.get(start..end).unwrap_or_default();
+    DebugAbbrev::new(bytes, sections.endian).abbreviations(DebugAbbrevOffset(0))
+}
+
+impl<'a> Unit<'a> {
+    fn new(header: &UnitHeader<Slice<'a>>) -> Self {
+        let bases = Bases {
+            encoding: header.encoding(),
+            strings: DebugStrOffsetsBase(0),
+            addresses: DebugAddrBase(0),
+            range_lists: DebugRngListsBase(0),
+            low_pc: 0,
+        };
+        Self {
+            offset: header.offset().0,
+            bases,
+            line_program: None,
+            folder: None,
+            name: None,
+            is_split: false,
+            declarations: Vec::new(),
+            instances: Vec::new(),
+            extents: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// The declaration at an offset.
+    pub(super) fn declaration(&self, offset: usize) -> Option<&Declaration<'a>> {
+        let index = self.declarations.binary_search_by_key(&offset, |declaration| declaration.offset).ok()?;
+        self.declarations.get(index)
+    }
+
+    /// Leaves out the instances whose code is not in the image, with what is inlined into them; and where no line says
+    /// where a function begins, as in assembly, its extents: it is a symbol's.
+    fn leave_out_discarded(&mut self, sections: &'a DebugSections<'_>, code: &Code<'_>) {
+        let is_live = |instance: &Instance| match instance.entry {
+            0 => code.is_live_at_zero(self.text_of(sections, instance.declaration)),
+            entry => code.is_at(entry),
+        };
+        // What is inlined goes by what it is inlined into.
+        let around = |instance: &Instance| self.instances.get(instance.around as usize);
+        let live: Vec<bool> =
+            self.instances.iter().map(|instance| around(instance).is_some_and(is_live)).collect();
+        for (instance, is_live) in self.instances.iter_mut().zip(&live) {
+            instance.is_live = *is_live;
+        }
+        let has_line: Vec<bool> =
+            self.instances.iter().map(|instance| self.has_line(instance.declaration)).collect();
+        let is_kept = |index: usize| live.get(index).zip(has_line.get(index)) == Some((&true, &true));
+        self.extents.retain(|extent| is_kept(extent.instance as usize));
+    }
+
+    /// Whether a declaration says where it is, or another unit may.
+    fn has_line(&self, mut offset: usize) -> bool {
+        for _ in 0..MAX_ORIGINS {
+            let Some(declaration) = self.declaration(offset) else { return true };
+            if declaration.line.is_some() {
+                return true;
+            }
+            let Some(origin) = declaration.origin else { return false };
+            offset = origin;
+        }
+        false
+    }
+
+    /// The name that a symbol has, of a declaration of this unit.
+    fn text_of(&self, sections: &'a DebugSections<'_>, mut offset: usize) -> Option<&'a [u8]> {
+        let mut name = None;
+        for _ in 0..MAX_ORIGINS {
+            let Some(declaration) = self.declaration(offset) else { break };
+            if let Some(linkage_name) = declaration.linkage_name {
+                return sections.text(&linkage_name, &self.bases);
+            }
+            name = name.or(declaration.name);
+            let Some(origin) = declaration.origin else { break };
+            offset = origin;
+        }
+        sections.text(&name?, &self.bases)
+    }
+
+    fn note_what_ran(&mut self, has_run: impl Fn(u64, u64) -> bool) {
+        for extent in &self.extents {
+            if let Some(instance) = self.instances.get_mut(extent.instance as usize) {
+                instance.has_run |= has_run(extent.start, extent.end);
+            }
+        }
+    }
+}
+
+/// As often an entry refers to another that says more.
+pub(super) const MAX_ORIGINS: usize = 8;
+
+/// What an entry says that is of interest.
+#[derive(Default)]
+struct Place<'a> {
+    low_pc: Option<AttributeValue<Slice<'a>>>,
+    high_pc: Option<AttributeValue<Slice<'a>>>,
+    ranges: Option<AttributeValue<Slice<'a>>>,
+    entry_pc: Option<AttributeValue<Slice<'a>>>,
+}
+
+struct Reader<'w, 'a, 's> {
+    sections: &'a DebugSections<'s>,
+    unit: &'w mut Unit<'a>,
+    /// The instances out of line around what is read, with their depths.
+    around: Vec<(isize, u32)>,
+    ranges_left: usize,
+}
+
+impl<'w, 'a, 's> Reader<'w, 'a, 's> {
+    fn new(sections: &'a DebugSections<'s>, unit: &'w mut Unit<'a>) -> Self {
+        Self { sections, unit, around: Vec::new(), ranges_left: 0 }
+    }
+
+    fn read(&mut self, header: &UnitHeader<Slice<'a>>, abbreviations: &Abbreviations) -> Result<(), String> {
+        let damaged = |error: gimli::Error| error.to_string();
+        let len_bytes = header.length_including_self();
+        self.ranges_left = len_bytes.saturating_mul(MAX_RANGES_PER_BYTE);
+        let mut attributes_left = len_bytes.saturating_mul(MAX_ATTRIBUTES_PER_BYTE);
+        let mut entries = header.entries_raw(abbreviations, None).map_err(damaged)?;
+        while !entries.is_empty() {
+            let at = self.unit.offset.saturating_add(entries.next_offset().0);
+            let depth = entries.next_depth();
+            let Some(abbreviation) = entries.read_abbreviation().map_err(damaged)? else { continue };
+            let left = attributes_left.checked_sub(abbreviation.attributes().len());
+            attributes_left = left.ok_or("more attributes than the unit's bytes warrant")?;
+            self.entry(&mut entries, abbreviation, at, depth).map_err(damaged)?;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        entries: &mut EntriesRaw<'_, Slice<'a>>,
+        abbreviation: &Abbreviation,
+        at: usize,
+        depth: isize,
+    ) -> gimli::Result<()> {
+        match abbreviation.tag() {
+            _ if depth == 0 => self.root(entries, abbreviation),
+            dw::DW_TAG_subprogram | dw::DW_TAG_inlined_subroutine => {
+                let is_inlined = abbreviation.tag() == dw::DW_TAG_inlined_subroutine;
+                self.function(entries, abbreviation, (at, depth), is_inlined)
+            }
+            _ => entries.skip_attributes(abbreviation.attributes()),
+        }
+    }
+
+    fn root(
+        &mut self,
+        entries: &mut EntriesRaw<'_, Slice<'a>>,
+        abbreviation: &Abbreviation,
+    ) -> gimli::Result<()> {
+        let (mut folder, mut name, mut low_pc) = (None, None, None);
+        let unit = &mut *self.unit;
+        for spec in abbreviation.attributes() {
+            let attribute = entries.read_attribute(*spec)?;
+            match (attribute.name(), attribute.value()) {
+                (_, AttributeValue::DebugStrOffsetsBase(base)) => unit.bases.strings = base,
+                (_, AttributeValue::DebugAddrBase(base)) => unit.bases.addresses = base,
+                (_, AttributeValue::DebugRngListsBase(base)) => unit.bases.range_lists = base,
+                (dw::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) => {
+                    unit.line_program = Some(offset.0);
+                }
+                (dw::DW_AT_comp_dir, value) => folder = Some(value),
+                (dw::DW_AT_name, value) => name = Some(value),
+                (dw::DW_AT_low_pc, value) => low_pc = Some(value),
+                (dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name, _) => unit.is_split = true,
+                _ => {}
+            }
+        }
+        // The bases may stand behind what needs them.
+        let bases = unit.bases;
+        let text = |value: Option<_>| value.and_then(|value| self.sections.text(&value, &bases));
+        unit.folder = text(folder);
+        unit.name = text(name);
+        unit.bases.low_pc =
+            low_pc.and_then(|value| self.sections.address(&value, &bases)).unwrap_or_default();
+        Ok(())
+    }
+
+    fn function(
+        &mut self,
+        entries: &mut EntriesRaw<'_, Slice<'a>>,
+        abbreviation: &Abbreviation,
+        (at, depth): (usize, isize),
+        is_inlined: bool,
+    ) -> gimli::Result<()> {
+        let mut declaration =
+            Declaration { offset: at, origin: None, name: None, linkage_name: None, file: None, line: None };
+        let mut place = Place::default();
+        for spec in abbreviation.attributes() {
+            let attribute = entries.read_attribute(*spec)?;
+            self.attribute(&attribute, &mut declaration, &mut place);
+        }
+        while self.around.pop_if(|(of, _)| *of >= depth).is_some() {}
+        let of = if is_inlined { declaration.origin } else { Some(at) };
+        if !is_inlined {
+            self.unit.declarations.push(declaration);
+        }
+        if let Some(of) = of {
+            self.instance(of, &place, depth, is_inlined);
+        }
+        Ok(())
+    }
+
+    fn attribute(
+        &self,
+        attribute: &Attribute<Slice<'a>>,
+        declaration: &mut Declaration<'a>,
+        place: &mut Place<'a>,
+    ) {
+        let value = attribute.value();
+        match attribute.name() {
+            dw::DW_AT_name => declaration.name = Some(value),
+            dw::DW_AT_linkage_name | dw::DW_AT_MIPS_linkage_name => declaration.linkage_name = Some(value),
+            dw::DW_AT_decl_file => {
+                declaration.file = match value {
+                    AttributeValue::FileIndex(index) => Some(index),
+                    value => value.udata_value(),
+                }
+            }
+            dw::DW_AT_decl_line => declaration.line = value.udata_value(),
+            dw::DW_AT_abstract_origin | dw::DW_AT_specification => {
+                declaration.origin = match value {
+                    AttributeValue::UnitRef(offset) => self.unit.offset.checked_add(offset.0),
+                    AttributeValue::DebugInfoRef(DebugInfoOffset(offset)) => Some(offset),
+                    _ => None,
+                }
+            }
+            dw::DW_AT_low_pc => place.low_pc = Some(value),
+            dw::DW_AT_high_pc => place.high_pc = Some(value),
+            dw::DW_AT_ranges => place.ranges = Some(value),
+            dw::DW_AT_entry_pc => place.entry_pc = Some(value),
+            _ => {}
+        }
+    }
+
+    /// Takes an instance, if the entry has addresses.
+    fn instance(&mut self, declaration: usize, place: &Place<'a>, depth: isize, is_inlined: bool) {
+        let ranges = self.ranges(place);
+        let Some((first, _)) = ranges.first().copied() else { return };
+        let Ok(number) = u32::try_from(self.unit.instances.len()) else { return };
+        self.ranges_left = self.ranges_left.saturating_sub(ranges.len());
+        let entry = self.entry_address(place).filter(|entry| is_in(&ranges, *entry)).unwrap_or(first);
+        let around = match self.around.last() {
+            Some((_, around)) if is_inlined => *around,
+            _ => number,
+        };
+        if !is_inlined {
+            self.around.push((depth, number));
+        }
+        self.unit.instances.push(Instance { declaration, entry, is_live: false, has_run: false, around });
+        let extent = |(start, end)| Extent { start, end, depth, instance: number };
+        self.unit.extents.extend(ranges.into_iter().map(extent));
+    }
+
+    fn ranges(&self, place: &Place<'a>) -> Vec<(u64, u64)> {
+        let (sections, bases) = (self.sections, &self.unit.bases);
+        if let Some(value) = &place.ranges {
+            let ranges = sections.ranges(value, bases, self.ranges_left).unwrap_or_default();
+            return ranges.into_iter().filter(|(start, end)| start < end).collect();
+        }
+        let address = |value: &Option<AttributeValue<Slice<'a>>>| sections.address(value.as_ref()?, bases);
+        let Some(low) = address(&place.low_pc) else { return Vec::new() };
+        let len_bytes = place.high_pc.as_ref().and_then(AttributeValue::udata_value);
+        let high = address(&place.high_pc).or_else(|| low.checked_add(len_bytes?));
+        high.filter(|high| low < *high && self.ranges_left > 0).map(|high| (low, high)).into_iter().collect()
+    }
+
+    /// Where an instance is entered, as an address or, as GCC has it, from its low address on.
+    fn entry_address(&self, place: &Place<'a>) -> Option<u64> {
+        let value = place.entry_pc.as_ref()?;
+        let bases = &self.unit.bases;
+        self.sections.address(value, bases).or_else(|| {
+            let low = place.low_pc.as_ref().and_then(|low| self.sections.address(low, bases));
+            low.unwrap_or(bases.low_pc).checked_add(value.udata_value()?)
+        })
+    }
+}
+
+fn is_in(ranges: &[(u64, u64)], address: u64) -> bool {
+    ranges.iter().any(|(start, end)| (*start..*end).contains(&address))
+}

@@ -1,0 +1,405 @@
+//! Traces on source, against what GCC's own counters say of the same programs: guests that count nothing run on a
+//! Cortex-M, QEMU's log says each instruction that was executed, and natively the same programs count for gcov.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::gcov_tool::run_in;
+use covtap::coverage::trace::TracedImage;
+use covtap::image::{Image, Slide};
+use covtap::profile::trace::{self, Counting, TraceBuilder};
+use covtap_testbed::{tool, workspace_root};
+use proptest::test_runner::{Config, TestRunner};
+use rayon::prelude::*;
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+const CPU: [&str; 2] = ["-mcpu=cortex-m3", "-mthumb"];
+
+/// Lines with code by file, and how often each ran.
+type Lines = BTreeMap<PathBuf, BTreeMap<u64, u64>>;
+
+/// The C programs of the corpus: each one's sources.
+fn programs() -> Vec<Vec<PathBuf>> {
+    let listed = |dir: &Path| {
+        let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "c");
+    let is_hosted = |source: &PathBuf| {
+        let text = fs::read_to_string(source).unwrap();
+        text.starts_with("// hosted") || text.contains("\nint main(")
+    };
+    let programs = listed(&workspace_root().join("tests/conformance/c")).into_iter();
+    let sources = programs
+        .map(|path| if path.is_dir() { listed(&path) } else { vec![path] }.into_iter().filter(is_source));
+    let mut programs: Vec<Vec<_>> = sources.map(Iterator::collect).collect();
+    programs.retain(|sources| !sources.iter().any(is_hosted));
+    assert!(programs.len() > 20, "{} programs", programs.len());
+    programs
+}
+
+/// Compiles all programs with a compiler and these flags, and what calls them.
+fn compile(dir: &TempDir, compiler: &[&str], flags: &[&str]) -> Vec<String> {
+    let mut calls = String::new();
+    let mut units = Vec::new();
+    for (number, sources) in programs().into_iter().enumerate() {
+        writeln!(calls, "int program_{number}(int);").unwrap();
+        units.extend(sources.into_iter().map(|source| (number, source)));
+    }
+    calls += "static volatile int result;\nvoid run_programs(int n) {\n";
+    (0..=units.last().unwrap().0)
+        .for_each(|number| writeln!(calls, "result = program_{number}(n);").unwrap());
+    fs::write(dir.path().join("run.c"), calls + "}\n").unwrap();
+    let compile = |object: String, source: &Path, more: &[&str]| {
+        let mut command = Command::new(tool(compiler[0]).unwrap());
+        command.current_dir(dir).args(&compiler[1..]).args(["-std=gnu17", "-ffreestanding", "-w"]).args(more);
+        succeed(command.args(["-c", "-o", &object]).arg(source));
+        object
+    };
+    let mut objects: Vec<String> = units
+        .par_iter()
+        .map(|(number, source)| {
+            let object = format!("{number}-{}.o", source.file_stem().unwrap().display());
+            let program = format!("-Dprogram=program_{number}");
+            compile(object, source, &[flags, &[program.as_str()]].concat())
+        })
+        .collect();
+    objects.push(compile("run.o".to_owned(), Path::new("run.c"), &["-O1"]));
+    objects
+}
+
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The guest with all programs in it.
+fn guest(dir: &TempDir, compiler: &[&str], flags: &[&str], link: &[&str]) -> PathBuf {
+    let mut objects = compile(dir, compiler, flags);
+    let own = workspace_root().join("tests/trace/guest.c");
+    let mut command = Command::new(tool("arm-none-eabi-gcc").unwrap());
+    command.current_dir(dir).args(CPU).args(["-O1", "-g", "-ffreestanding", "-c", "-o", "guest.o"]);
+    succeed(command.arg(own));
+    objects.push("guest.o".to_owned());
+    let script = workspace_root().join("tests/gcda_cross/guest.x");
+    let mut command = Command::new(tool("arm-none-eabi-gcc").unwrap());
+    command.current_dir(dir).args(CPU).args(["-nostdlib", "-Wl,--build-id=sha1,--no-warn-rwx-segments"]);
+    command.args(link).arg("-T").arg(script).args(["-Wl,--defsym=START=0", "-o", "guest.elf"]);
+    succeed(command.args(objects).arg("-lgcc"));
+    dir.path().join("guest.elf")
+}
+
+/// Runs the guest to its end, and gives what it executed by QEMU's log, as a trace's file.
+fn run_guest(elf: &Path) -> PathBuf {
+    let log = elf.with_extension("log");
+    let mut command = Command::new(tool("timeout").unwrap());
+    command.args(["120", "qemu-system-arm", "-M", "mps2-an385", "-display", "none", "-nic", "none"]);
+    command.args(["-serial", "null", "-monitor", "none", "-semihosting-config", "enable=on,target=native"]);
+    command.args(["-accel", "tcg,one-insn-per-tb=on", "-d", "exec,nochain", "-D"]).arg(&log);
+    succeed(command.arg("-kernel").arg(elf));
+    let mut builder = TraceBuilder::new(Counting::Times);
+    for line in fs::read_to_string(&log).unwrap().lines() {
+        // Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] Reset_Handler
+        let Some(bracket) = line.strip_prefix("Trace 0: ").and_then(|rest| rest.split_once('[')) else {
+            continue;
+        };
+        let pc = bracket.1.split('/').nth(1).unwrap();
+        builder.block("", u64::from_str_radix(pc, 16).unwrap(), 1, 1).unwrap();
+    }
+    let file = elf.with_extension("covtrace");
+    fs::write(&file, trace::encode(&builder.finish())).unwrap();
+    file
+}
+
+/// What `covtap report` makes of a trace: lines, and what it said.
+fn report(args: &[&Path]) -> (Lines, String) {
+    let mut all: Vec<&std::ffi::OsStr> = vec!["report".as_ref(), "--lcov".as_ref(), "-".as_ref()];
+    all.extend(args.iter().map(|path| path.as_os_str()));
+    let output = common::run(all);
+    common::assert_done(&output);
+    let mut found = Lines::new();
+    let mut file = PathBuf::new();
+    for line in String::from_utf8(output.stdout.clone()).unwrap().lines() {
+        if let Some(path) = line.strip_prefix("SF:") {
+            file = path.into();
+        } else if let Some((number, count)) = line.strip_prefix("DA:").and_then(|da| da.split_once(',')) {
+            let lines = found.entry(file.clone()).or_default();
+            lines.insert(number.parse().unwrap(), count.parse().unwrap());
+        }
+    }
+    (found, common::stderr(&output))
+}
+
+/// What gcov says of the same programs, run natively.
+fn counted() -> Lines {
+    let dir = tempdir().unwrap();
+    let objects = compile(&dir, &["gcc"], &["-O0", "--coverage"]);
+    let main = "void run_programs(int);\n\
+                int main(void) { for (int n = 0; n < 4; n++) run_programs(n * 3 - n % 2); }\n";
+    fs::write(dir.path().join("main.c"), main).unwrap();
+    let mut command = Command::new(tool("gcc").unwrap());
+    succeed(command.current_dir(&dir).args(["--coverage", "-o", "native", "main.c"]).args(&objects));
+    succeed(Command::new(dir.path().join("native")).current_dir(&dir));
+    let mut lines = Lines::new();
+    for object in objects.iter().filter(|object| *object != "run.o") {
+        let json = run_in(dir.path(), "gcov", &["--json-format", "--stdout", &object.replace(".o", ".gcno")]);
+        let report: Value = serde_json::from_str(&json).unwrap();
+        for file in report["files"].as_array().unwrap() {
+            let lines = lines.entry(file["file"].as_str().unwrap().into()).or_default();
+            for line in file["lines"].as_array().unwrap() {
+                *lines.entry(line["line_number"].as_u64().unwrap()).or_default() +=
+                    line["count"].as_u64().unwrap();
+            }
+        }
+    }
+    lines
+}
+
+/// What tells a trace's lines from gcov's: what it is called, and the text of the line.
+type Differences = BTreeMap<&'static str, BTreeMap<(String, u64), String>>;
+
+/// Lines of both, by what they say.
+fn differences(traced: &Lines, counted: &Lines) -> Differences {
+    let mut differences = Differences::new();
+    let files: BTreeSet<_> = traced.keys().chain(counted.keys()).collect();
+    for file in files.into_iter().filter(|file| file.starts_with(workspace_root().join("tests/conformance")))
+    {
+        let name = file.strip_prefix(workspace_root()).unwrap().display().to_string();
+        let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+        let of = |lines: &Lines| lines.get(file).cloned().unwrap_or_default();
+        let (traced, counted) = (of(traced), of(counted));
+        for line in traced.keys().chain(counted.keys()) {
+            let what = match (traced.get(line), counted.get(line)) {
+                (Some(0), Some(0)) => "both missed",
+                (Some(0), Some(_)) => "falsely missed",
+                (Some(_), Some(0)) => "falsely hit",
+                (Some(_), Some(_)) => "both hit",
+                (Some(_), None) => "only traced",
+                (None, _) => "only counted",
+            };
+            let text = text.lines().nth(usize::try_from(*line).unwrap() - 1).unwrap_or_default();
+            differences.entry(what).or_default().insert((name.clone(), *line), text.to_owned());
+        }
+    }
+    differences
+}
+
+/// Builds and runs the programs, and compares the trace's lines with what was counted.
+fn compare(compiler: &[&str], flags: &[&str], counted: &Lines) -> Differences {
+    let dir = tempdir().unwrap();
+    let elf = guest(&dir, compiler, flags, &[]);
+    let (traced, said) = report(&[&elf, &run_guest(&elf)]);
+    assert!(said.contains("IT block") && !said.contains("outside of all ELFs"), "{said}");
+    let differences = differences(&traced, counted);
+    println!("{} {flags:?}", compiler[0]);
+    differences.iter().for_each(|(what, lines)| println!("    {what}: {}", lines.len()));
+    differences
+}
+
+/// Of what both know the same lines ran. Tables of lines have each closing brace, of which gcov has few, and gcov has
+/// labels, which are no code; the head of a function over several lines begins elsewhere.
+#[test]
+fn lines_at_o0_are_those_of_gcov() {
+    let counted = counted();
+    let gcc = ["arm-none-eabi-gcc", CPU[0], CPU[1]];
+    let differences = compare(&gcc, &["-O0", "-g"], &counted);
+    let of = |what: &str| differences.get(what).cloned().unwrap_or_default();
+    // The expression on that line ran, as part of an initialiser that gcov counts where it begins.
+    let initialiser = ("tests/conformance/c/include_middle/table.inc".to_owned(), 2);
+    let falsely_hit: Vec<_> = of("falsely hit").into_keys().collect();
+    assert_eq!(falsely_hit, [initialiser]);
+    assert_eq!(of("falsely missed"), BTreeMap::new());
+    assert!(of("both hit").len() > 300 && of("both missed").len() > 10, "{differences:?}");
+    for (place, text) in of("only traced") {
+        let is_brace = text.starts_with(['}', '{', ' ']) && text.trim_start().starts_with(['}', '{']);
+        let is_uncounted = text.contains("no_profile_instrument_function");
+        assert!(is_brace || is_uncounted || text.ends_with('\\'), "{place:?}: {text}");
+    }
+    for ((file, line), text) in of("only counted") {
+        let is_label = text.contains(':') && text.trim_end().ends_with([':', ';', '}']);
+        let name = file.rsplit('/').next().unwrap();
+        assert!(is_label || ONLY_COUNTED.contains(&(name, line)), "{file}:{line}: {text}");
+    }
+    let optimised = compare(&gcc, &["-O2", "-g"], &counted);
+    println!("{:?}", [optimised.get("falsely hit"), optimised.get("falsely missed")]);
+    let clang = ["clang-19", "--target=thumbv7m-none-eabi"];
+    for flags in [["-O0", "-g"], ["-O2", "-g"]] {
+        let of_clang = compare(&clang, &flags, &counted);
+        println!("{:?}", [of_clang.get("falsely hit"), of_clang.get("falsely missed")]);
+    }
+}
+
+/// Heads of functions over several lines, and `va_end`, which is no code.
+const ONLY_COUNTED: [(&str, u64); 4] =
+    [("continuation.c", 8), ("old_style.c", 8), ("one_line.c", 4), ("variadic.c", 11)];
+
+/// A program with functions that nothing calls, linked at an address for what `flags` say.
+fn program(dir: &TempDir, name: &str, text: &str, flags: &[&str]) -> PathBuf {
+    let source = format!("{name}.c");
+    fs::write(dir.path().join(&source), text).unwrap();
+    let elf = format!("{name}.elf");
+    let mut command = Command::new(tool("arm-none-eabi-gcc").unwrap());
+    command.current_dir(dir).args(CPU).args([
+        "-O0",
+        "-g",
+        "-ffreestanding",
+        "-nostdlib",
+        "-Wl,--build-id=sha1",
+    ]);
+    succeed(command.args(flags).args(["-o", &elf, &source]));
+    dir.path().join(elf)
+}
+
+/// A trace's file: runs by address space.
+fn write_trace(path: PathBuf, build_ids: &[&[u8]], runs: &[(&str, u64, u64, u64)]) -> PathBuf {
+    let mut builder = TraceBuilder::new(Counting::Times);
+    for (space, start, len_bytes, count) in runs {
+        builder.block(space, *start, *len_bytes, *count).unwrap();
+    }
+    let mut trace = builder.finish();
+    trace.build_ids = build_ids.iter().map(|id| id.to_vec()).collect();
+    fs::write(&path, trace::encode(&trace)).unwrap();
+    path
+}
+
+/// The bounds of a function.
+fn function(elf: &Path, name: &str) -> (u64, u64) {
+    let image = Image::parse("elf", fs::read(elf).unwrap()).unwrap();
+    let symbol = image.symbol(name).unwrap();
+    (symbol.address.get() & !1, symbol.len_bytes)
+}
+
+fn of_file<'l>(lines: &'l Lines, name: &str) -> Vec<(&'l u64, &'l u64)> {
+    let file = lines.iter().find(|(file, _)| file.ends_with(name)).expect("the file is there");
+    file.1.iter().collect()
+}
+
+#[test]
+fn images_at_one_place_do_not_count_for_each_other() {
+    let dir = tempdir().unwrap();
+    let flags = ["-Wl,-Ttext=0x100,-ef"];
+    let one = program(&dir, "one", "int f(int n) {\n  return n;\n}\n", &flags);
+    let two =
+        program(&dir, "two", "int f(int n) {\n  n++;\n  return n;\n}\nint g(void) { return 1; }\n", &flags);
+    let (start, len_bytes) = function(&one, "f");
+    let (g, g_len_bytes) = function(&two, "g");
+    let trace = dir.path().join("t.covtrace");
+    let runs = [("a", start, len_bytes, 3), ("b", g, g_len_bytes, 5)];
+    let trace = write_trace(trace, &[], &runs);
+    let placed = |space: &str, elf: &Path| PathBuf::from(format!("--image={space}={}", elf.display()));
+    let (lines, said) = report(&[&placed("a", &one), &placed("b", &two), &trace]);
+    assert_eq!(of_file(&lines, "one.c"), [(&1, &3), (&2, &3), (&3, &3)]);
+    assert_eq!(of_file(&lines, "two.c"), [(&1, &0), (&2, &0), (&3, &0), (&4, &0), (&5, &5)]);
+    assert!(!said.contains("at one place"), "{said}");
+
+    let refused = |args: &[&Path], error: &str, hint: &str| {
+        let args = ["report".as_ref()].into_iter().chain(args.iter().map(|path| path.as_os_str()));
+        common::assert_refused(&common::run(args), error, hint);
+    };
+    refused(&[&one, &trace], "the trace has several address spaces", "--image SPACE=ELF");
+    refused(
+        &[&placed("c", &one), &trace],
+        "the trace has no address space \"c\": it has \"a\", \"b\"",
+        "name one",
+    );
+    refused(&[&trace], "no ELF for the trace", "name the program");
+    let own = Image::parse("one", fs::read(&one).unwrap()).unwrap().build_ids();
+    let named =
+        write_trace(dir.path().join("n.covtrace"), &[own[0].as_bytes()], &[("", start, len_bytes, 1)]);
+    refused(&[&two, &named], "the trace is of the programs with the build ids", "the very file that ran");
+    let moved = PathBuf::from(format!("{}@0x1000", one.display()));
+    refused(&[&moved, &named], "nothing of the trace is in", "ELF@SLIDE");
+    refused(&[&moved], "a slide is given, and there is no trace", "name the trace");
+    let away =
+        write_trace(dir.path().join("m.covtrace"), &[], &[("", start + 0x1000, len_bytes, 2), ("", 9, 2, 1)]);
+    let (lines, said) = report(&[&moved, &away]);
+    assert_eq!(of_file(&lines, "one.c"), [(&1, &2), (&2, &2), (&3, &2)]);
+    assert!(said.contains("2 bytes of code were executed outside of all ELFs: 0x9-0xa"), "{said}");
+
+    let sum = dir.path().join("sum.covtrace");
+    let merge = ["merge".as_ref(), named.as_os_str(), named.as_os_str(), "-o".as_ref(), sum.as_os_str()];
+    common::assert_done(&common::run(merge));
+    assert_eq!(of_file(&report(&[&one, &sum]).0, "one.c"), [(&1, &2), (&2, &2), (&3, &2)]);
+}
+
+/// What the linker left out has its lines at address 0, where the vectors are, or the first function.
+#[test]
+fn discarded_functions_are_no_lines() {
+    let dir = tempdir().unwrap();
+    let text = "int dead(int n) {\n  return n;\n}\nint live(void) {\n  return 1;\n}\n\
+                __asm__(\".section .vectors, \\\"ax\\\"\\n.globl vectors\\nvectors: .word 1, 2, 3, 4\\n.text\");\n";
+    let with_vectors = "-Wl,--section-start=.vectors=0,-Ttext=0x40,-u,vectors";
+    for place in [with_vectors, "-Wl,-Ttext=0"] {
+        let flags = ["-ffunction-sections", "-Wl,--gc-sections,-elive", place];
+        let elf = program(&dir, "parts", text, &flags);
+        let (start, len_bytes) = function(&elf, "live");
+        assert_eq!(start == 0, place != with_vectors);
+        let trace = dir.path().join("t.covtrace");
+        let mut runs = vec![("", start, len_bytes, 1)];
+        runs.extend((start > 0).then_some(("", 0, 8, 1)));
+        let (lines, _) = report(&[&elf, &write_trace(trace, &[], &runs)]);
+        assert_eq!(of_file(&lines, "parts.c"), [(&4, &1), (&5, &1), (&6, &1)]);
+    }
+}
+
+/// Without debug information there are functions alone.
+#[test]
+fn symbols_alone_give_functions() {
+    let dir = tempdir().unwrap();
+    let elf =
+        program(&dir, "bare", "int f(void) { return 1; }\nint g(void) { return 2; }\n", &["-g0", "-Wl,-ef"]);
+    let (start, len_bytes) = function(&elf, "f");
+    let trace = write_trace(dir.path().join("t.covtrace"), &[], &[("", start, len_bytes, 7)]);
+    let output =
+        common::run(["report".as_ref(), "--lcov".as_ref(), "-".as_ref(), elf.as_os_str(), trace.as_os_str()]);
+    common::assert_done(&output);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(text.contains("FNDA:7,f\n") && text.contains("FNDA:0,g\n") && text.contains("LF:0\n"), "{text}");
+    let table = common::run(["report".as_ref(), elf.as_os_str(), trace.as_os_str()]);
+    let total = String::from_utf8(table.stdout).unwrap();
+    let total: Vec<_> = total.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(total[..4], ["TOTAL", "2", "1", "50.00%"]);
+    assert!(common::stderr(&output).contains("only its functions are shown"), "{}", common::stderr(&output));
+}
+
+/// Whatever bytes of a file say, nothing panics or runs away.
+#[test]
+fn damaged_files_do_no_harm() {
+    let dir = tempdir().unwrap();
+    let text = "static inline __attribute__((always_inline)) int h(int n) {\n  return n;\n}\n\
+                int f(int n) {\n  return h(n) + h(2);\n}\n";
+    let elf = fs::read(program(&dir, "small", text, &["-O1", "-Wl,-ef,-Ttext=0x100"])).unwrap();
+    let mut builder = TraceBuilder::new(Counting::Times);
+    builder.block("", 0x100, 64, 3).unwrap();
+    let trace = builder.finish();
+    let map = |bytes: Vec<u8>| {
+        let image = Image::parse("small", bytes).ok()?;
+        TracedImage::new(&image, Slide::ZERO, trace.space("").unwrap(), trace.counting).ok()
+    };
+    let whole = map(elf.clone()).expect("it can be mapped");
+    assert!(whole.has_lines && whole.problems.is_empty(), "{:?}", whole.problems);
+    let damage = proptest::collection::vec((0..elf.len(), proptest::num::u8::ANY), 1..12);
+    let mut runner = TestRunner::new(Config { cases: 3000, failure_persistence: None, ..Config::default() });
+    let run = runner.run(&damage, |damage| {
+        let mut bytes = elf.clone();
+        damage.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        map(bytes);
+        Ok(())
+    });
+    run.unwrap();
+}
