@@ -6,9 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use covtap_insn::Isa;
+
 use crate::api::{Api, Block, Executed, Info};
 use crate::arguments::Arguments;
-use crate::branch::Set;
+use crate::branch;
 use crate::callbacks::{self, Branch, Ended};
 use crate::graft::{self, Graft};
 use crate::layout::{self, CHUNK_ENTRIES, Kind, Mode, WORD, word};
@@ -32,7 +34,7 @@ struct State {
     /// What was given to calls, by entry.
     counters: HashMap<usize, &'static Counter>,
     ends: HashMap<usize, &'static Ended>,
-    set: Option<Set>,
+    isa: Option<Isa>,
     /// A block that found no room.
     unrecorded: &'static Ended,
 }
@@ -66,7 +68,7 @@ impl Plugin {
             grafts: is_inline.then(Vec::new),
             counters: HashMap::new(),
             ends: HashMap::new(),
-            set: Set::of(&info.target_name),
+            isa: branch::isa_of(&info.target_name),
             unrecorded,
         };
         state.say_how();
@@ -201,12 +203,12 @@ impl State {
     }
 
     fn branch(&mut self, api: &Api, code: &Code) -> Option<Branch> {
-        if code.has_short && self.set == Some(Set::A32) {
-            self.set = Some(Set::Thumb);
+        if code.has_short && self.isa == Some(Isa::A32) {
+            self.isa = Some(Isa::Thumb);
         }
         let (vaddr, len) = code.last;
         let bytes = code.bytes.get(code.bytes.len().checked_sub(len)?..)?;
-        let target = self.set?.target(vaddr, bytes)?;
+        let target = branch::target(self.isa?, vaddr, bytes)?;
         let last = Code { vaddr, bytes: bytes.to_vec(), ..Code::default() };
         let [taken, fell_through] = [Kind::BranchTaken, Kind::BranchFellThrough]
             .map(|kind| self.entry(api, &last.entry(kind)).and_then(|id| self.memory.counter(id)));
