@@ -31,6 +31,7 @@ mod tap;
 mod target;
 mod terminal;
 mod test_dir;
+mod trace;
 mod units;
 mod up_to_date;
 
@@ -57,6 +58,7 @@ enum Verb {
     Record(record::RecordArgs),
     Run(run::RunArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Trace(trace::TraceArgs),
     Report(report::ReportArgs),
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Record(args) => record::run(args),
         Verb::Run(args) => run::run(&args),
         Verb::Snapshot(args) => snapshot::run(args),
+        Verb::Trace(args) => trace::run(args),
         Verb::Report(args) => report::run(args),
         Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
         Verb::Ctl(args) => ctl::run(&args).map(|()| Verdict::Passed),

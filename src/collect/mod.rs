@@ -43,6 +43,7 @@ mod snapshot;
 mod sums;
 mod sure;
 mod torn;
+pub mod trace;
 
 pub use changes::Changes;
 pub use coherence::{Checked, Coherence, Group, Incoherent, Part};
