@@ -68,6 +68,16 @@ enum Method {
     Sample,
 }
 
+impl Method {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Step => "steps",
+            Self::Breakpoints => "breakpoints",
+            Self::Sample => "samples",
+        }
+    }
+}
+
 /// A program that the target runs, or is believed to.
 struct Traced {
     image: Image,
@@ -145,11 +155,13 @@ fn trace(
 ) -> Result<Done> {
     let Some(first) = programs.first() else { anyhow::bail!("trace: no ELF was given") };
     let watches = watches(programs);
-    let limits =
-        Limits { duration: args.duration, is_asked: &|| interrupts.has_come(), budget: args.budget };
+    let limits = Limits { duration: args.duration, is_asked: &|| interrupts.has_come(), budget: args.budget };
     let mut tracer = Tracer::new(link, &first.image, limits)?;
     let method = match args.method {
-        Some(method) => method,
+        Some(method) => {
+            status.note(&format!("tracing by {}: as was asked for", method.noun()));
+            method
+        }
         None => choose(&mut tracer, &watches, status)?,
     };
     let (mut watched, mut counting) = (Watched::default(), Counting::Samples);
@@ -180,7 +192,10 @@ fn choose(tracer: &mut Tracer<'_>, watches: &[Watch], status: &Status) -> Result
         None => false,
     };
     let (method, line) = if takes {
-        (Method::Breakpoints, "tracing by breakpoints: the server sets them, and each stops the target once at most")
+        (
+            Method::Breakpoints,
+            "tracing by breakpoints: the server sets them, and each stops the target once at most",
+        )
     } else {
         (Method::Sample, "tracing by samples: the server sets no breakpoints, or no ELF has functions")
     };
@@ -211,7 +226,9 @@ fn how_it_ended(ended: Result<Ended, TraceError>, link: &mut MeteredLink) -> Res
         Ok(Ended::Asked | Ended::Elapsed) => Ok(None),
         Ok(Ended::AllReached) => Ok(Some("every block was reached")),
         Ok(Ended::StoppedByOther) => Ok(Some("somebody else has stopped the target, and it is left so")),
-        Err(TraceError::Link(LinkError::Refused { .. })) if has_exited(link) => Ok(Some("the target has ended")),
+        Err(TraceError::Link(LinkError::Refused { .. })) if has_exited(link) => {
+            Ok(Some("the target has ended"))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -231,7 +248,11 @@ fn summary(method: Method, tracer: &Tracer<'_>, watched: Watched, budget: f64) -
     let (elapsed, paused) = (tracer.elapsed(), tracer.paused);
     let share = 100.0 * paused.as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
     let (num, different) = (tracer.seen.num(), tracer.seen.num_different());
-    let stood = format!("it stood still for {} of {}, {share:.1} %", units::duration(paused), units::duration(elapsed));
+    let stood = format!(
+        "it stood still for {} of {}, {share:.1} %",
+        units::duration(paused),
+        units::duration(elapsed)
+    );
     match method {
         Method::Step => {
             let rate = num as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -260,7 +281,11 @@ fn summary(method: Method, tracer: &Tracer<'_>, watched: Watched, budget: f64) -
 fn parse_share(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
     let share = percent.map_err(|error| format!("{error}; write it as 5%"))? / 100.0;
-    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("must be more than 0% and at most 100%".to_owned()) }
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err("must be more than 0% and at most 100%".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use covtap_link::{Endianness, LinkError, Operation, RunControl, RunState, TargetAddr, WriteMemory};
 
+use crate::core::resume::{self, Breakpoint};
 use crate::core::session::{Execution, Incoming};
 use crate::core::stop::{StopReply, ThreadId};
-use crate::core::resume::{self, Breakpoint};
 use crate::core::{hex, memory};
 use crate::link::{GdbRemote, Hold};
 use crate::profile::Resume;

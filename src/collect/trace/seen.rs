@@ -121,14 +121,17 @@ mod tests {
     }
 
     fn code() -> Code<std::vec::IntoIter<Insn>> {
-        let insns = vec![insn(0, Flow::Next), insn(2, Flow::Conditional { target: Some(0) }), insn(4, Flow::Return)];
+        let insns =
+            vec![insn(0, Flow::Next), insn(2, Flow::Conditional { target: Some(0) }), insn(4, Flow::Return)];
         Code { instructions: insns.into_iter(), slide: Slide::new(0x100), width: PointerWidth::Bits32 }
     }
 
     #[test]
     fn steps_are_instructions_and_ways() {
         let mut seen = Seen::default();
-        for (at, next) in [(0x100, 0x102), (0x102, 0x100), (0x100, 0x102), (0x102, 0x800), (0x102, 0x104), (0x900, 0x902)] {
+        for (at, next) in
+            [(0x100, 0x102), (0x102, 0x100), (0x100, 0x102), (0x102, 0x800), (0x102, 0x104), (0x900, 0x902)]
+        {
             seen.stepped(at, next);
         }
         let trace = seen.trace(Counting::Times, [code()]).unwrap();

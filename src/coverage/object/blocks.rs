@@ -29,8 +29,7 @@ pub fn blocks(image: &Image) -> Vec<Block> {
     let functions: Vec<Vec<CodePart>> = extents(image).into_iter().map(|function| function.parts).collect();
     let parts = || functions.iter().flatten();
     let insns = |part: &CodePart| decoded(image, part);
-    let targets: BTreeSet<u64> =
-        parts().flat_map(insns).filter_map(|(_, insn)| target(insn.flow)).collect();
+    let targets: BTreeSet<u64> = parts().flat_map(insns).filter_map(|(_, insn)| target(insn.flow)).collect();
     let mut blocks = Vec::new();
     for part in parts() {
         split(insns(part), &targets, &mut blocks);
