@@ -13,7 +13,9 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 use common::{PATIENCE, Session, assert_done, stderr};
 use covtap::coverage::object::function_instructions;
@@ -200,11 +202,12 @@ impl Round {
     fn steady(&mut self) -> BTreeSet<u64> {
         let log = self.dir.path().join("log");
         let file = format!("logfile {}", log.display());
-        for command in ["one-insn-per-tb on", &file, "log in_asm,nochain"] {
+        // Blocks that are chained would go on as they are.
+        for command in ["stop", "one-insn-per-tb on", &file, "log in_asm,nochain", "cont"] {
             assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
         }
         self.wait_for_turns(64);
-        for command in ["log none", "one-insn-per-tb off"] {
+        for command in ["stop", "log none", "one-insn-per-tb off", "cont"] {
             assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
         }
         let text = fs::read_to_string(&log).expect("the log");
@@ -301,4 +304,81 @@ fn what_was_stepped_is_written_when_the_target_is_killed() {
     assert!(said.contains("error: ") && said.contains("the trace is "), "{said}");
     let trace = read_trace(&dir);
     assert!(!trace.is_empty() && trace.counting == Counting::Times);
+}
+
+/// A program of two threads. Dropping it ends it.
+struct Threads(Child);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Threads {
+    fn states(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("its threads");
+        let state = |task: std::io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(task.expect("a thread").path().join("stat")).expect("its state");
+            stat.split(' ').nth(2).expect("a state").to_owned()
+        };
+        tasks.map(state).collect()
+    }
+
+    /// Whether the bytes of a section are those of the ELF.
+    fn has_original(&self, image: &Image, section: &str) -> bool {
+        let section = image.section(section).expect("a section");
+        let mut there = vec![0; usize::try_from(section.len_bytes()).expect("a length")];
+        let memory = File::open(format!("/proc/{}/mem", self.0.id())).expect("its memory");
+        memory.read_exact_at(&mut there, section.address().get()).expect("it can be read");
+        image.bytes_at(section.address(), section.len_bytes()) == Some(&*there)
+    }
+}
+
+/// gdbserver writes breakpoints into memory, and each stops one thread alone.
+#[test]
+fn threads_of_a_program_are_watched_by_all_breakpoints_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let elf = dir.path().join("threads");
+    let source = workspace_root().join("tests/trace/threads.c");
+    let [source, elf_path] = [&source, &elf].map(|path| path.display().to_string());
+    let compile = ["-O1", "-no-pie", "-Wl,--build-id", &source, "-o", &elf_path, "-lpthread"];
+    covtap_testbed::run("clang-19", compile).expect("it compiles");
+    let threads = Threads(Command::new(&elf).spawn().expect("it starts"));
+    while threads.states().len() < 2 {
+        std::thread::yield_now();
+    }
+    let image = image(&elf);
+    let gdbserver = format!("exec:gdbserver --attach - {}", threads.0.id());
+    let output = trace_in(&dir).display().to_string();
+    for (method, counting) in
+        [("breakpoints", Counting::Reached), ("step", Counting::Times), ("sample", Counting::Samples)]
+    {
+        let args =
+            ["trace", "--gdb", &gdbserver, &elf_path, "-o", &output, "--method", method, "--for", "2s"];
+        let output = common::run(args);
+        assert_done(&output);
+        let trace = read_trace(&dir);
+        assert_eq!((trace.counting, trace.build_ids.len()), (counting, 1), "{method}");
+        let space = trace.space("").expect("a space");
+        let of = |name: &str| {
+            let symbol = image.symbols().find(|symbol| symbol.name == name).expect("a function");
+            let range = symbol.address.get()..symbol.address.get() + symbol.len_bytes;
+            function_instructions(&image).filter(move |insn| range.contains(&insn.address))
+        };
+        for name in ["first", "second"] {
+            let mut reached = of(name).map(|insn| space.count_at(insn.address) > 0);
+            // A few samples meet each function, and not each instruction.
+            let is_seen = if method == "sample" { reached.any(|is| is) } else { reached.all(|is| is) };
+            assert!(is_seen, "{method}: {name}: {}", stderr(&output));
+        }
+        assert!(of("never").all(|insn| space.count_at(insn.address) == 0), "{method}");
+        assert!(threads.has_original(&image, ".text"), "{method}");
+        assert!(
+            threads.states().iter().all(|state| state == "R" || state == "S"),
+            "{method}: {:?}",
+            threads.states()
+        );
+    }
 }

@@ -306,7 +306,9 @@ impl RunControl for GdbRemote {
     fn stop(&mut self) -> Result<(), LinkError> {
         let operation = Operation::Stop;
         self.ready(&operation)?;
-        if self.hold != Hold::Nobody {
+        // A breakpoint stops only the thread that met it, where threads are stopped one by one.
+        let may_run = self.hold == Hold::Nobody || (self.is_non_stop && self.hold == Hold::Us);
+        if !may_run {
             return Ok(());
         }
         if self.profile.resume == Resume::Never {

@@ -111,7 +111,8 @@ impl Tracer<'_> {
             stopped = Instant::now();
             let ended = self.limit();
             if is_stopped && ended.is_none() {
-                if !self.note_hit(windows)? {
+                self.control()?.stop()?;
+                if !self.note_all(windows)? {
                     self.clear_all(windows)?;
                     return Ok(Ended::StoppedByOther);
                 }
@@ -143,19 +144,14 @@ impl Tracer<'_> {
         }
     }
 
-    /// Notes what the thread has reached that has met a breakpoint; whether it stands at one of ours.
-    fn note_hit(&mut self, windows: &mut Windows<'_>) -> Result<bool, TraceError> {
-        let at = self.counter()?;
-        self.note(windows, at)?;
-        Ok(windows.ever.contains(&at))
-    }
-
-    /// Notes what all threads are about to execute.
-    fn note_all(&mut self, windows: &mut Windows<'_>) -> Result<(), TraceError> {
+    /// Notes what all threads are about to execute; whether one stands where a breakpoint of ours is or was.
+    fn note_all(&mut self, windows: &mut Windows<'_>) -> Result<bool, TraceError> {
+        let mut is_ours = false;
         for at in self.all_counters()? {
+            is_ours |= windows.ever.contains(&at);
             self.note(windows, at)?;
         }
-        Ok(())
+        Ok(is_ours)
     }
 
     /// Notes the block that begins there, if one does, and removes its breakpoint.
@@ -164,10 +160,10 @@ impl Tracer<'_> {
             self.control()?.clear_breakpoint(watch.at, watch.kind)?;
             windows.set.remove(&at);
             self.seen.reached(at, watch.len_bytes);
-        } else if let Some(index) = windows.waiting.iter().position(|watch| watch.at.get() == at) {
-            if let Some(watch) = windows.waiting.remove(index) {
-                self.seen.reached(at, watch.len_bytes);
-            }
+        } else if let Some(index) = windows.waiting.iter().position(|watch| watch.at.get() == at)
+            && let Some(watch) = windows.waiting.remove(index)
+        {
+            self.seen.reached(at, watch.len_bytes);
         }
         Ok(())
     }
