@@ -382,3 +382,14 @@ fn threads_of_a_program_are_watched_by_all_breakpoints_at_once() {
         );
     }
 }
+
+#[test]
+fn a_way_without_a_debugger_is_refused() {
+    let elf = fixture("c-an385/plain.elf");
+    let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
+    let dir = tempfile::tempdir().expect("a folder");
+    let [qmp, elf, output] = [guest.qmp(), &elf, &trace_in(&dir)].map(|path| path.display().to_string());
+    let output = common::run(["trace", "--qemu", &qmp, &elf, "-o", &output]);
+    common::assert_refused(&output, "no steps, breakpoints or registers", "--gdb");
+    assert!(!trace_in(&dir).exists(), "nothing was traced");
+}

@@ -19,6 +19,7 @@ use super::run::{CommandError, TimedOut};
 use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
 use crate::collect::find_image::FindError;
+use crate::collect::trace::TraceError;
 use crate::collect::{CollectError, LabelOnError};
 use crate::control::{ClientError, ServerError};
 use crate::coverage::{FindFileError, MappingError};
@@ -91,7 +92,19 @@ const HINTS: &[Hint] = &[
             .then_some("--lcov and --cobertura write what gcov counts: lines, functions and branches")
     },
     |cause| cause.downcast_ref().and_then(for_pool),
+    |cause| cause.downcast_ref().and_then(for_trace),
 ];
+
+fn for_trace(error: &TraceError) -> Option<&'static str> {
+    match error {
+        TraceError::NoControl { .. } => Some("a debugger's server has them: --gdb"),
+        TraceError::NoBreakpoints(_) => Some("--method sample needs none, nor does --method step"),
+        TraceError::NoBlocks { .. } => {
+            Some("give the ELF with its symbols, or choose --method sample or step")
+        }
+        TraceError::Link(_) | TraceError::TooLarge { .. } | TraceError::NoCounter { .. } => None,
+    }
+}
 
 fn for_server(error: &ServerError) -> Option<&'static str> {
     match error {

@@ -192,7 +192,7 @@ impl Tracer<'_> {
             }
         }
         match windows.first_refusal.take() {
-            Some(error) if windows.ever.is_empty() => Err(error.into()),
+            Some(error) if windows.ever.is_empty() => Err(TraceError::NoBreakpoints(error)),
             kept => {
                 windows.first_refusal = kept;
                 Ok(())

@@ -78,6 +78,9 @@ pub enum TraceError {
         /// Its architecture.
         architecture: &'static str,
     },
+    /// The server sets none.
+    #[error("trace by breakpoints: {0}")]
+    NoBreakpoints(#[source] LinkError),
     /// There is no code.
     #[error("trace {endpoint}: no ELF has a function with code")]
     NoBlocks {
