@@ -108,7 +108,7 @@ impl Early {
 }
 
 /// Connects.
-fn open(target: &mut dyn Target, status: &Status) -> Result<Box<dyn Link>> {
+pub(super) fn open(target: &mut dyn Target, status: &Status) -> Result<Box<dyn Link>> {
     let OpenLink { link, fallback, notes } = target.open(status)?;
     status.attached(&link.info());
     notes.iter().for_each(|note| status.note(note));

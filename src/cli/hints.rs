@@ -17,7 +17,7 @@ use super::notes::NotesFileError;
 use super::output::OtherKind;
 use super::programs::SamePlace;
 use super::report::ReportError;
-use super::run::{CommandError, TimedOut, TraceError};
+use super::run::{CommandError, TimedOut};
 use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
 use crate::collect::find_image::FindError;
@@ -30,7 +30,6 @@ use crate::locate::frozen::{Frozen, FrozenUnits};
 use crate::locate::gcov::{self, GcovError};
 use crate::locate::llvm::{Caution, LocateError};
 use crate::profile::test_index::TestIndexError;
-use crate::profile::trace::import::{Fault, ImportError};
 use crate::write::gcda_path::GcdaPathError;
 use crate::write::profraw::ProfrawError;
 use crate::write::{PoolError, WriteDirError, WriteFileError};
@@ -48,7 +47,7 @@ const HINTS: &[Hint] = &[
     |cause| {
         cause.is::<TimedOut>().then_some("how far it came is in the profile; a longer --timeout waits longer")
     },
-    |cause| cause.downcast_ref().and_then(for_trace),
+    |cause| cause.downcast_ref().and_then(trace::for_plugin),
     |cause| cause.downcast_ref().and_then(for_dump),
     |cause| cause.downcast_ref().and_then(for_locate),
     |cause| cause.downcast_ref().and_then(for_gcov),
@@ -97,23 +96,9 @@ const HINTS: &[Hint] = &[
             .then_some("--lcov and --cobertura write what gcov counts: lines, functions and branches")
     },
     |cause| cause.downcast_ref().and_then(for_pool),
-    |cause| cause.downcast_ref().and_then(for_import),
+    |cause| cause.downcast_ref().and_then(trace::for_import),
+    |cause| cause.downcast_ref().and_then(trace::for_tracing),
 ];
-
-fn for_import(error: &ImportError) -> Option<&'static str> {
-    match error {
-        ImportError::Unknown { .. } => Some("--format says which form it has"),
-        ImportError::Damaged { fault: Fault::Outside { .. }, .. } => {
-            Some("--absolute reads what QEMU's drcov plugin writes: addresses, and no offsets into modules")
-        }
-        ImportError::Damaged { fault: Fault::At { .. } | Fault::Read { .. }, .. } => {
-            Some("--partial keeps what is whole before that")
-        }
-        ImportError::Own { .. } => Some("it needs no import"),
-        ImportError::Nothing { .. } => Some("is it of another form? --format says which it has"),
-        _ => None,
-    }
-}
 
 fn for_server(error: &ServerError) -> Option<&'static str> {
     match error {
@@ -500,18 +485,6 @@ fn for_command(error: &CommandError) -> &'static str {
             "leave it out: covtap stays until the guest ends; a shell's & goes on meanwhile"
         }
         CommandError::Stays { .. } => "leave it out: covtap reads the guest a last time before QEMU ends",
-    }
-}
-
-fn for_trace(error: &TraceError) -> Option<&'static str> {
-    match error {
-        TraceError::NoPlugin { .. } => Some(
-            "cargo build -p covtap-qemu-plugin makes it; --plugin, or COVTAP_QEMU_PLUGIN, names one that is elsewhere",
-        ),
-        TraceError::Plugin { .. } => {
-            Some("a QEMU with plugins, of release 9.0 or later, traces; was it built with --enable-plugins?")
-        }
-        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C: once for a last snapshot, twice to stop at once.
+//! Ctrl-C: once for a last snapshot, or an end in order, twice to stop at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,6 +39,15 @@ impl Interrupts {
 ///
 /// The handler could not be installed.
 pub(super) fn listen() -> Result<Interrupts> {
+    listen_saying("taking a last snapshot")
+}
+
+/// The same, with what is done when it comes.
+///
+/// # Errors
+///
+/// The handler could not be installed.
+pub(super) fn listen_saying(answer: &'static str) -> Result<Interrupts> {
     // Two of the user's, and one in the user's place.
     let (ask, stop) = bounded(3);
     let (goes_on, over) = bounded(0);
@@ -46,7 +55,7 @@ pub(super) fn listen() -> Result<Interrupts> {
     let (presses, asks) = (Arc::clone(&pressed), ask.clone());
     ctrlc::set_handler(move || match presses.fetch_add(1, Ordering::Relaxed) {
         0 => {
-            eprintln!("covtap: taking a last snapshot; Ctrl-C again stops at once");
+            eprintln!("covtap: {answer}; Ctrl-C again stops at once");
             let _ = asks.try_send(Stop::AfterLastSnapshot);
         }
         _ => {

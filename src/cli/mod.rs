@@ -32,6 +32,7 @@ mod tap;
 mod target;
 mod terminal;
 mod test_dir;
+mod trace;
 mod traces;
 mod units;
 mod up_to_date;
@@ -59,6 +60,7 @@ enum Verb {
     Record(record::RecordArgs),
     Run(run::RunArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Trace(trace::TraceArgs),
     Report(report::ReportArgs),
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Verb::Record(args) => record::run(args),
         Verb::Run(args) => run::run(&args),
         Verb::Snapshot(args) => snapshot::run(args),
+        Verb::Trace(args) => trace::run(args),
         Verb::Report(args) => report::run(args),
         Verb::Inspect(args) => inspect::run(&args).map(|()| Verdict::Passed),
         Verb::Ctl(args) => ctl::run(&args).map(|()| Verdict::Passed),

@@ -44,6 +44,7 @@ mod snapshot;
 mod sums;
 mod sure;
 mod torn;
+pub mod trace;
 
 pub use calls::{CallError, ResetOn, Wanted};
 pub use changes::Changes;

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use covtap_link::{Endianness, LinkError, Operation, RunControl, RunState, TargetAddr, WriteMemory};
 
+use crate::core::resume::{self, Breakpoint};
 use crate::core::session::{Execution, Incoming};
 use crate::core::stop::{StopReply, ThreadId};
-use crate::core::{hex, memory, resume};
+use crate::core::{hex, memory};
 use crate::link::{GdbRemote, Hold};
 use crate::profile::Resume;
 
@@ -149,7 +150,7 @@ impl GdbRemote {
     }
 
     /// The threads of the target: `qfThreadInfo`, `qsThreadInfo`, answered by `m ID,ID...` until `l`.
-    fn threads(&mut self, operation: &Operation) -> Result<BTreeSet<ThreadId>, LinkError> {
+    pub(crate) fn threads(&mut self, operation: &Operation) -> Result<BTreeSet<ThreadId>, LinkError> {
         let mut threads = BTreeSet::new();
         let mut packet: &[u8] = b"qfThreadInfo";
         while threads.len() < MAX_THREADS {
@@ -166,7 +167,7 @@ impl GdbRemote {
     }
 
     /// Fails unless the target is stopped.
-    fn need_stopped(&mut self, operation: &Operation) -> Result<(), LinkError> {
+    pub(crate) fn need_stopped(&mut self, operation: &Operation) -> Result<(), LinkError> {
         self.ready(operation)?;
         match self.hold {
             Hold::Nobody => Err(self.wire.refused(operation, "the target is running")),
@@ -177,11 +178,26 @@ impl GdbRemote {
     fn change_breakpoint(&mut self, is_set: bool, addr: TargetAddr, kind: u8) -> Result<(), LinkError> {
         let operation = Operation::Breakpoint(addr);
         self.need_stopped(&operation)?;
-        self.expect_ok(&operation, &resume::breakpoint(is_set, addr.get(), kind))?;
-        if is_set {
-            self.breakpoints.insert(addr.get(), kind);
-        } else {
-            self.breakpoints.remove(&addr.get());
+        let addr = addr.get();
+        let in_memory = Breakpoint { kind, is_hardware: false };
+        let breakpoint = self.breakpoints.get(&addr).copied().unwrap_or(in_memory);
+        let done = self.expect_ok(&operation, &resume::breakpoint(is_set, addr, breakpoint));
+        match done {
+            Err(refused) if is_set && !breakpoint.is_hardware && !refused.is_fatal() => {
+                // In flash, say. What the server said of the first one tells more than what it says of this.
+                let breakpoint = Breakpoint { is_hardware: true, ..breakpoint };
+                let done = self.expect_ok(&operation, &resume::breakpoint(true, addr, breakpoint));
+                done.map_err(|error| if error.is_fatal() { error } else { refused })?;
+                self.breakpoints.insert(addr, breakpoint);
+            }
+            done if is_set => {
+                done?;
+                self.breakpoints.insert(addr, breakpoint);
+            }
+            done => {
+                done?;
+                self.breakpoints.remove(&addr);
+            }
         }
         Ok(())
     }
@@ -223,9 +239,21 @@ impl GdbRemote {
     }
 
     fn wait_for_step(&mut self, operation: &Operation) -> Result<StopReply, LinkError> {
-        let since = Instant::now();
+        let patience = self.options.reply_timeout / 2;
+        let (mut since, mut is_interrupted) = (Instant::now(), false);
         loop {
-            match self.wire.next(operation, since)? {
+            let incoming = if is_interrupted {
+                self.wire.next(operation, since)?
+            } else if let Some(incoming) = self.wire.next_within(operation, patience)? {
+                incoming
+            } else {
+                // It waits for an interrupt, say, and may do so for ever.
+                self.wire.session.interrupt();
+                self.wire.flush(operation)?;
+                (since, is_interrupted) = (Instant::now(), true);
+                continue;
+            };
+            match incoming {
                 Incoming::Stop(stop) if !stop.is_end() => return Ok(stop),
                 Incoming::ResumeRefused(reason) => return Err(self.wire.refused(operation, reason)),
                 other => self.absorb(other, operation)?,
@@ -252,8 +280,8 @@ impl GdbRemote {
 
     /// Sets or clears all of our breakpoints, which stay ours.
     fn place_breakpoints(&mut self, is_set: bool, operation: &Operation) -> Result<(), LinkError> {
-        for (addr, kind) in self.breakpoints.clone() {
-            self.expect_ok(operation, &resume::breakpoint(is_set, addr, kind))?;
+        for (addr, breakpoint) in self.breakpoints.clone() {
+            self.expect_ok(operation, &resume::breakpoint(is_set, addr, breakpoint))?;
         }
         Ok(())
     }
@@ -278,7 +306,9 @@ impl RunControl for GdbRemote {
     fn stop(&mut self) -> Result<(), LinkError> {
         let operation = Operation::Stop;
         self.ready(&operation)?;
-        if self.hold != Hold::Nobody {
+        // A breakpoint stops only the thread that met it, where threads are stopped one by one.
+        let may_run = self.hold == Hold::Nobody || (self.is_non_stop && self.hold == Hold::Us);
+        if !may_run {
             return Ok(());
         }
         if self.profile.resume == Resume::Never {
@@ -324,6 +354,22 @@ impl RunControl for GdbRemote {
 
     fn clear_breakpoint(&mut self, addr: TargetAddr, kind: u8) -> Result<(), LinkError> {
         self.change_breakpoint(false, addr, kind)
+    }
+
+    fn wait_for_stop(&mut self, patience: Duration) -> Result<bool, LinkError> {
+        self.wait_until_held(patience)
+    }
+
+    fn num_threads(&mut self) -> Result<usize, LinkError> {
+        self.count_threads()
+    }
+
+    fn select_thread(&mut self, index: usize) -> Result<(), LinkError> {
+        self.select_counted(index)
+    }
+
+    fn leave_stopped(&mut self) {
+        self.leaves_running &= self.hold == Hold::Nobody;
     }
 
     fn read_register(&mut self, name: &str) -> Result<u64, LinkError> {

@@ -62,8 +62,8 @@ impl GdbRemote {
         if self.hold == Hold::Nobody && !self.reads_while_running() {
             self.interrupt_for_good(operation)?;
         }
-        for (addr, kind) in std::mem::take(&mut self.breakpoints) {
-            let reply = self.exchange(operation, &resume::breakpoint(false, addr, kind))?;
+        for (addr, breakpoint) in std::mem::take(&mut self.breakpoints) {
+            let reply = self.exchange(operation, &resume::breakpoint(false, addr, breakpoint))?;
             if reply != b"OK" {
                 return Err(self.wire.refused(operation, format!("the breakpoint at {addr:#x} stays")));
             }

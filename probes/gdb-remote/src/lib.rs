@@ -21,6 +21,7 @@ mod link;
 mod options;
 mod profile;
 mod read;
+mod threads;
 mod transport;
 mod wire;
 

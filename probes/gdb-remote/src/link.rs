@@ -10,7 +10,7 @@ use covtap_link::{
 
 use crate::core::file_io::{self, FileIo};
 use crate::core::memory::{Piece, ReadPacket, ReadReply, read_reply};
-use crate::core::resume::{self, Actions};
+use crate::core::resume::{self, Actions, Breakpoint};
 use crate::core::session::{Expected, Incoming};
 use crate::core::stop::{StopReply, ThreadId};
 use crate::core::target_xml::{Description, architecture};
@@ -78,8 +78,10 @@ pub struct GdbRemote {
     pub(crate) hold: Hold,
     /// The target is to run when it is left.
     pub(crate) leaves_running: bool,
-    /// Ours, with their kinds.
-    pub(crate) breakpoints: BTreeMap<u64, u8>,
+    /// Ours.
+    pub(crate) breakpoints: BTreeMap<u64, Breakpoint>,
+    /// The threads that were counted last.
+    pub(crate) counted_threads: Vec<ThreadId>,
     /// The handshake is done.
     pub(crate) is_attached: bool,
     pub(crate) attach_pause: Duration,
@@ -129,6 +131,7 @@ impl GdbRemote {
             hold: Hold::Us,
             leaves_running: true,
             breakpoints: BTreeMap::new(),
+            counted_threads: Vec::new(),
             is_attached: false,
             attach_pause: Duration::ZERO,
             events: VecDeque::new(),

@@ -425,3 +425,62 @@ fn openocd_is_told_to_report_reads_that_fail() {
         fake.end();
     }
 }
+
+/// As [`stub`], with another answer to packets for breakpoints.
+fn stub_with_breakpoints(answer: impl Fn(&str) -> &'static str + Send + 'static) -> Fake {
+    Fake::answering(move |message| match message.as_bytes().first() {
+        Some(b'Z' | b'z') => Act::Reply(answer(message).into()),
+        _ => stub(message),
+    })
+}
+
+#[test]
+fn a_server_that_refuses_breakpoints_has_none() {
+    for (answer, expected) in [("", "not supported: the server has no such packet"), ("E22", "refused: E22")]
+    {
+        let mut fake = stub_with_breakpoints(move |_| answer);
+        let mut link = GdbRemote::connect(&fake.endpoint(), &patient()).unwrap();
+        link.stop().unwrap();
+        let error = link.set_breakpoint(TargetAddr::new(BASE), 2).unwrap_err();
+        assert!(error.to_string().contains(expected) && !error.is_fatal(), "{error}");
+        link.detach().unwrap();
+        let heard = fake.end();
+        assert!(heard.contains(&"Z1,20000000,2".into()), "hardware is asked too: {heard:?}");
+        assert!(!heard.iter().any(|message| message.starts_with('z')), "nothing is to be removed: {heard:?}");
+    }
+}
+
+#[test]
+fn breakpoints_in_flash_are_set_and_removed_in_hardware() {
+    let mut fake = stub_with_breakpoints(|message| if message.as_bytes()[1] == b'1' { "OK" } else { "E0D" });
+    let mut link = GdbRemote::connect(&fake.endpoint(), &patient()).unwrap();
+    link.stop().unwrap();
+    link.set_breakpoint(TargetAddr::new(BASE), 2).unwrap();
+    link.set_breakpoint(TargetAddr::new(BASE + 2), 2).unwrap();
+    link.clear_breakpoint(TargetAddr::new(BASE), 2).unwrap();
+    link.detach().unwrap();
+    let heard = fake.end();
+    let of_breakpoints: Vec<_> = heard.iter().filter(|message| message.starts_with(['Z', 'z'])).collect();
+    let expected = [
+        "Z0,20000000,2",
+        "Z1,20000000,2",
+        "Z0,20000002,2",
+        "Z1,20000002,2",
+        "z1,20000000,2",
+        "z1,20000002,2",
+    ];
+    assert_eq!(of_breakpoints, expected);
+}
+
+#[test]
+fn a_step_that_waits_for_an_interrupt_ends() {
+    let mut fake = Fake::answering(|message| if message == "s" { Act::Silence } else { stub(message) });
+    let mut link = GdbRemote::connect(&fake.endpoint(), &options(1000)).unwrap();
+    link.stop().unwrap();
+    link.step().unwrap();
+    assert_eq!(link.state(), RunState::Stopped);
+    link.detach().unwrap();
+    let heard = fake.end();
+    let step = heard.iter().position(|message| message == "s").unwrap();
+    assert_eq!(heard[step + 1], "\x03", "{heard:?}");
+}

@@ -32,14 +32,16 @@ pub trait RunControl {
     /// The request could not be sent.
     fn resume(&mut self) -> Result<(), LinkError>;
 
-    /// Executes one instruction of the stopped target and waits for its end.
+    /// Executes one instruction of the stopped target, in the [selected](RunControl::select_thread) thread, and waits for
+    /// its end. One that waits for an interrupt, and gets none, is left before its end.
     ///
     /// # Errors
     ///
     /// The target is not stopped, or did not confirm.
     fn step(&mut self) -> Result<(), LinkError>;
 
-    /// Sets a breakpoint; `kind` is the architecture's breakpoint size, as the `Z0` packet has it.
+    /// Sets a breakpoint: in memory, or in hardware where the server refuses that. `kind` is the architecture's breakpoint
+    /// size, as the `Z0` packet has it.
     ///
     /// # Errors
     ///
@@ -59,6 +61,30 @@ pub trait RunControl {
     ///
     /// The target is not stopped, or has no such register of at most 64 bits.
     fn read_register(&mut self, name: &str) -> Result<u64, LinkError>;
+
+    /// Waits until the target has stopped, at a breakpoint say, at most so long; whether it has.
+    ///
+    /// # Errors
+    ///
+    /// The link failed, or the target has ended.
+    fn wait_for_stop(&mut self, patience: Duration) -> Result<bool, LinkError>;
+
+    /// How many threads, or processors, the stopped target has.
+    ///
+    /// # Errors
+    ///
+    /// The target is not stopped, or did not answer.
+    fn num_threads(&mut self) -> Result<usize, LinkError>;
+
+    /// From now on steps and registers are those of this thread, of those that were counted last, from 0.
+    ///
+    /// # Errors
+    ///
+    /// The target is not stopped, has no such thread, or refused.
+    fn select_thread(&mut self, index: usize) -> Result<(), LinkError>;
+
+    /// Has a stopped target stay so when it is left, as if it had been found so.
+    fn leave_stopped(&mut self);
 }
 
 /// Writing target memory.

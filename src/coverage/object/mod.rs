@@ -6,6 +6,7 @@
 //! pools are of none; where it is not known which way a branch went, it is said to be unknown, and not that it never went
 //! there. Predicated instructions have the counts of their blocks: whether their condition held is not in a trace.
 
+mod blocks;
 mod functions;
 
 use covtap_insn::{Flow, Insn, Isa, instructions};
@@ -15,6 +16,8 @@ use crate::image::{Image, ImageAddr, Slide};
 use crate::profile::trace::{Space, Trace, Ways};
 
 use functions::{Extent, extents};
+
+pub use blocks::{Block, blocks, function_instructions};
 
 /// What of an image's code was executed.
 pub struct ObjectCoverage<'a> {

@@ -6,7 +6,8 @@
 //! -> vCont;s:THREAD | s  one instruction
 //! -> vCont;t             stops all threads; only in non-stop mode
 //! -> vCont;CAA:THREAD;c  one thread gets signal AA, and all run on
-//! -> Z0,ADDR,KIND | z0,ADDR,KIND    <- OK | E NN | (empty)
+//! -> Z0,ADDR,KIND | z0,ADDR,KIND    <- OK | E NN | (empty)       in memory; Z1, z1: in hardware
+//! -> HgTHREAD            <- OK                  registers are those of this thread
 //! -> D | D;PID           <- OK
 //! -> qAttached[:PID]     <- 1 | 0               the server was attached to the program, or started it
 //! ```
@@ -57,9 +58,24 @@ pub(crate) fn pass_signal(signal: u8, thread: &ThreadId) -> Vec<u8> {
     format!("vCont;C{signal:02x}:{thread}").into_bytes()
 }
 
-/// Sets or clears a software breakpoint.
-pub(crate) fn breakpoint(is_set: bool, addr: u64, kind: u8) -> Vec<u8> {
-    format!("{}0,{addr:x},{kind:x}", if is_set { 'Z' } else { 'z' }).into_bytes()
+/// A breakpoint, beside its address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Breakpoint {
+    /// The architecture's breakpoint size.
+    pub(crate) kind: u8,
+    /// In a comparator, and not in memory.
+    pub(crate) is_hardware: bool,
+}
+
+/// Sets or clears a breakpoint.
+pub(crate) fn breakpoint(is_set: bool, addr: u64, breakpoint: Breakpoint) -> Vec<u8> {
+    let Breakpoint { kind, is_hardware } = breakpoint;
+    format!("{}{},{addr:x},{kind:x}", if is_set { 'Z' } else { 'z' }, u8::from(is_hardware)).into_bytes()
+}
+
+/// Has registers be those of a thread.
+pub(crate) fn select(thread: &ThreadId) -> Vec<u8> {
+    format!("Hg{thread}").into_bytes()
 }
 
 /// Lets go of the target.
@@ -89,8 +105,11 @@ mod tests {
         assert_eq!(with.step(None), b"vCont;s");
         assert_eq!(without.step(Some(&thread)), b"s");
         assert_eq!(pass_signal(10, &thread), b"vCont;C0a:p01.02");
-        assert_eq!(breakpoint(true, 0x1000, 2), b"Z0,1000,2");
-        assert_eq!(breakpoint(false, 0x1000, 2), b"z0,1000,2");
+        let in_memory = Breakpoint { kind: 2, is_hardware: false };
+        assert_eq!(breakpoint(true, 0x1000, in_memory), b"Z0,1000,2");
+        assert_eq!(breakpoint(false, 0x1000, in_memory), b"z0,1000,2");
+        assert_eq!(breakpoint(true, 0x1000, Breakpoint { is_hardware: true, ..in_memory }), b"Z1,1000,2");
+        assert_eq!(select(&thread), b"Hgp01.02");
         assert_eq!(detach(Some(0x3273)), b"D;3273");
         assert_eq!(detach(None), b"D");
         assert_eq!(is_attached(Some(0x3273)), b"qAttached:3273");

@@ -1,0 +1,303 @@
+//! `covtap trace`: coverage of code that was not instrumented.
+//!
+//! What enters is ELFs and a target that its debugger controls; what leaves is a trace's file. What always holds: what was
+//! traced is written, also when the target goes away in the middle; the file says no more than the method tells.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use covtap_link::{LinkError, TargetEvent};
+
+use super::Verdict;
+use super::attach;
+use super::interrupt::{self, Interrupts};
+use super::programs::ElfArg;
+use super::status::Status;
+use super::tap::load;
+use super::target::TargetArgs;
+use super::units;
+use crate::collect::trace::{Code, Ended, Limits, TraceError, Tracer, Watch, Watched};
+use crate::collect::{self, CollectError, MeteredLink};
+use crate::coverage::object::{blocks, function_instructions};
+use crate::image::identity::Verdict as Identified;
+use crate::image::{Image, Slide};
+use crate::profile::trace::{Counting, Trace, encode};
+use crate::write::write_whole;
+
+/// Trace a target that was not instrumented, by its debugger's means, into a file of what it executed.
+///
+/// Ends with Ctrl-C, after --for, when every block was reached (breakpoints), or when the target ends. What was traced is
+/// written in any case. docs/trace.md says what each method does to the target and what its counts say.
+#[derive(Debug, Args)]
+pub(super) struct TraceArgs {
+    /// The programs that the target runs; a slide says how far from its own addresses one was loaded
+    #[arg(value_name = "ELF[@SLIDE]", required = true, value_parser = ElfArg::parse)]
+    elves: Vec<ElfArg>,
+    /// How to trace; by default what the server offers and disturbs the target least
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// The trace to write
+    #[arg(short, long, value_name = "FILE", default_value = "default.covtrace")]
+    output: PathBuf,
+    /// Stop after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = units::parse_duration)]
+    duration: Option<Duration>,
+    /// The share of time for which the target may be halted to be sampled, or to have other blocks watched
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = parse_share)]
+    budget: f64,
+    /// Go on if the target does not seem to run these ELFs
+    #[arg(long)]
+    force: bool,
+    /// No status on stderr; errors are still shown
+    #[arg(short, long)]
+    quiet: bool,
+    // Last, because its help has a heading of its own.
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Method {
+    /// Every instruction, one by one: exact, with branches, and thousands of times slower
+    Step,
+    /// One breakpoint for each basic block, removed when it is met
+    Breakpoints,
+    /// Where the target is, now and then
+    Sample,
+}
+
+impl Method {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Step => "steps",
+            Self::Breakpoints => "breakpoints",
+            Self::Sample => "samples",
+        }
+    }
+}
+
+/// A program that the target runs, or is believed to.
+struct Traced {
+    image: Image,
+    slide: Slide,
+    build_id: Option<Vec<u8>>,
+}
+
+/// What a method did, and what its counts say.
+struct Done {
+    ended: Result<Ended, TraceError>,
+    summary: String,
+    trace: Result<Trace, TraceError>,
+}
+
+/// Traces.
+///
+/// # Errors
+///
+/// Anything that kept covtap from attaching, tracing or writing.
+pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
+    let interrupts = interrupt::listen_saying("writing what was traced")?;
+    let status = Status::new(args.quiet);
+    let images = args.elves.iter().map(|elf| Ok((load(&elf.path)?, elf.slide.unwrap_or(Slide::ZERO))));
+    let images: Vec<(Image, Slide)> = images.collect::<Result<_>>()?;
+    let mut link = MeteredLink::new(attach::open(&mut args.target, &status)?);
+    let programs = images
+        .into_iter()
+        .map(|(image, slide)| identified(&mut link, image, slide, args.force, &status))
+        .collect::<Result<Vec<_>>>()?;
+    let done = trace(&args, &mut link, &programs, &interrupts, &status)?;
+    let ended = how_it_ended(done.ended, &mut link);
+    // The target first: a slow disk is no reason for it to wait.
+    let left = if ended.is_ok() { link.detach() } else { Ok(()) };
+    let mut trace = done.trace?;
+    trace.build_ids = programs.into_iter().filter_map(|program| program.build_id).collect();
+    if !trace.is_empty() || ended.is_ok() {
+        write_whole(&args.output, &encode(&trace))?;
+        status.note(&done.summary);
+        status.note(&format!("the trace is {}", args.output.display()));
+    }
+    if let Some(why) = ended? {
+        status.note(why);
+    }
+    left.context("the trace is written, but the target could not be left")?;
+    Ok(Verdict::Passed)
+}
+
+/// Makes sure that the target runs an image.
+fn identified(
+    link: &mut MeteredLink,
+    image: Image,
+    slide: Slide,
+    force: bool,
+    status: &Status,
+) -> Result<Traced> {
+    let build_id = match collect::check_identity(link, &image, slide) {
+        Ok(Identified::SameBuildId(id)) => Some(id.as_bytes().to_vec()),
+        Ok(_) => None,
+        Err(wrong @ CollectError::WrongImage { .. }) if force => {
+            status.note(&format!("{wrong}; going on, as --force says"));
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Traced { image, slide, build_id })
+}
+
+/// Traces by the method that was asked for, or that suits the server.
+fn trace(
+    args: &TraceArgs,
+    link: &mut MeteredLink,
+    programs: &[Traced],
+    interrupts: &Interrupts,
+    status: &Status,
+) -> Result<Done> {
+    let Some(first) = programs.first() else { anyhow::bail!("trace: no ELF was given") };
+    let watches = watches(programs);
+    let limits = Limits { duration: args.duration, is_asked: &|| interrupts.has_come(), budget: args.budget };
+    let mut tracer = Tracer::new(link, &first.image, limits)?;
+    let method = match args.method {
+        Some(method) => {
+            status.note(&format!("tracing by {}: as was asked for", method.noun()));
+            method
+        }
+        None => choose(&mut tracer, &watches, status)?,
+    };
+    let (mut watched, mut counting) = (Watched::default(), Counting::Samples);
+    let ended = match method {
+        Method::Step => tracer.step(),
+        Method::Sample => tracer.sample(),
+        Method::Breakpoints => tracer.breakpoints(&watches, &mut watched),
+    };
+    match method {
+        Method::Step => counting = Counting::Times,
+        Method::Breakpoints if watched.is_complete => counting = Counting::Reached,
+        Method::Breakpoints | Method::Sample => {}
+    }
+    let summary = summary(method, &tracer, watched, args.budget);
+    let codes = programs.iter().map(|program| Code {
+        instructions: function_instructions(&program.image),
+        slide: program.slide,
+        width: program.image.pointer_width(),
+    });
+    let trace = tracer.trace(counting, codes);
+    Ok(Done { ended, summary, trace })
+}
+
+/// The method that suits the server, which is said, and why.
+fn choose(tracer: &mut Tracer<'_>, watches: &[Watch], status: &Status) -> Result<Method> {
+    let takes = match watches.first() {
+        Some(watch) => tracer.takes_breakpoints(*watch)?,
+        None => false,
+    };
+    let (method, line) = if takes {
+        (
+            Method::Breakpoints,
+            "tracing by breakpoints: the server sets them, and each stops the target once at most",
+        )
+    } else {
+        (Method::Sample, "tracing by samples: the server sets no breakpoints, or no ELF has functions")
+    };
+    status.note(line);
+    Ok(method)
+}
+
+/// The blocks of all programs, each once.
+fn watches(programs: &[Traced]) -> Vec<Watch> {
+    let of_program = |program: &Traced| {
+        let (slide, width) = (program.slide, program.image.pointer_width());
+        let watch = |block: crate::coverage::object::Block| Watch {
+            at: slide.apply(block.address, width),
+            len_bytes: block.len_bytes,
+            kind: block.breakpoint_kind,
+        };
+        blocks(&program.image).into_iter().map(watch).collect::<Vec<_>>()
+    };
+    let mut all: Vec<Watch> = programs.iter().flat_map(of_program).collect();
+    all.sort_by_key(|watch| watch.at);
+    all.dedup_by_key(|watch| watch.at);
+    all
+}
+
+/// What there is to say of an end, if it is none that was asked for. A target that has ended in order is no error.
+fn how_it_ended(ended: Result<Ended, TraceError>, link: &mut MeteredLink) -> Result<Option<&'static str>> {
+    match ended {
+        Ok(Ended::Asked | Ended::Elapsed) => Ok(None),
+        Ok(Ended::AllReached) => Ok(Some("every block was reached")),
+        Ok(Ended::StoppedByOther) => Ok(Some("somebody else has stopped the target, and it is left so")),
+        Err(TraceError::Link(LinkError::Refused { .. })) if has_exited(link) => {
+            Ok(Some("the target has ended"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the server said that the target has ended.
+fn has_exited(link: &mut MeteredLink) -> bool {
+    while let Ok(Some(event)) = link.poll() {
+        if event == TargetEvent::Exited {
+            return true;
+        }
+    }
+    false
+}
+
+/// What was seen, and what that did to the target.
+fn summary(method: Method, tracer: &Tracer<'_>, watched: Watched, budget: f64) -> String {
+    let (elapsed, paused) = (tracer.elapsed(), tracer.paused);
+    let share = 100.0 * paused.as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    let (num, different) = (tracer.seen.num(), tracer.seen.num_different());
+    let stood = format!(
+        "it stood still for {} of {}, {share:.1} %",
+        units::duration(paused),
+        units::duration(elapsed)
+    );
+    match method {
+        Method::Step => {
+            let rate = num as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+            format!(
+                "{num} instructions were stepped in {}, {rate:.0} a second, {different} different ones; for {share:.1} % of that \
+                 time the target did nothing else",
+                units::duration(elapsed)
+            )
+        }
+        Method::Sample => {
+            format!("{num} samples, {different} different; {stood}, with a budget of {:.1} %", budget * 100.0)
+        }
+        Method::Breakpoints => {
+            let Watched { blocks, reached, window, turns, is_complete } = watched;
+            let missed = if is_complete {
+                "all were watched from the start".to_owned()
+            } else {
+                format!("{window} at a time in {turns} turns: one that ran out of its turn is not seen")
+            };
+            format!("{reached} of {blocks} blocks were reached; {missed}; {stood}")
+        }
+    }
+}
+
+/// Reads a share in percent, with its sign or without.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+    let share = percent.map_err(|error| format!("{error}; write it as 5%"))? / 100.0;
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err("must be more than 0% and at most 100%".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_a_share_of_time() {
+        assert_eq!(parse_share("5%"), Ok(0.05));
+        assert_eq!(parse_share("100"), Ok(1.0));
+        for wrong in ["0%", "101%", "-1%", "NaN", "x"] {
+            assert!(parse_share(wrong).is_err(), "{wrong}");
+        }
+    }
+}

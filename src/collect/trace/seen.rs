@@ -1,0 +1,155 @@
+//! What was seen of a target's code, before it is known what instructions are there.
+//!
+//! What enters is addresses; what leaves is a [`Trace`]. What always holds: memory is bounded by how much different code
+//! was executed; an address that is no instruction of the images has one byte.
+
+use std::collections::HashMap;
+
+use covtap_insn::{Flow, Insn};
+
+use crate::image::{ImageAddr, Slide};
+use crate::profile::trace::{Counting, Trace, TraceBuilder, TraceTooLarge, Ways};
+use covtap_link::PointerWidth;
+
+/// Addresses as they were seen.
+#[derive(Default, Debug)]
+pub struct Seen {
+    /// How often each instruction was.
+    counts: HashMap<u64, u64>,
+    /// How often each was followed by which.
+    edges: HashMap<u64, HashMap<u64, u64>>,
+    /// Blocks that were reached, with their lengths.
+    blocks: HashMap<u64, u64>,
+    /// How many steps or samples there were.
+    num: u64,
+}
+
+/// An image's instructions and where it was loaded.
+pub struct Code<I> {
+    /// By the image's own addresses.
+    pub instructions: I,
+    /// How far it was moved.
+    pub slide: Slide,
+    /// The width of its addresses.
+    pub width: PointerWidth,
+}
+
+impl Seen {
+    pub(super) fn stepped(&mut self, at: u64, next: u64) {
+        self.sampled(at);
+        let count = self.edges.entry(at).or_default().entry(next).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn sampled(&mut self, at: u64) {
+        let count = self.counts.entry(at).or_default();
+        *count = count.saturating_add(1);
+        self.num = self.num.saturating_add(1);
+    }
+
+    pub(super) fn reached(&mut self, start: u64, len_bytes: u64) {
+        self.blocks.insert(start, len_bytes);
+    }
+
+    /// How many steps, or samples, there were.
+    #[must_use]
+    pub fn num(&self) -> u64 {
+        self.num
+    }
+
+    /// How many different instructions, or blocks, were seen.
+    #[must_use]
+    pub fn num_different(&self) -> usize {
+        self.counts.len() + self.blocks.len()
+    }
+
+    /// The trace of it, by the code of the images.
+    ///
+    /// # Errors
+    ///
+    /// It is too large.
+    pub fn trace<I: Iterator<Item = Insn>>(
+        &self,
+        counting: Counting,
+        codes: impl IntoIterator<Item = Code<I>>,
+    ) -> Result<Trace, TraceTooLarge> {
+        let mut builder = TraceBuilder::new(counting);
+        let mut unknown = self.counts.clone();
+        if counting == Counting::Times {
+            builder.look_at_branches();
+        }
+        for Code { instructions, slide, width } in codes {
+            let moved = |address| slide.apply(ImageAddr::new(address), width).get();
+            for insn in instructions.filter(|insn| insn.flow != Flow::Invalid) {
+                let at = moved(insn.address);
+                let Some(count) = unknown.remove(&at) else { continue };
+                builder.block("", at, insn.len_bytes as u64, count)?;
+                if let (Flow::Conditional { target }, Some(next)) = (insn.flow, self.edges.get(&at)) {
+                    builder.branch("", at, ways(next, target.map(moved), moved(insn.end())))?;
+                }
+            }
+        }
+        for (at, count) in unknown {
+            builder.block("", at, 1, count)?;
+        }
+        for (start, len_bytes) in &self.blocks {
+            builder.block("", *start, *len_bytes, 1)?;
+        }
+        Ok(builder.finish())
+    }
+}
+
+/// Which ways a branch went, by what followed it. What is neither of the two is an exception that came between.
+fn ways(next: &HashMap<u64, u64>, target: Option<u64>, end: u64) -> Ways {
+    let mut ways = Ways::default();
+    for (to, count) in next {
+        if *to == end {
+            ways.fell_through = ways.fell_through.saturating_add(*count);
+        } else if target.is_none_or(|target| target == *to) {
+            ways.taken = ways.taken.saturating_add(*count);
+        }
+    }
+    ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insn(address: u64, flow: Flow) -> Insn {
+        Insn { address, len_bytes: 2, flow, is_predicated: false }
+    }
+
+    fn code() -> Code<std::vec::IntoIter<Insn>> {
+        let insns =
+            vec![insn(0, Flow::Next), insn(2, Flow::Conditional { target: Some(0) }), insn(4, Flow::Return)];
+        Code { instructions: insns.into_iter(), slide: Slide::new(0x100), width: PointerWidth::Bits32 }
+    }
+
+    #[test]
+    fn steps_are_instructions_and_ways() {
+        let mut seen = Seen::default();
+        for (at, next) in
+            [(0x100, 0x102), (0x102, 0x100), (0x100, 0x102), (0x102, 0x800), (0x102, 0x104), (0x900, 0x902)]
+        {
+            seen.stepped(at, next);
+        }
+        let trace = seen.trace(Counting::Times, [code()]).unwrap();
+        let space = trace.space("").unwrap();
+        let runs: Vec<_> = space.runs().iter().map(|run| (run.start, run.last, run.count)).collect();
+        assert_eq!(runs, [(0x100, 0x101, 2), (0x102, 0x103, 3), (0x900, 0x900, 1)]);
+        // One was followed by an exception, which is neither way.
+        assert_eq!(space.branch(0x102), Some(Ways { taken: 1, fell_through: 1 }));
+        assert_eq!((seen.num(), trace.has_branches), (6, true));
+    }
+
+    #[test]
+    fn blocks_are_reached_as_a_whole() {
+        let mut seen = Seen::default();
+        seen.reached(0x100, 4);
+        let trace = seen.trace(Counting::Reached, [code()]).unwrap();
+        assert_eq!(trace.space("").unwrap().count_at(0x103), 1);
+        assert_eq!(trace.space("").unwrap().count_at(0x104), 0);
+        assert!(!trace.has_branches);
+    }
+}

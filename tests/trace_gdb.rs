@@ -1,0 +1,395 @@
+//! Tracing guests in QEMU by their debugger's means, against QEMU's own log of what they execute.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use common::{PATIENCE, Session, assert_done, stderr};
+use covtap::coverage::object::function_instructions;
+use covtap::image::Image;
+use covtap::profile::trace::{Counting, Trace, Ways, parse};
+use covtap_insn::Flow;
+use covtap_testbed::{Guest, Machine, Monitor, fixture, workspace_root};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tempfile::TempDir;
+
+fn image(elf: &Path) -> Image {
+    Image::parse("guest", fs::read(elf).expect("the ELF")).expect("an ELF")
+}
+
+/// A command line that traces a guest into `trace` in a folder.
+fn args(guest: &Guest, elf: &Path, dir: &TempDir, more: &[&str]) -> Vec<String> {
+    let (gdb, elf) = (guest.gdb().to_string(), elf.display().to_string());
+    let output = trace_in(dir).display().to_string();
+    let args = ["trace", "--gdb", &gdb, &elf, "-o", &output];
+    args.iter().chain(more).map(ToString::to_string).collect()
+}
+
+fn trace_in(dir: &TempDir) -> PathBuf {
+    dir.path().join("trace")
+}
+
+fn read_trace(dir: &TempDir) -> Trace {
+    parse("trace", &fs::read(trace_in(dir)).expect("a trace")).expect("it can be read")
+}
+
+/// The number before some words of what covtap said.
+fn number_before(said: &str, words: &str) -> usize {
+    let before = said.split(words).next().expect("the words");
+    before
+        .rsplit([' ', '\n'])
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("{said}"))
+}
+
+/// The first instructions that a guest executes, by QEMU's log of a run of its own.
+fn logged(machine: Machine, elf: &Path, num: usize) -> Vec<u64> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = dir.path().join("log");
+    mkfifo(&log, Mode::S_IRWXU).expect("a pipe");
+    let guest = Guest::builder(machine, elf).args(["-S"]).start().expect("the guest starts");
+    let path = log.clone();
+    let reader = std::thread::spawn(move || {
+        let mut addresses = Vec::new();
+        for line in BufReader::new(File::open(path).expect("the log")).lines().map_while(Result::ok) {
+            // Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] name
+            let address = line.split('/').nth(1).and_then(|word| u64::from_str_radix(word, 16).ok());
+            match address.filter(|_| line.starts_with("Trace")) {
+                // Only what follows tells that the last one was executed.
+                Some(_) if addresses.len() == num => break,
+                Some(address) => addresses.push(address),
+                // "Stopped execution of TB chain before": the last one was not, and is logged again.
+                None if line.starts_with("Stopped") => drop(addresses.pop()),
+                None => {}
+            }
+        }
+        addresses
+    });
+    let mut monitor = Monitor::connect(guest.qmp()).expect("a monitor");
+    for command in ["one-insn-per-tb on", &format!("logfile {}", log.display()), "log exec,nochain", "cont"] {
+        assert_eq!(monitor.human(command).expect(command), "", "{command}");
+    }
+    reader.join().expect("no panic")
+}
+
+/// Builds the guest that goes round for ever.
+fn build(machine: Machine, dir: &TempDir) -> PathBuf {
+    let (elf, object) = (dir.path().join("guest.elf"), dir.path().join("guest.o"));
+    let tests = workspace_root().join("tests");
+    let (target, base): (&[&str], _) = match machine {
+        Machine::An385 => (&["--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"], "0"),
+        Machine::Riscv64Virt => {
+            let target = &["--target=riscv64-none-elf", "-march=rv64imac", "-mabi=lp64", "-mcmodel=medany"];
+            (target, "0x80000000")
+        }
+        _ => (&["--target=i386-none-elf", "-march=i686", "-fno-pic"], "0x100000"),
+    };
+    let [source, object_path, elf_path] =
+        [&tests.join("trace_gdb/guest.c"), &object, &elf].map(|path| path.display().to_string());
+    let compile = [
+        "-std=c17",
+        "-O1",
+        "-ffreestanding",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-c",
+        &source,
+        "-o",
+        &object_path,
+    ];
+    covtap_testbed::run("clang-19", target.iter().chain(&compile)).expect("it compiles");
+    let script = format!("-T{}", tests.join("run/guest.x").display());
+    let base = format!("--defsym=BASE={base}");
+    let link = ["--build-id=sha1", "--nmagic", &base, &script, "-o", &elf_path, &object_path];
+    covtap_testbed::run("ld.lld-19", link).expect("it links");
+    elf
+}
+
+/// Every instruction's count, and every branch's ways, are those of the log.
+fn steps_are_those_of_the_log(machine: Machine) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let elf = build(machine, &dir);
+    let guest = Guest::builder(machine, &elf).args(["-S"]).start().expect("the guest starts");
+    let output = common::run(args(&guest, &elf, &dir, &["--method", "step", "--for", "2s"]));
+    assert_done(&output);
+    let num = number_before(&stderr(&output), " instructions were stepped");
+    assert!(num > 100, "{num}");
+    let mut monitor = Monitor::connect(guest.qmp()).expect("a monitor");
+    assert_ne!(monitor.status().expect("a state"), "running", "it was found halted");
+    let log = logged(machine, &elf, num + 1);
+    let mut counts = BTreeMap::new();
+    log[..num].iter().for_each(|at| *counts.entry(*at).or_insert(0u64) += 1);
+    let trace = read_trace(&dir);
+    assert_eq!((trace.counting, trace.has_branches), (Counting::Times, true));
+    assert_eq!(trace.build_ids.len(), 1, "it was verified");
+    let space = trace.space("").expect("a space");
+    let image = image(&elf);
+    for insn in function_instructions(&image) {
+        let count = counts.get(&insn.address).copied().unwrap_or(0);
+        assert_eq!(space.count_at(insn.address), count, "{insn:x?}");
+        let Flow::Conditional { target: Some(target) } = insn.flow else { continue };
+        let next = |to: u64| log.windows(2).filter(|pair| *pair == [insn.address, to]).count() as u64;
+        let ways = Ways { taken: next(target), fell_through: next(insn.end()) };
+        assert_eq!(space.branch(insn.address).unwrap_or_default(), ways, "{insn:x?}");
+    }
+    assert!(counts.len() > 20, "{counts:?}");
+    assert_eq!(counts.keys().find(|at| space.count_at(**at) == 0), None, "all of the log is in the trace");
+}
+
+#[test]
+fn a_cortex_m_is_stepped_as_qemu_logs_it() {
+    steps_are_those_of_the_log(Machine::An385);
+}
+
+#[test]
+fn a_risc_v_is_stepped_as_qemu_logs_it() {
+    steps_are_those_of_the_log(Machine::Riscv64Virt);
+}
+
+/// A guest that goes round for ever.
+struct Round {
+    dir: TempDir,
+    elf: PathBuf,
+    guest: Guest,
+    monitor: Monitor,
+    turns_at: u64,
+}
+
+impl Round {
+    fn new(machine: Machine) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let elf = build(machine, &dir);
+        let image = image(&elf);
+        let turns = image.symbols().find(|symbol| symbol.name == "turns").expect("a counter");
+        let turns_at = turns.address.get();
+        let guest = Guest::builder(machine, &elf).start().expect("the guest starts");
+        let monitor = Monitor::connect(guest.qmp()).expect("a monitor");
+        let mut round = Self { dir, elf, guest, monitor, turns_at };
+        round.wait_for_turns(8);
+        round
+    }
+
+    fn turns(&mut self) -> u32 {
+        let bytes = self.monitor.physical_memory(self.turns_at, 4).expect("its memory");
+        u32::from_le_bytes(bytes.try_into().expect("four bytes"))
+    }
+
+    fn wait_for_turns(&mut self, more: u32) {
+        let before = self.turns();
+        while self.turns().wrapping_sub(before) < more {
+            std::thread::yield_now();
+        }
+    }
+
+    /// The instructions that it executes again and again, by QEMU's log.
+    fn steady(&mut self) -> BTreeSet<u64> {
+        let log = self.dir.path().join("log");
+        let file = format!("logfile {}", log.display());
+        // Blocks that are chained would go on as they are.
+        for command in ["stop", "one-insn-per-tb on", &file, "log in_asm,nochain", "cont"] {
+            assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
+        }
+        self.wait_for_turns(64);
+        for command in ["stop", "log none", "one-insn-per-tb off", "cont"] {
+            assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
+        }
+        let text = fs::read_to_string(&log).expect("the log");
+        let address = |line: &str| u64::from_str_radix(line.strip_prefix("0x")?.split(':').next()?, 16).ok();
+        text.lines().filter_map(address).collect()
+    }
+
+    /// Its code is what it was, and it runs.
+    fn assert_left_alone(&mut self) {
+        assert_eq!(self.monitor.status().expect("a state"), "running");
+        let image = image(&self.elf);
+        let text = image.section(".text").expect("code");
+        let there = self.monitor.physical_memory(text.address().get(), text.len_bytes()).expect("its memory");
+        assert!(image.bytes_at(text.address(), text.len_bytes()) == Some(&*there));
+        self.wait_for_turns(2);
+    }
+}
+
+fn blocks_are_those_of_the_log(machine: Machine) {
+    let mut round = Round::new(machine);
+    let steady = round.steady();
+    assert!(steady.len() > 20, "{steady:x?}");
+    // By default, since QEMU sets breakpoints.
+    let output = common::run(args(&round.guest, &round.elf, &round.dir, &["--for", "4s"]));
+    assert_done(&output);
+    let said = stderr(&output);
+    assert!(said.contains("tracing by breakpoints: the server sets them"), "{said}");
+    assert!(said.contains("16 at a time in "), "{said}");
+    let trace = read_trace(&round.dir);
+    assert_eq!(trace.counting, Counting::Samples, "blocks took turns");
+    let space = trace.space("").expect("a space");
+    let image = image(&round.elf);
+    let reached: BTreeSet<u64> = function_instructions(&image)
+        .map(|insn| insn.address)
+        .filter(|address| space.count_at(*address) > 0)
+        .collect();
+    assert_eq!(reached, steady);
+    round.assert_left_alone();
+}
+
+#[test]
+fn blocks_of_a_cortex_m_are_reached_as_qemu_logs_it() {
+    blocks_are_those_of_the_log(Machine::An385);
+}
+
+#[test]
+fn blocks_of_a_pc_are_reached_as_qemu_logs_it() {
+    blocks_are_those_of_the_log(Machine::X86Pvh);
+}
+
+#[test]
+fn ctrl_c_writes_the_trace_and_lets_the_guest_run() {
+    let mut round = Round::new(Machine::An385);
+    for method in ["step", "breakpoints", "sample"] {
+        let session = Session::start(&args(&round.guest, &round.elf, &round.dir, &["--method", method]));
+        session.wait_for("tracing by ");
+        session.signal(Signal::SIGINT);
+        let output = session.end();
+        assert_done(&output);
+        assert!(stderr(&output).contains("the trace is "), "{}", stderr(&output));
+        read_trace(&round.dir);
+        round.assert_left_alone();
+    }
+}
+
+#[test]
+fn samples_are_within_the_budget() {
+    let mut round = Round::new(Machine::An385);
+    let more = ["--method", "sample", "--budget", "10%", "--for", "2s"];
+    let output = common::run(args(&round.guest, &round.elf, &round.dir, &more));
+    assert_done(&output);
+    let said = stderr(&output);
+    let share: f64 =
+        said.split(" %, with a budget").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    // One pause may last longer than the one before it, on a machine that others use too.
+    assert!(share > 0.0 && share < 20.0, "{said}");
+    let trace = read_trace(&round.dir);
+    assert_eq!(trace.counting, Counting::Samples);
+    assert!(!trace.has_branches && !trace.is_empty());
+    round.assert_left_alone();
+}
+
+#[test]
+fn what_was_stepped_is_written_when_the_target_is_killed() {
+    let elf = fixture("c-an385/plain.elf");
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut guest = Guest::builder(Machine::An385, &elf).args(["-S"]).start().expect("the guest starts");
+    let session = Session::start(&args(&guest, &elf, &dir, &["--method", "step"]));
+    guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).expect("it is stepped so far");
+    guest.kill().expect("it ends");
+    let output = session.end();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("error: ") && said.contains("the trace is "), "{said}");
+    let trace = read_trace(&dir);
+    assert!(!trace.is_empty() && trace.counting == Counting::Times);
+}
+
+/// A program of two threads. Dropping it ends it.
+struct Threads(Child);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Threads {
+    fn states(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("its threads");
+        let state = |task: std::io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(task.expect("a thread").path().join("stat")).expect("its state");
+            stat.split(' ').nth(2).expect("a state").to_owned()
+        };
+        tasks.map(state).collect()
+    }
+
+    /// Whether the bytes of a section are those of the ELF.
+    fn has_original(&self, image: &Image, section: &str) -> bool {
+        let section = image.section(section).expect("a section");
+        let mut there = vec![0; usize::try_from(section.len_bytes()).expect("a length")];
+        let memory = File::open(format!("/proc/{}/mem", self.0.id())).expect("its memory");
+        memory.read_exact_at(&mut there, section.address().get()).expect("it can be read");
+        image.bytes_at(section.address(), section.len_bytes()) == Some(&*there)
+    }
+}
+
+/// gdbserver writes breakpoints into memory, and each stops one thread alone.
+#[test]
+fn threads_of_a_program_are_watched_by_all_breakpoints_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let elf = dir.path().join("threads");
+    let source = workspace_root().join("tests/trace_gdb/threads.c");
+    let [source, elf_path] = [&source, &elf].map(|path| path.display().to_string());
+    let compile = ["-O1", "-no-pie", "-Wl,--build-id", &source, "-o", &elf_path, "-lpthread"];
+    covtap_testbed::run("clang-19", compile).expect("it compiles");
+    let threads = Threads(Command::new(&elf).spawn().expect("it starts"));
+    while threads.states().len() < 2 {
+        std::thread::yield_now();
+    }
+    let image = image(&elf);
+    let gdbserver = format!("exec:gdbserver --attach - {}", threads.0.id());
+    let output = trace_in(&dir).display().to_string();
+    for (method, counting) in
+        [("breakpoints", Counting::Reached), ("step", Counting::Times), ("sample", Counting::Samples)]
+    {
+        let args =
+            ["trace", "--gdb", &gdbserver, &elf_path, "-o", &output, "--method", method, "--for", "2s"];
+        let output = common::run(args);
+        assert_done(&output);
+        let trace = read_trace(&dir);
+        assert_eq!((trace.counting, trace.build_ids.len()), (counting, 1), "{method}");
+        let space = trace.space("").expect("a space");
+        let of = |name: &str| {
+            let symbol = image.symbols().find(|symbol| symbol.name == name).expect("a function");
+            let range = symbol.address.get()..symbol.address.get() + symbol.len_bytes;
+            function_instructions(&image).filter(move |insn| range.contains(&insn.address))
+        };
+        for name in ["first", "second"] {
+            let mut reached = of(name).map(|insn| space.count_at(insn.address) > 0);
+            // A few samples meet each function, and not each instruction.
+            let is_seen = if method == "sample" { reached.any(|is| is) } else { reached.all(|is| is) };
+            assert!(is_seen, "{method}: {name}: {}", stderr(&output));
+        }
+        assert!(of("never").all(|insn| space.count_at(insn.address) == 0), "{method}");
+        assert!(threads.has_original(&image, ".text"), "{method}");
+        assert!(
+            threads.states().iter().all(|state| state == "R" || state == "S"),
+            "{method}: {:?}",
+            threads.states()
+        );
+    }
+}
+
+#[test]
+fn a_way_without_a_debugger_is_refused() {
+    let elf = fixture("c-an385/plain.elf");
+    let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
+    let dir = tempfile::tempdir().expect("a folder");
+    let [qmp, elf, output] = [guest.qmp(), &elf, &trace_in(&dir)].map(|path| path.display().to_string());
+    let output = common::run(["trace", "--qemu", &qmp, &elf, "-o", &output]);
+    common::assert_refused(&output, "no steps, breakpoints or registers", "--gdb");
+    assert!(!trace_in(&dir).exists(), "nothing was traced");
+}
