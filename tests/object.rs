@@ -85,3 +85,36 @@ fn it_is_written_as_a_table_and_as_a_listing() {
     let insns: usize = object.functions().map(|function| function.instructions.len()).sum();
     assert_eq!(listing.lines().filter(|line| line.contains("####")).count(), insns);
 }
+
+#[test]
+fn report_writes_it_of_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let elf = fixture("c-an385/plain.elf");
+    let image = Image::parse("plain.elf", std::fs::read(&elf).unwrap()).unwrap();
+    let (trace, space) = (Trace::default(), Space::default());
+    let object = ObjectCoverage::new(&image, Slide::ZERO, &trace, &space);
+    let (function, branch) = object
+        .functions()
+        .find_map(|it| Some((it.address.get(), it.instructions.iter().find(|it| it.branch.is_some())?.insn)))
+        .unwrap();
+    let [trace, out] = ["a.covtrace", "object.txt"].map(|name| dir.path().join(name));
+    let len = branch.end() - function;
+    let at = branch.address;
+    let text = format!("covtap trace 1\nbranches\nspace\nrun {function:#x} {len} 7\nbranch {at:#x} 3 4\n");
+    std::fs::write(&trace, text).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_covtap"));
+    let output = command.arg("report").args([&elf, &trace]).arg("--object").arg(&out).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&out).unwrap();
+    let line = text.lines().find(|line| line.contains(&format!("  {at:08x}  "))).unwrap();
+    assert!(line.trim_start().starts_with("7  ") && line.ends_with("3 taken, 4 fell through"), "{line}");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_covtap"));
+    let output = command
+        .arg("report")
+        .args([&elf, &fixture("c-an385/covered.elf")])
+        .arg("--object")
+        .arg(&out)
+        .output();
+    let error = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(error.contains("--object is given, and there is no trace among the files"), "{error}");
+}

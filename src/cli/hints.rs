@@ -1,5 +1,6 @@
 //! What a user can do next about an error. Libraries say what happened; only here is said what helps.
 
+mod run;
 mod trace;
 
 use std::borrow::Cow;
@@ -17,7 +18,7 @@ use super::notes::NotesFileError;
 use super::output::OtherKind;
 use super::programs::SamePlace;
 use super::report::ReportError;
-use super::run::{CommandError, TimedOut};
+use super::run::TimedOut;
 use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
 use crate::collect::find_image::FindError;
@@ -43,7 +44,7 @@ const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_link),
     |cause| cause.downcast_ref().and_then(for_call),
     |cause| cause.downcast_ref().and_then(for_launch),
-    |cause| cause.downcast_ref().map(for_command),
+    |cause| cause.downcast_ref().map(run::for_command),
     |cause| {
         cause.is::<TimedOut>().then_some("how far it came is in the profile; a longer --timeout waits longer")
     },
@@ -471,20 +472,6 @@ fn for_launch(error: &LaunchError) -> Option<&'static str> {
         ),
         LaunchError::Link(error) => for_link(error),
         _ => None,
-    }
-}
-
-fn for_command(error: &CommandError) -> &'static str {
-    match error {
-        CommandError::Empty => "covtap run -- qemu-system-... -kernel ELF",
-        CommandError::NoElf { .. } => "give --elf, or let QEMU load it with -kernel",
-        CommandError::NothingForElf { .. } => {
-            "give --elf, or the ELF after a second --, as Cargo does with a runner that ends with --"
-        }
-        CommandError::Daemon { .. } => {
-            "leave it out: covtap stays until the guest ends; a shell's & goes on meanwhile"
-        }
-        CommandError::Stays { .. } => "leave it out: covtap reads the guest a last time before QEMU ends",
     }
 }
 

@@ -123,9 +123,9 @@ fn run_traced(inputs: &Inputs, images: &ImageArgs, verbose: bool, formats: &Form
 fn check(inputs: &Inputs, images: &ImageArgs) -> Result<()> {
     let Inputs { elves, slides, profiles, traces, .. } = inputs;
     let of_others = !profiles.is_empty() || inputs.has_gcov();
-    if traces.is_empty() && (images.any() || slides.iter().any(Option::is_some)) {
-        let what = if images.any() { "--image is given" } else { "a slide is given" }.to_owned();
-        return Err(TraceReportError::NoTrace { what }.into());
+    let wanted = images.wants().or(slides.iter().any(Option::is_some).then_some("a slide is given"));
+    if let Some(what) = wanted.filter(|_| traces.is_empty()) {
+        return Err(TraceReportError::NoTrace { what: what.to_owned() }.into());
     }
     match () {
         () if !traces.is_empty() && of_others => Err(ReportError::TraceAndProfile),

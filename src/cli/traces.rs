@@ -4,8 +4,8 @@
 //! always holds: a program is in one address space of the trace, and what is in none of them is said; nothing is put on
 //! the lines of a program of another build than the trace names.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -15,9 +15,11 @@ use super::programs::ElfArg;
 use super::terminal::say as note;
 use super::{report, tap};
 use crate::coverage::Coverage;
+use crate::coverage::object::ObjectCoverage;
 use crate::coverage::trace::{Mapped, TracedImage, Unmapped};
 use crate::image::{Image, Slide};
 use crate::profile::trace::{self, Counting, Space, Trace};
+use crate::write;
 
 /// Where programs of a trace are.
 #[derive(Debug, Default, Args)]
@@ -25,6 +27,9 @@ pub(super) struct ImageArgs {
     /// A program of the trace's address space SPACE alone, where there are several; may be given again
     #[arg(long = "image", value_name = "SPACE=ELF[@SLIDE]", value_parser = PlacedElf::parse, conflicts_with = "by_test")]
     images: Vec<PlacedElf>,
+    /// Of a trace: a table of functions, and every instruction with its count and which way branches went; needs no source
+    #[arg(long, value_name = "FILE", conflicts_with = "by_test")]
+    object: Option<PathBuf>,
 }
 
 /// A program in an address space.
@@ -110,9 +115,10 @@ struct Placed {
 }
 
 impl ImageArgs {
-    /// Whether there are any.
-    pub(super) fn any(&self) -> bool {
-        !self.images.is_empty()
+    /// What is asked for that only a trace has.
+    pub(super) fn wants(&self) -> Option<&'static str> {
+        let object = self.object.as_ref().map(|_| "--object is given");
+        object.or((!self.images.is_empty()).then_some("--image is given"))
     }
 
     /// The programs that are named.
@@ -147,6 +153,10 @@ impl ImageArgs {
             ));
         }
         say_unmapped(&mapped.outside(&trace), &placed, &trace)?;
+        if let Some(path) = &self.object {
+            write::write_whole_with(path, |out| write_object(&placed, &trace, out))?;
+            note(&format!("coverage of object code is in {}", path.display()));
+        }
         for program in &placed {
             let space = trace.space(&program.space).map_or_else(Space::default, Space::clone);
             let mut traced = TracedImage::new(&program.image, program.slide, &space, trace.counting)?;
@@ -181,6 +191,19 @@ impl ImageArgs {
         }
         if placed.is_empty() { Err(TraceReportError::NoElf.into()) } else { Ok(placed) }
     }
+}
+
+/// Writes what of the programs' object code was executed.
+fn write_object(placed: &[Placed], trace: &Trace, out: &mut dyn io::Write) -> io::Result<()> {
+    let nothing = Space::default();
+    let of = |program: &Placed| trace.space(&program.space).unwrap_or(&nothing);
+    for program in placed {
+        let object = ObjectCoverage::new(&program.image, program.slide, trace, of(program));
+        writeln!(out, "{}\n", program.image.name())?;
+        write::object::write_table(&object, out)?;
+        write::object::write_listing(&object, out)?;
+    }
+    Ok(())
 }
 
 fn load(elf: &ElfArg, space: &str) -> Result<Placed> {

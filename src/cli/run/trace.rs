@@ -228,8 +228,14 @@ impl Tracing<'_> {
         }
     }
 
-    /// Says what is missing.
+    /// Says what is missing, and what is not true.
     fn complain(&self, header: &TraceMemory) {
+        if !matches!(self.args.trace.mode(), None | Some(TraceMode::Insns)) {
+            terminal::say(
+                "instructions behind one that faulted, or reached a device, in the midst of a block are counted too often; \
+                 with --trace insns they are not",
+            );
+        }
         if header.not_recorded > 0 {
             let num = header.not_recorded;
             terminal::say(&format!("the trace is not whole: {num} translated blocks found no room in it"));

@@ -2,11 +2,11 @@
 //!
 //! What enters is an [`Image`] with DWARF 2 to 5, where it was, and a [`Space`] of a trace; what leaves is a
 //! [`TracedImage`], whose lines and functions a [`Coverage`](super::Coverage) takes as those of a unit of gcov's, and
-//! what of the trace is in no image ([`Unmapped`]). The rules are in [`lines`] and [`functions`].
+//! what of the trace is in no image ([`Unmapped`]). The rules are in `lines.rs` and `functions.rs`.
 //!
 //! What always holds: nothing here does I/O, nor trusts what it reads; of debug information that is damaged the good
 //! part counts and the rest is named; memory is bounded by the image's length and the trace's. Code counts by where it
-//! is: discarded code is left out ([`code`] says how it is told), and code that has no symbols is not.
+//! is: discarded code is left out (`code.rs` says how it is told), and code that has no symbols is not.
 //!
 //! Nothing is looked up address by address: ranges of functions, rows of lines and runs of a trace are each in order, and
 //! passed once. Units and programs of line numbers are read by all processors, and what comes out is the same on one.
