@@ -230,7 +230,8 @@ impl Tracing<'_> {
 
     /// Says what is missing, and what is not true.
     fn complain(&self, header: &TraceMemory) {
-        if !matches!(self.args.trace.mode(), None | Some(TraceMode::Insns)) {
+        let counts_beginnings = !matches!(self.args.trace.mode(), None | Some(TraceMode::Insns));
+        if counts_beginnings && !self.args.options.quiet {
             terminal::say(
                 "instructions behind one that faulted, or reached a device, in the midst of a block are counted too often; \
                  with --trace insns they are not",
