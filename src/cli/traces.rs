@@ -114,6 +114,14 @@ struct Placed {
     space: String,
 }
 
+impl Placed {
+    /// What was executed in its address space; nothing, in an empty trace.
+    fn space_of<'t>(&self, trace: &'t Trace) -> &'t Space {
+        static NOTHING: Space = Space::new();
+        trace.space(&self.space).unwrap_or(&NOTHING)
+    }
+}
+
 impl ImageArgs {
     /// What is asked for that only a trace has.
     pub(super) fn wants(&self) -> Option<&'static str> {
@@ -158,8 +166,8 @@ impl ImageArgs {
             note(&format!("coverage of object code is in {}", path.display()));
         }
         for program in &placed {
-            let space = trace.space(&program.space).map_or_else(Space::default, Space::clone);
-            let mut traced = TracedImage::new(&program.image, program.slide, &space, trace.counting)?;
+            let space = program.space_of(&trace);
+            let mut traced = TracedImage::new(&program.image, program.slide, space, trace.counting)?;
             say(&traced, &program.image, all);
             formats.rename_traced(&mut traced.unit);
             coverage.add_unit(program.image.name(), &traced.unit);
@@ -195,10 +203,8 @@ impl ImageArgs {
 
 /// Writes what of the programs' object code was executed.
 fn write_object(placed: &[Placed], trace: &Trace, out: &mut dyn io::Write) -> io::Result<()> {
-    let nothing = Space::default();
-    let of = |program: &Placed| trace.space(&program.space).unwrap_or(&nothing);
     for program in placed {
-        let object = ObjectCoverage::new(&program.image, program.slide, trace, of(program));
+        let object = ObjectCoverage::new(&program.image, program.slide, trace, program.space_of(trace));
         writeln!(out, "{}\n", program.image.name())?;
         write::object::write_table(&object, out)?;
         write::object::write_listing(&object, out)?;

@@ -18,6 +18,7 @@ use covtap_link::{LinkError, RunControl, RunState};
 
 use super::MeteredLink;
 use super::abi::Abi;
+use super::calls::read_any;
 use crate::image::Image;
 use crate::profile::trace::{Counting, Trace, TraceTooLarge};
 
@@ -170,15 +171,8 @@ impl<'a> Tracer<'a> {
 
     /// Where the selected thread is.
     fn counter(&mut self) -> Result<u64, TraceError> {
-        let mut names = self.counters.iter();
-        let mut read = self.control()?.read_register(names.next().copied().unwrap_or("pc"));
-        for name in names {
-            match read {
-                Err(LinkError::Unsupported { .. }) => read = self.control()?.read_register(name),
-                _ => break,
-            }
-        }
-        Ok(read?)
+        let names = self.counters;
+        Ok(read_any(self.control()?, names)?)
     }
 
     /// Where each thread of the stopped target is.

@@ -1,8 +1,7 @@
 //! Where an image has code: its executable memory, the functions that its symbols name, data among the code.
 //!
 //! What enters is an [`Image`]; what leaves is tables by address, before any slide. What always holds: they are in order;
-//! bit 0 of a Thumb function's symbol is cleared; data among code is what `$d` symbols begin, up to the next mapping
-//! symbol (AAELF32 and AAELF64, "mapping symbols"; the RISC-V psABI has the same).
+//! bit 0 of a Thumb function's symbol is cleared.
 //!
 //! What a linker discards leaves its debug information behind, at address 0 or at one of the last two of memory. Neither
 //! of those is taken for code, and 0 only if it is: it must be in executable memory and, if there are symbols, bear one.
@@ -44,7 +43,6 @@ impl<'a> Code<'a> {
     pub(super) fn of(image: &'a Image) -> Self {
         let thumb_bit = u64::from(image.machine() == elf::EM_ARM.0);
         let mut code = Self { executable: executable(image), ..Self::default() };
-        let mut marks = Vec::new();
         for symbol in image.symbols() {
             let address = symbol.address.get();
             code.has_symbols = true;
@@ -53,9 +51,7 @@ impl<'a> Code<'a> {
                     let start = address & !thumb_bit;
                     code.functions.push(Function { name, start, len_bytes: symbol.len_bytes });
                 }
-                (SymbolKind::Other, name) if name.starts_with('$') => {
-                    marks.push((address, is_mark(name, "$d")));
-                }
+                (SymbolKind::Other, name) if name.starts_with('$') => {}
                 (SymbolKind::Other, name) => code.has_label_at_zero |= address == 0 && !name.is_empty(),
                 (SymbolKind::Object, _) => {}
             }
@@ -65,7 +61,8 @@ impl<'a> Code<'a> {
         let order = |function: &Function<'a>| (function.start, u64::MAX - function.len_bytes, function.name);
         code.functions.sort_unstable_by_key(order);
         code.functions.dedup_by_key(|function| function.start);
-        code.data = data(marks, &code.executable);
+        let plain = |(first, last): (ImageAddr, ImageAddr)| (first.get(), last.get());
+        code.data = image.data_among_code().into_iter().map(plain).collect();
         code
     }
 
@@ -106,11 +103,6 @@ pub(super) fn without_clone(name: &str) -> &str {
     cut.filter(|at| *at > 0).and_then(|at| name.get(..at)).unwrap_or(name)
 }
 
-/// Whether a symbol is this mapping symbol, `$d` or `$d.realdata` say.
-fn is_mark(name: &str, mark: &str) -> bool {
-    name.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
 fn code_at(executable: &[(u64, u64)], address: u64) -> bool {
     let index = executable.partition_point(|(_, last)| *last < address);
     executable.get(index).is_some_and(|(start, _)| *start <= address)
@@ -145,33 +137,9 @@ fn joined(ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     joined
 }
 
-/// What `$d` marks, up to the next mark or the end of the section.
-fn data(mut marks: Vec<(u64, bool)>, executable: &[(u64, u64)]) -> Vec<(u64, u64)> {
-    // Where both begin at once, what is marked as data is empty.
-    marks.sort_unstable_by_key(|(address, is_data)| (*address, !is_data));
-    let mut data = Vec::new();
-    for (index, (start, _)) in marks.iter().enumerate().filter(|(_, (_, is_data))| *is_data) {
-        let section = executable.get(executable.partition_point(|(_, last)| last < start));
-        let Some((_, end)) = section.filter(|(first, _)| first <= start) else { continue };
-        let next = marks.get(index + 1).map_or(u64::MAX, |(next, _)| *next);
-        if let Some(last) = next.checked_sub(1).map(|last| last.min(*end)).filter(|last| start <= last) {
-            data.push((*start, last));
-        }
-    }
-    joined(data)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn data_ends_at_the_next_mark_or_with_the_section() {
-        let marks =
-            vec![(0x30, true), (0x10, false), (0x20, true), (0x28, false), (0x100, true), (0x28, true)];
-        assert_eq!(data(marks, &[(0x10, 0x3f)]), [(0x20, 0x27), (0x30, 0x3f)]);
-        assert!(is_mark("$d.1", "$d") && is_mark("$d", "$d") && !is_mark("$data", "$d"));
-    }
 
     #[test]
     fn clones_have_the_name_of_their_function() {

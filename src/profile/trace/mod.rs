@@ -130,6 +130,12 @@ impl Trace {
 }
 
 impl Space {
+    /// One in which nothing was executed.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { runs: Vec::new(), branches: BTreeMap::new() }
+    }
+
     /// What was executed, by address.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
