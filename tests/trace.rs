@@ -272,7 +272,7 @@ fn write_trace(path: PathBuf, build_ids: &[&[u8]], runs: &[(&str, u64, u64, u64)
         builder.block(space, *start, *len_bytes, *count).unwrap();
     }
     let mut trace = builder.finish();
-    trace.build_ids = build_ids.iter().map(|id| id.to_vec()).collect();
+    trace.build_ids = build_ids.iter().map(|id| covtap::image::BuildId::new(*id)).collect();
     fs::write(&path, trace::encode(&trace)).unwrap();
     path
 }

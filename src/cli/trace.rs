@@ -22,7 +22,7 @@ use crate::collect::trace::{Code, Ended, Limits, TraceError, Tracer, Watch, Watc
 use crate::collect::{self, CollectError, MeteredLink};
 use crate::coverage::object::{blocks, function_instructions};
 use crate::image::identity::Verdict as Identified;
-use crate::image::{Image, Slide};
+use crate::image::{BuildId, Image, Slide};
 use crate::profile::trace::{Counting, Trace, encode};
 use crate::write::write_whole;
 
@@ -82,7 +82,7 @@ impl Method {
 struct Traced {
     image: Image,
     slide: Slide,
-    build_id: Option<Vec<u8>>,
+    build_id: Option<BuildId>,
 }
 
 /// What a method did, and what its counts say.
@@ -134,7 +134,7 @@ fn identified(
     status: &Status,
 ) -> Result<Traced> {
     let build_id = match collect::check_identity(link, &image, slide) {
-        Ok(Identified::SameBuildId(id)) => Some(id.as_bytes().to_vec()),
+        Ok(Identified::SameBuildId(id)) => Some(id),
         Ok(_) => None,
         Err(wrong @ CollectError::WrongImage { .. }) if force => {
             status.note(&format!("{wrong}; going on, as --force says"));

@@ -17,7 +17,7 @@ use super::{report, tap};
 use crate::coverage::Coverage;
 use crate::coverage::object::ObjectCoverage;
 use crate::coverage::trace::{Mapped, TracedImage, Unmapped};
-use crate::image::{Image, Slide};
+use crate::image::{BuildId, Image, Slide};
 use crate::profile::trace::{self, Counting, Space, Trace};
 use crate::write;
 
@@ -242,13 +242,15 @@ fn check_build_ids(placed: &[Placed], trace: &Trace) -> Result<(), TraceReportEr
     }
     for Placed { image, .. } in placed {
         let ids = image.build_ids();
-        if !ids.iter().any(|id| trace.build_ids.iter().any(|known| known == id.as_bytes())) {
-            let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            let listed = |ids: Vec<String>| if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+        if !ids.iter().any(|id| trace.build_ids.contains(id)) {
+            let listed = |ids: &[BuildId]| match ids {
+                [] => "none".to_owned(),
+                ids => ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            };
             return Err(TraceReportError::OtherProgram {
-                of_trace: listed(trace.build_ids.iter().map(|id| hex(id)).collect()),
+                of_trace: listed(&trace.build_ids),
                 image: image.name().to_owned(),
-                of_image: listed(ids.iter().map(|id| hex(id.as_bytes())).collect()),
+                of_image: listed(&ids),
             });
         }
     }
@@ -258,9 +260,7 @@ fn check_build_ids(placed: &[Placed], trace: &Trace) -> Result<(), TraceReportEr
 /// Says what of the trace is in no program.
 fn say_unmapped(unmapped: &Unmapped, placed: &[Placed], trace: &Trace) -> Result<(), TraceReportError> {
     let Some((_, first, _)) = unmapped.ranges.first() else { return Ok(()) };
-    let runs = trace.spaces().flat_map(|(_, space)| space.runs());
-    let total = runs.fold(0u64, |sum, run| sum.saturating_add((run.last - run.start).saturating_add(1)));
-    if unmapped.len_bytes == total {
+    if unmapped.len_bytes == trace.len_bytes() {
         let names: Vec<&str> = placed.iter().map(|program| program.image.name()).collect();
         return Err(TraceReportError::Elsewhere { images: names.join(", "), first: *first });
     }

@@ -1,6 +1,6 @@
 //! What helps where a trace and programs do not go together.
 
-use crate::cli::run::TraceError as PluginError;
+use crate::cli::run::TraceRunError;
 use crate::cli::traces::TraceReportError;
 use crate::collect::trace::TraceError;
 use crate::coverage::trace::TracedImageError;
@@ -58,12 +58,12 @@ pub(super) fn for_tracing(error: &TraceError) -> Option<&'static str> {
     }
 }
 
-pub(super) fn for_plugin(error: &PluginError) -> Option<&'static str> {
+pub(super) fn for_plugin(error: &TraceRunError) -> Option<&'static str> {
     match error {
-        PluginError::NoPlugin { .. } => Some(
+        TraceRunError::NoPlugin { .. } => Some(
             "cargo build -p covtap-qemu-plugin makes it; --plugin, or COVTAP_QEMU_PLUGIN, names one that is elsewhere",
         ),
-        PluginError::Plugin { .. } => {
+        TraceRunError::Plugin { .. } => {
             Some("a QEMU with plugins, of release 9.0 or later, traces; was it built with --enable-plugins?")
         }
         _ => None,

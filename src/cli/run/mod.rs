@@ -28,7 +28,7 @@ use crate::collect::{Ended, Schedule, Stop};
 pub(super) use command::CommandError;
 use command::GuestCommand;
 use trace::TraceArgs;
-pub(super) use trace::TraceError;
+pub(super) use trace::TraceRunError;
 
 /// The exit code of a guest that was ended by --timeout, as `timeout` of the GNU coreutils has it.
 const EXIT_TIMED_OUT: u8 = 124;

@@ -67,7 +67,7 @@ pub(super) enum TraceMode {
 
 /// A trace cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum TraceError {
+pub(in crate::cli) enum TraceRunError {
     /// The plugin is not there.
     #[error("trace the guest: there is no plugin {}", path.display())]
     NoPlugin {
@@ -103,7 +103,7 @@ impl TraceArgs {
         };
         // QEMU takes a name without a folder for one of the system's libraries.
         let path = std::path::absolute(&path).unwrap_or(path);
-        if path.is_file() { Ok(path) } else { Err(TraceError::NoPlugin { path }.into()) }
+        if path.is_file() { Ok(path) } else { Err(TraceRunError::NoPlugin { path }.into()) }
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) fn run(
     interrupts: &Interrupts,
 ) -> Result<Verdict> {
     let plugin = args.trace.plugin()?;
-    let memory = TraceFile::create().map_err(TraceError::Memory)?;
+    let memory = TraceFile::create().map_err(TraceRunError::Memory)?;
     let mut words = command.args.clone();
     words.extend([OsString::from("-plugin"), plugin_option(&plugin, &memory.path(), mode)]);
     let started = qemu::launch(&command.program, &words, &args.link_options());
@@ -133,8 +133,8 @@ pub(super) fn run(
     if !command.starts_paused {
         qemu.resume()?;
     }
-    let tracing =
-        Tracing { args, memory: &memory, path: args.options.output().unwrap_or(DEFAULT_OUTPUT).as_ref() };
+    let path = args.options.output().unwrap_or(DEFAULT_OUTPUT).as_ref();
+    let tracing = Tracing { args, mode, memory: &memory, path };
     let ended = tracing.until_the_end(interrupts);
     // Also after an error, QEMU ends before covtap does; it was held at its end by the link.
     drop(link);
@@ -180,13 +180,16 @@ fn doubled(word: &OsStr) -> Vec<u8> {
 /// A QEMU that ends at once may not like the plugin.
 fn refused(error: LaunchError, plugin: &Path) -> anyhow::Error {
     match error {
-        source @ LaunchError::Ended { .. } => TraceError::Plugin { plugin: plugin.to_owned(), source }.into(),
+        source @ LaunchError::Ended { .. } => {
+            TraceRunError::Plugin { plugin: plugin.to_owned(), source }.into()
+        }
         other => other.into(),
     }
 }
 
 struct Tracing<'a> {
     args: &'a RunArgs,
+    mode: TraceMode,
     memory: &'a TraceFile,
     path: &'a Path,
 }
@@ -213,8 +216,8 @@ impl Tracing<'_> {
     /// Writes the trace up to now.
     fn write(&self) -> Result<TraceMemory> {
         let mut read_at = |offset: u64, bytes: &mut [u8]| self.memory.read_at(offset, bytes);
-        let header = TraceMemory::read(&mut read_at).map_err(TraceError::from)?;
-        let trace = header.trace(&mut read_at).map_err(TraceError::from)?;
+        let header = TraceMemory::read(&mut read_at).map_err(TraceRunError::from)?;
+        let trace = header.trace(&mut read_at).map_err(TraceRunError::from)?;
         write_whole(self.path, &trace::encode(&trace))?;
         self.say(&trace);
         Ok(header)
@@ -222,16 +225,14 @@ impl Tracing<'_> {
 
     fn say(&self, trace: &Trace) {
         if !self.args.options.quiet {
-            let runs = trace.spaces().flat_map(|(_, space)| space.runs());
-            let num: u64 = runs.map(|run| run.last.saturating_sub(run.start).saturating_add(1)).sum();
-            terminal::say(&format!("wrote {}: {num} bytes of code executed", self.path.display()));
+            let len_bytes = trace.len_bytes();
+            terminal::say(&format!("wrote {}: {len_bytes} bytes of code executed", self.path.display()));
         }
     }
 
     /// Says what is missing, and what is not true.
     fn complain(&self, header: &TraceMemory) {
-        let counts_beginnings = !matches!(self.args.trace.mode(), None | Some(TraceMode::Insns));
-        if counts_beginnings && !self.args.options.quiet {
+        if self.mode != TraceMode::Insns && !self.args.options.quiet {
             terminal::say(
                 "instructions behind one that faulted, or reached a device, in the midst of a block are counted too often; \
                  with --trace insns they are not",

@@ -15,6 +15,8 @@ mod text;
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::image::BuildId;
+
 pub use memory::{Entry, Kind, ReadAt, TraceMemory, TraceMemoryError};
 pub use text::{TraceFileError, encode, is_trace, parse};
 
@@ -44,7 +46,7 @@ pub struct Trace {
     /// Whether it was looked which way branches went: else nothing is known of them.
     pub has_branches: bool,
     /// The programs that are known to have run, by their build ids; none if that is not known.
-    pub build_ids: Vec<Vec<u8>>,
+    pub build_ids: Vec<BuildId>,
     spaces: BTreeMap<String, Space>,
 }
 
@@ -96,6 +98,13 @@ impl Trace {
     #[must_use]
     pub fn space(&self, name: &str) -> Option<&Space> {
         self.spaces.get(name)
+    }
+
+    /// How many different bytes were executed.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        let runs = self.spaces.values().flat_map(|space| &space.runs);
+        runs.fold(0, |sum, run| sum.saturating_add(run.last.saturating_sub(run.start).saturating_add(1)))
     }
 
     /// Whether nothing was executed.

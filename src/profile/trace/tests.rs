@@ -65,7 +65,7 @@ fn branches_add_up() {
 #[test]
 fn a_file_is_lines() {
     let mut trace = built(Counting::Times, &[(0x100, 4, 3), (0xffff_ffff_ffff_fffe, 2, 1)]);
-    trace.build_ids.push(vec![0x0a, 0xff]);
+    trace.build_ids.push(BuildId::new([0x0a, 0xff]));
     let text =
         "covtap trace 1\ncounting times\nbuild-id 0aff\nspace \nrun 0x100 4 3\nrun 0xfffffffffffffffe 2 1\n";
     assert_eq!(String::from_utf8(encode(&trace)).unwrap(), text);

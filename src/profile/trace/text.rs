@@ -15,6 +15,7 @@
 use std::fmt::Write;
 
 use super::{Counting, MAX_SPACES, Run, Space, Trace, Ways, runs};
+use crate::image::BuildId;
 
 /// How a file begins.
 const MAGIC: &str = "covtap trace 1";
@@ -64,7 +65,7 @@ pub fn encode(trace: &Trace) -> Vec<u8> {
         line(format_args!("branches"));
     }
     for id in &trace.build_ids {
-        line(format_args!("build-id {}", hex(id)));
+        line(format_args!("build-id {id}"));
     }
     for (name, space) in trace.spaces() {
         line(format_args!("space {}", one_line(name)));
@@ -114,7 +115,7 @@ impl Reading {
                 self.trace.counting = known.ok_or("has an unknown way of counting")?.1;
             }
             "branches" => self.trace.has_branches = true,
-            "build-id" => self.trace.build_ids.push(unhex(rest).ok_or("has no build id")?),
+            "build-id" => self.trace.build_ids.push(BuildId::new(unhex(rest).ok_or("has no build id")?)),
             "space" => self.begin_space(rest)?,
             "run" => {
                 let (start, len_bytes, count) = numbers(rest).ok_or("has no address, length and count")?;
@@ -176,10 +177,6 @@ fn ways(text: &str) -> Option<(u64, Ways)> {
 
 fn address(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
