@@ -17,7 +17,8 @@
 //! Source: `accel/tcg/cpu-exec.c` and `disas/disas-target.c` of QEMU 10.0.
 //!
 //! What always holds: counts are counts only if every block was entered from the outside (`-d exec,nochain`), which the
-//! lines say; else the trace says what was reached. A log without `exec` lines says it too, by what was translated. A
+//! lines say, and are those of entries: what is behind a fault, or an access to a device, in the midst of a block is counted
+//! too often; else the trace says what was reached. A log without `exec` lines says it too, by what was translated. A
 //! block that was stopped before it began was not executed. A block whose translation is not in the log is as long as
 //! its first instruction.
 

@@ -116,7 +116,7 @@ fn configuration(dir: &Path, port: u16) -> String {
         .map(|name| format!("  {name}_temp_path {dir}/{name};\n"))
         .concat();
     format!(
-        "{user}daemon off;\nworker_processes 1;\nerror_log stderr error;\npid {dir}/pid;\n\
+        "{user}daemon off;\nworker_processes 1;\nworker_cpu_affinity 10;\nerror_log stderr error;\npid {dir}/pid;\n\
          events {{ worker_connections 256; }}\n\
          http {{\n  access_log off;\n{paths}  server {{ listen 127.0.0.1:{port}; root {dir}; }}\n}}\n"
     )
