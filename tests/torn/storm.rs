@@ -39,7 +39,7 @@ pub(crate) enum Way {
 /// How often the guest is read, at least.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// As the link gives them.
+    /// As the link gives them: until one of them is torn, which shows that there is something to be found.
     pub(crate) plain_reads: u64,
     /// In snapshots.
     pub(crate) reads: u64,
@@ -93,8 +93,11 @@ pub(crate) fn soak(way: Way, plan: Plan, go_on: impl Fn() -> Result<()>) -> Resu
     let mut tally = Tally::default();
     let region = storm.regions.first().context("the guest has no counters")?.clone();
     let mut bytes = vec![0; usize::try_from(region.range.len_bytes())?];
-    while tally.plain < plan.plain_reads {
+    let started = Instant::now();
+    // A guest that rests, or that a busy host lets wait, is not torn for a while.
+    while tally.plain < plan.plain_reads || tally.plain_torn == 0 {
         go_on()?;
+        ensure!(started.elapsed() < PATIENCE, "none of {} plain readings was torn", tally.plain);
         link.read(region.range.start(), &mut bytes)?;
         tally.plain += 1;
         tally.plain_torn += u64::from(counters(&bytes)?.iter().any(|count| is_torn(*count)));
