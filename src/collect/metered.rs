@@ -89,9 +89,9 @@ impl MeteredLink {
         Ok(report)
     }
 
-    /// Whether the link is told of events.
-    pub fn is_told(&mut self) -> bool {
-        self.link.events().is_some()
+    /// How often events are to be looked for; `None` where the link is told of none.
+    pub fn look_every(&mut self) -> Option<Duration> {
+        self.link.events().map(|events| events.look_every())
     }
 
     /// The next event that has already arrived; none where the link is told of none.

@@ -187,10 +187,10 @@ impl Reader {
         self.ended
     }
 
-    /// Whether the link is told what happens to the target.
+    /// How often what happens to the target is to be looked for; `None` where the link is not told of it.
     #[must_use]
-    pub(super) fn is_told(&mut self) -> bool {
-        self.link.is_told()
+    pub(super) fn look_every(&mut self) -> Option<Duration> {
+        self.link.look_every()
     }
 
     /// What is to be known and was not told yet.

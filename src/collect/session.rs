@@ -1,8 +1,9 @@
 //! A session: one thread reads when it is time, the caller's thread writes when it can.
 //!
 //! What always holds: between the two is a [queue](super::queue) that never makes the reader wait; what happens to the
-//! target between two snapshots is noticed within [`TICK`] where the link is told of it; a link that fails is sought again
-//! for as long as the [`Reconnect`] has patience, and the session goes on from there.
+//! target between two snapshots is noticed as soon as its link [wants](covtap_link::TargetEvents::look_every) where it is
+//! told of it; a link that fails is sought again for as long as the [`Reconnect`] has patience, and the session goes on
+//! from there.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,9 +15,6 @@ use super::label_on::CallFaults;
 use super::labels::Labels;
 use super::queue::{Queue, Told};
 use super::{CollectError, MeteredLink, Notice, Pending, Reader, Request, Schedule, Snapshot, Taken};
-
-/// From one look for events to the next.
-const TICK: Duration = Duration::from_millis(5);
 
 /// How long to wait before a link is sought again the first time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -228,7 +226,8 @@ impl<'s> Reading<'s> {
             }
             self.tell_notices();
             self.hear_calls()?;
-            let next = if self.session.reader.is_told() { due.min(Instant::now() + TICK) } else { due };
+            let look = self.session.reader.look_every().map(|every| Instant::now() + every);
+            let next = look.map_or(due, |look| due.min(look));
             match self.came_until(next) {
                 Some(Came::Stop(stop)) => return Ok(Woken::Asked(stop)),
                 Some(Came::Request(request)) => {

@@ -22,6 +22,16 @@ pub(crate) fn quartiles(values: &[f64]) -> Option<[f64; 3]> {
     Some([*sorted.get(last / 4)?, median(sorted.iter().copied())?, *sorted.get(last - last / 4)?])
 }
 
+/// How far the mean of these may be off, as its standard deviation. `None` of fewer than two.
+pub(crate) fn standard_error(values: &[f64]) -> Option<f64> {
+    // Figures are few.
+    #[expect(clippy::cast_precision_loss, reason = "a number below 2^52")]
+    let num = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / num;
+    let square = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    (values.len() > 1).then(|| (square / (num - 1.0) / num).sqrt())
+}
+
 /// The median of the ratios `over / under`, pair by pair.
 pub(crate) fn median_ratio(over: &[Duration], under: &[Duration]) -> Option<f64> {
     median(over.iter().zip(under).map(|(over, under)| over.as_secs_f64() / under.as_secs_f64()))
@@ -78,6 +88,8 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median([]), None);
+        assert_eq!(standard_error(&[1.0, 3.0]), Some(1.0));
+        assert_eq!(standard_error(&[1.0]), None);
         assert_eq!(quartiles(&[5.0, 1.0, 2.0, 4.0, 3.0]), Some([2.0, 3.0, 4.0]));
         assert_eq!(quartiles(&[7.0]), Some([7.0; 3]));
         assert_eq!(quartiles(&[]), None);

@@ -193,4 +193,9 @@ pub trait TargetEvents {
     ///
     /// The link failed while it looked.
     fn poll(&mut self) -> Result<Option<TargetEvent>, LinkError>;
+
+    /// How often somebody who waits is to look. Short, since after a reset the target's old memory is not there for long.
+    fn look_every(&self) -> Duration {
+        Duration::from_millis(5)
+    }
 }

@@ -180,6 +180,12 @@ impl TargetEvents for ProcessLink {
             self.memory.has_ended().map_err(|error| during(error, operation(), &self.endpoint))?;
         Ok(self.has_told_end.then_some(TargetEvent::Exited))
     }
+
+    /// Only the end is told, after which there is nothing to be read, however soon it is known. Each look takes processor
+    /// time that the process may want.
+    fn look_every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
 }
 
 impl Link for ProcessLink {

@@ -2,10 +2,12 @@
 //! and whether what covtap reads when the load has stopped is what the server writes itself when it ends.
 //!
 //! The server is nginx, from Debian's source package, with clang's coverage; what is tapped is its worker, a forked
-//! process. wrk asks it for one small file, over 127.0.0.1. Windows with and without covtap follow one another, in
-//! alternating order, and each pair gives two ratios: of requests in a second, and of requests in a second of the worker's
-//! processor time, which leaves out who else had the processors. The worker has the second processor for its own and wrk the
-//! first, since their speed varies by half with where they are; covtap may use any.
+//! process. wrk asks it for one small file, over 127.0.0.1, without a break. Short windows with covtap at work and with
+//! covtap stopped by a signal follow one another, in alternating order: what this measures is small, and a virtual
+//! machine's speed varies by more than that from second to second. How many requests there were the server tells. Each pair
+//! of windows gives two ratios: of requests in a second, and of requests in a second of the worker's processor time, which
+//! leaves out who else had the processors. The worker has the second processor for its own and wrk the first, since their
+//! speed varies by half with where they are; covtap may use any.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +20,8 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::disturbance::{is_snapshot, processor_time, status_lines, wait_for_snapshot};
-use crate::figures::{median, quartiles, three_digits};
+use crate::child::Group;
+use crate::figures::{median, quartiles, standard_error, three_digits};
 use crate::{Outcome, child, covtap};
 
 mod nginx;
@@ -29,11 +32,14 @@ use nginx::Server;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Pairs of windows
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pairs: u32,
-    /// Length of a window, in seconds
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
-    window_s: u64,
+    /// Length of a window, in milliseconds
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(100..=10_000))]
+    window_ms: u64,
+    /// Milliseconds from one snapshot to the next
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    every_ms: u64,
     /// Have the profile kept up to date in place (%c): without, each snapshot goes to the disk before the next
     #[arg(long)]
     in_place: bool,
@@ -45,6 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked whether it has.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long the server's speed is left to change before a window begins.
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// The server's speed in one window.
 #[derive(Clone, Copy, Debug)]
 struct Speed {
@@ -52,11 +61,11 @@ struct Speed {
     requests_per_processor_s: f64,
 }
 
-/// One window with covtap at work.
+/// A window with covtap stopped and one with covtap at work.
 #[derive(Clone, Copy, Debug)]
-struct Tapped {
-    speed: Speed,
-    snapshots_per_s: f64,
+struct Pair {
+    alone: Speed,
+    tapped: Speed,
 }
 
 /// Measures and prints.
@@ -65,60 +74,43 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let program = nginx::build()?;
     let dir = TempDir::with_prefix("covtap-bench-").context("make a folder")?;
     let server = Server::start(&program, dir.path())?;
-    let bench =
-        Bench { window_s: args.window_s, in_place: args.in_place, covtap, program, dir: dir.path(), server };
-    println!(
-        "{:>5}{:>20}{:>20}{:>9}{:>20}{:>14}",
-        "pair", "alone requests/s", "tapped requests/s", "ratio", "per processor time", "snapshots/s"
-    );
-    let mut pairs = Vec::new();
-    for pair in 1..=args.pairs {
-        let (alone, tapped) = bench.pair(pair % 2 == 0)?;
-        let [ratio, processor_ratio] = ratios(alone, tapped);
-        println!(
-            "{pair:>5}{:>20.0}{:>20.0}{ratio:>9.3}{processor_ratio:>20.3}{:>14.1}",
-            alone.requests_per_s, tapped.speed.requests_per_s, tapped.snapshots_per_s
-        );
-        pairs.push((alone, tapped));
-    }
-    print(&pairs).context("nothing was measured")?;
+    let bench = Bench { args, covtap, program, dir: dir.path(), server };
+    print(&bench.windows()?).context("nothing was measured")?;
     bench.compare_at_rest()?;
     Ok(Outcome::Passed)
 }
 
-/// The server's speed while tapped, of its speed alone: by the clock, and by its processor time.
-fn ratios(alone: Speed, tapped: Tapped) -> [f64; 2] {
-    let Tapped { speed, .. } = tapped;
-    [
-        speed.requests_per_s / alone.requests_per_s,
-        speed.requests_per_processor_s / alone.requests_per_processor_s,
-    ]
-}
-
-fn print(pairs: &[(Speed, Tapped)]) -> Option<()> {
-    let of = |value: fn(&(Speed, Tapped)) -> f64| median(pairs.iter().map(value)).map(three_digits);
+fn print(pairs: &[Pair]) -> Option<()> {
+    let of = |value: fn(&Pair) -> f64| median(pairs.iter().map(value)).map(three_digits);
     println!(
-        "\nmedians: {} requests/s alone, {} tapped, {} snapshots/s",
-        of(|(alone, _)| alone.requests_per_s)?,
-        of(|(_, tapped)| tapped.speed.requests_per_s)?,
-        of(|(_, tapped)| tapped.snapshots_per_s)?
+        "medians of {} pairs: {} requests/s alone, {} tapped",
+        pairs.len(),
+        of(|pair| pair.alone.requests_per_s)?,
+        of(|pair| pair.tapped.requests_per_s)?
     );
-    let all = pairs.iter().map(|(alone, tapped)| ratios(*alone, *tapped));
-    let (ratios, processor_ratios): (Vec<_>, Vec<_>) =
-        all.map(|[clock, processor]| (clock, processor)).unzip();
-    for (what, ratios) in [
-        ("the server's speed while tapped, of its speed alone", ratios),
-        ("the same for its processor time", processor_ratios),
+    for (what, value) in [
+        ("the server's speed while tapped, of its speed alone", requests_per_s as fn(&Speed) -> f64),
+        ("the same for its processor time", |speed| speed.requests_per_processor_s),
     ] {
+        let ratios: Vec<f64> = pairs.iter().map(|pair| value(&pair.tapped) / value(&pair.alone)).collect();
         let [low, middle, high] = quartiles(&ratios)?;
-        println!("{what}: {middle:.3} (half of the pairs: {low:.3} to {high:.3}; goal 0.98)");
+        let total = |of: fn(&Pair) -> Speed| pairs.iter().map(|pair| value(&of(pair))).sum::<f64>();
+        println!(
+            "{what}: {middle:.3} (half of the pairs: {low:.3} to {high:.3}; of all windows together: {:.3}, give or take \
+             {:.3}; goal 0.98)",
+            total(|pair| pair.tapped) / total(|pair| pair.alone),
+            standard_error(&ratios)?
+        );
     }
     Some(())
 }
 
+fn requests_per_s(speed: &Speed) -> f64 {
+    speed.requests_per_s
+}
+
 struct Bench<'a> {
-    window_s: u64,
-    in_place: bool,
+    args: &'a Args,
     covtap: PathBuf,
     program: PathBuf,
     dir: &'a Path,
@@ -126,38 +118,69 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// One window alone and one tapped, in this order or in the other.
-    fn pair(&self, tapped_first: bool) -> Result<(Speed, Tapped)> {
-        if tapped_first {
-            let tapped = self.tapped()?;
-            return Ok((self.speed()?, tapped));
+    /// The server under load, in windows with covtap stopped and at work.
+    fn windows(&self) -> Result<Vec<Pair>> {
+        let name = if self.args.in_place { "%cloaded.profraw" } else { "loaded.profraw" };
+        let mut command = self.covtap("record", &self.dir.join(name));
+        let mut record = Group::spawn(command.args(["--every", &format!("{}ms", self.args.every_ms)]))?;
+        let status = status_lines(record.stderr()?);
+        wait_for_snapshot(&status)?;
+        let _load = self.load()?;
+        let (mut pairs, mut snapshots) = (Vec::new(), 0);
+        for pair in 0..self.args.pairs {
+            let tapped_first = pair % 2 == 0;
+            let mut window = |is_tapped: bool| {
+                record.signal(if is_tapped { Signal::SIGCONT } else { Signal::SIGSTOP })?;
+                child::sleep(SETTLE)?;
+                let _ = status.try_iter().count();
+                let speed = self.speed()?;
+                snapshots += status.try_iter().filter(|line| is_snapshot(line)).count();
+                Ok::<Speed, anyhow::Error>(speed)
+            };
+            let (first, second) = (window(tapped_first)?, window(!tapped_first)?);
+            let (alone, tapped) = if tapped_first { (second, first) } else { (first, second) };
+            pairs.push(Pair { alone, tapped });
         }
-        let alone = self.speed()?;
-        Ok((alone, self.tapped()?))
+        record.signal(Signal::SIGCONT)?;
+        record.signal(Signal::SIGINT)?;
+        let ended = record.wait()?;
+        if !ended.success() {
+            bail!("covtap ended with {ended}: {}", status.try_iter().collect::<Vec<_>>().join("\n"));
+        }
+        println!("{snapshots} snapshots in {} windows of {} ms", pairs.len(), self.args.window_ms);
+        Ok(pairs)
     }
 
-    /// Loads the server for a window.
+    /// Has wrk ask the server for as long as the handle lives.
+    fn load(&self) -> Result<Group> {
+        let mut wrk = Command::new(tool("taskset")?);
+        wrk.args(["--cpu-list", "0"]).arg(tool("wrk")?).args(["-t1", "-c16", "-d1000000s"]);
+        wrk.arg(self.server.url()).stdout(Stdio::null());
+        let load = Group::spawn(&mut wrk)?;
+        let before = self.server.requests()?;
+        wait_until("wrk asks the server", || Ok((self.server.requests()? > before + 1000).then_some(())))?;
+        Ok(load)
+    }
+
+    /// The server's speed in one window.
     fn speed(&self) -> Result<Speed> {
         let worker = u32::try_from(self.server.worker()).context("a process id")?;
-        let before = processor_time(worker)?;
-        let mut wrk = Command::new(tool("taskset")?);
-        wrk.args(["--cpu-list", "0"]).arg(tool("wrk")?).args([
-            "-t1",
-            "-c16",
-            &format!("-d{}s", self.window_s),
-            &self.server.url(),
-        ]);
-        let printed = child::capture(&mut wrk)?;
-        ensure!(!printed.contains("Non-2xx") && !printed.contains("Socket errors"), "wrk: {printed}");
-        let line = printed.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-        let requests_per_s: f64 = line
-            .and_then(|number| number.trim().parse().ok())
-            .with_context(|| format!("wrk printed {printed:?}"))?;
-        let processor = processor_time(worker)?.saturating_sub(before);
-        // A window has few seconds.
+        let (started, requests, processor) =
+            (Instant::now(), self.server.requests()?, processor_time(worker)?);
+        child::sleep(Duration::from_millis(self.args.window_ms))?;
+        let (elapsed, requests, processor) = (
+            started.elapsed(),
+            self.server.requests()? - requests,
+            processor_time(worker)?.saturating_sub(processor),
+        );
+        ensure!(requests > 0 && !processor.is_zero(), "the server did nothing for {} ms", elapsed.as_millis());
+        // A window has at most some hundred thousand requests.
         #[expect(clippy::cast_precision_loss, reason = "a figure of a few digits")]
-        let requests = requests_per_s * self.window_s as f64;
-        Ok(Speed { requests_per_s, requests_per_processor_s: requests / processor.as_secs_f64() })
+        let requests = requests as f64;
+        Ok(Speed {
+            requests_per_s: requests / elapsed.as_secs_f64(),
+            requests_per_processor_s: requests / processor.as_secs_f64(),
+        })
     }
 
     fn covtap(&self, verb: &str, output: &Path) -> Command {
@@ -169,25 +192,6 @@ impl Bench<'_> {
             .arg(output);
         command.stderr(Stdio::piped());
         command
-    }
-
-    fn tapped(&self) -> Result<Tapped> {
-        let name = if self.in_place { "%cloaded.profraw" } else { "loaded.profraw" };
-        let mut command = self.covtap("record", &self.dir.join(name));
-        let mut group = child::Group::spawn(command.args(["--every", "100ms"]))?;
-        let status = status_lines(group.stderr()?);
-        wait_for_snapshot(&status)?;
-        let speed = self.speed()?;
-        let snapshots = status.try_iter().filter(|line| is_snapshot(line)).count();
-        group.signal(Signal::SIGINT)?;
-        let ended = group.wait()?;
-        if !ended.success() {
-            bail!("covtap ended with {ended}: {}", status.try_iter().collect::<Vec<_>>().join("\n"));
-        }
-        // A window has at most some thousand snapshots.
-        #[expect(clippy::cast_precision_loss, reason = "a figure of a few digits")]
-        let snapshots_per_s = snapshots as f64 / self.window_s as f64;
-        Ok(Tapped { speed, snapshots_per_s })
     }
 
     /// Compares what covtap reads of the worker with what the worker writes when it ends.

@@ -4,7 +4,8 @@
 //! worker end with their handle.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +15,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use covtap_testbed::{tool, workspace_root};
 use nix::unistd::Uid;
 
-use super::wait_until;
+use super::{PATIENCE, wait_until};
 use crate::child::{self, Group};
 use crate::provision::source;
 
@@ -28,8 +29,16 @@ const COVERAGE: &str = "-fprofile-instr-generate -fcoverage-mapping";
 pub(super) fn build() -> Result<PathBuf> {
     let source = source::of("nginx")?;
     let dir = workspace_root().join("target/bench-nginx");
-    let program = dir.join("nginx");
-    if program.is_file() {
+    let (program, stamp) = (dir.join("nginx"), dir.join("options"));
+    let compiler = format!("--with-cc-opt=-O2 {COVERAGE} -Wno-error");
+    let options = [
+        "--with-cc=clang-19",
+        &compiler,
+        "--with-http_stub_status_module",
+        "--without-http_rewrite_module",
+        "--without-http_gzip_module",
+    ];
+    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == options.join("\n")) {
         return Ok(program);
     }
     println!("building nginx in {}", dir.display());
@@ -39,9 +48,7 @@ pub(super) fn build() -> Result<PathBuf> {
     let mut compile = Command::new(tool("clang-19")?);
     child::run_well(compile.args(["-O2", "-c"]).arg(&leave).arg("-o").arg(&object))?;
     let mut configure = Command::new(source.join("configure"));
-    configure.arg("--with-cc=clang-19").arg(format!("--with-cc-opt=-O2 {COVERAGE} -Wno-error"));
-    configure.arg(format!("--with-ld-opt={COVERAGE} {}", object.display()));
-    configure.args(["--without-http_rewrite_module", "--without-http_gzip_module"]);
+    configure.args(options).arg(format!("--with-ld-opt={COVERAGE} {}", object.display()));
     let mut make = Command::new(tool("make")?);
     make.arg(format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from)));
     for command in [&mut configure, &mut make] {
@@ -52,6 +59,7 @@ pub(super) fn build() -> Result<PathBuf> {
     // The last, so that what is there is whole.
     fs::copy(source.join("objs/nginx"), dir.join("nginx.part")).context("copy nginx")?;
     fs::rename(dir.join("nginx.part"), &program).context("move nginx")?;
+    fs::write(&stamp, options.join("\n")).with_context(|| format!("write {}", stamp.display()))?;
     Ok(program)
 }
 
@@ -97,6 +105,23 @@ impl Server {
         format!("http://127.0.0.1:{}/index.html", self.port)
     }
 
+    /// How many requests it has served, this one too, as it tells itself.
+    ///
+    /// # Errors
+    ///
+    /// It could not be asked, or answered something else.
+    pub(super) fn requests(&self) -> Result<u64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).context("connect to the server")?;
+        stream.set_read_timeout(Some(PATIENCE)).context("prepare the connection")?;
+        stream.write_all(b"GET /status HTTP/1.0\r\n\r\n").context("ask the server")?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer).context("read the server's answer")?;
+        // Below their names: connections taken, connections served, requests.
+        let numbers = answer.lines().skip_while(|line| !line.contains("handled requests")).nth(1);
+        let requests = numbers.and_then(|numbers| numbers.split_whitespace().nth(2)?.parse().ok());
+        requests.with_context(|| format!("the server answered {answer:?}"))
+    }
+
     /// The worker's process id.
     pub(super) fn worker(&self) -> i32 {
         self.worker
@@ -118,6 +143,6 @@ fn configuration(dir: &Path, port: u16) -> String {
     format!(
         "{user}daemon off;\nworker_processes 1;\nworker_cpu_affinity 10;\nerror_log stderr error;\npid {dir}/pid;\n\
          events {{ worker_connections 256; }}\n\
-         http {{\n  access_log off;\n{paths}  server {{ listen 127.0.0.1:{port}; root {dir}; }}\n}}\n"
+         http {{\n  access_log off;\n{paths}  server {{ listen 127.0.0.1:{port}; root {dir};\n    location /status {{ stub_status; }} }}\n}}\n"
     )
 }
