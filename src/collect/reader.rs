@@ -22,6 +22,9 @@ use crate::locate::{CounterRegion, ListHead, MergeRule};
 /// The most that all regions together may hold. An image chooses the size, and it may be damaged.
 const MAX_COUNTER_BYTES: u64 = 1 << 30;
 
+/// Counters of so many bytes are not kept a third time so as not to wait for the writer.
+const MANY_BYTES: u64 = 4 << 20;
+
 /// How often a snapshot is begun anew because the target was reset meanwhile.
 const MAX_RESTARTS: u32 = 4;
 
@@ -191,6 +194,13 @@ impl Reader {
     #[must_use]
     pub(super) fn look_every(&mut self) -> Option<Duration> {
         self.link.look_every()
+    }
+
+    /// Whether the writer still has what the next reading would be put into, and more memory is not to be had lightly.
+    #[must_use]
+    pub(super) fn waits_for_writer(&self) -> bool {
+        let len_bytes: u64 = self.places.regions().iter().map(|region| region.range.len_bytes()).sum();
+        len_bytes >= MANY_BYTES && !self.pool.is_empty() && !self.pool.iter().any(is_free)
     }
 
     /// What is to be known and was not told yet.
@@ -417,7 +427,7 @@ impl Reader {
 
     /// Room for a reading that nobody else holds.
     pub(super) fn buffer(&mut self) -> Result<Arc<Counters>, CollectError> {
-        let free = self.pool.iter().position(|counters| Arc::strong_count(counters) == 1);
+        let free = self.pool.iter().position(is_free);
         if let Some(free) = free {
             return Ok(self.pool.swap_remove(free));
         }
@@ -425,6 +435,11 @@ impl Reader {
         self.pool.clear();
         room(self.places.regions()).map(Arc::new)
     }
+}
+
+/// Whether nobody else holds it.
+fn is_free(counters: &Arc<Counters>) -> bool {
+    Arc::strong_count(counters) == 1
 }
 
 fn check_all(expected: &[Expected], link: &mut MeteredLink) -> Result<(), CollectError> {

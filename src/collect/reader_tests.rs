@@ -56,6 +56,22 @@ fn a_snapshot_says_where_it_differs_from_the_one_before() {
 }
 
 #[test]
+fn many_counters_wait_for_the_writer_and_few_do_not() {
+    for (len_bytes, waits) in [(MANY_BYTES, true), (MANY_BYTES - 8, false)] {
+        let link = ScriptedLink::new([(BASE, vec![0; usize::try_from(len_bytes).expect("a length")])]);
+        let regions = vec![region(BASE.get(), len_bytes, MergeRule::Add, Endianness::Little)];
+        let mut reader = Reader::new(MeteredLink::new(Box::new(link)), regions).expect("first reading");
+        let first = take(&mut reader);
+        assert!(!reader.waits_for_writer(), "there is room for a second one");
+        let second = take(&mut reader);
+        assert_eq!(reader.waits_for_writer(), waits, "both are still held");
+        drop(first);
+        assert!(!reader.waits_for_writer(), "the first one's room is free");
+        assert_eq!(second.number, 2);
+    }
+}
+
+#[test]
 fn a_torn_counter_is_read_again() {
     let high = BASE.checked_add(8).expect("in range");
     let torn = link()

@@ -1,6 +1,7 @@
 //! A session: one thread reads when it is time, the caller's thread writes when it can.
 //!
-//! What always holds: between the two is a [queue](super::queue) that never makes the reader wait; what happens to the
+//! What always holds: between the two is a [queue](super::queue) that makes the reader wait only where counters are so many
+//! that a third reading takes [too much memory](Reader::waits_for_writer), and not for long; what happens to the
 //! target between two snapshots is noticed as soon as its link [wants](covtap_link::TargetEvents::look_every) where it is
 //! told of it; a link that fails is sought again for as long as the [`Reconnect`] has patience, and the session goes on
 //! from there.
@@ -15,6 +16,12 @@ use super::label_on::CallFaults;
 use super::labels::Labels;
 use super::queue::{Queue, Told};
 use super::{CollectError, MeteredLink, Notice, Pending, Reader, Request, Schedule, Snapshot, Taken};
+
+/// How often is looked whether the writer has written, where the next reading [waits](Reader::waits_for_writer) for that.
+const LATE_LOOK: Duration = Duration::from_millis(2);
+
+/// A reading waits no longer.
+const LONGEST_LATE: Duration = Duration::from_secs(1);
 
 /// How long to wait before a link is sought again the first time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -226,8 +233,10 @@ impl<'s> Reading<'s> {
             }
             self.tell_notices();
             self.hear_calls()?;
-            let look = self.session.reader.look_every().map(|every| Instant::now() + every);
-            let next = look.map_or(due, |look| due.min(look));
+            let now = Instant::now();
+            let look = self.session.reader.look_every().map(|every| now + every);
+            let next = if now >= due && self.is_held_up(due) { now + LATE_LOOK } else { due };
+            let next = look.map_or(next, |look| next.min(look));
             match self.came_until(next) {
                 Some(Came::Stop(stop)) => return Ok(Woken::Asked(stop)),
                 Some(Came::Request(request)) => {
@@ -237,10 +246,15 @@ impl<'s> Reading<'s> {
                 }
                 None => {}
             }
-            if Instant::now() >= due {
+            if Instant::now() >= due && !self.is_held_up(due) {
                 return Ok(Woken::Due);
             }
         }
+    }
+
+    /// Whether what is due goes on waiting for the writer.
+    fn is_held_up(&self, due: Instant) -> bool {
+        self.session.reader.waits_for_writer() && due.elapsed() < LONGEST_LATE
     }
 
     /// What comes until `due`.

@@ -125,15 +125,25 @@ impl<'a> Section<'a> {
         if self.is_nobits() {
             return Ok(&[]);
         }
+        self.check_in_file()?;
+        let size = self.header.size;
+        self.image
+            .file_range(self.header.offset, size)
+            .ok_or_else(|| self.error(format!("{size} bytes cannot be read")))
+    }
+
+    /// Makes sure that the file has its bytes, without reading them.
+    ///
+    /// # Errors
+    ///
+    /// The header points outside the file.
+    pub fn check_in_file(&self) -> Result<(), ImageError> {
         let (size, file_len) = (self.header.size, self.image.file_len_bytes());
-        self.image.file_range(self.header.offset, size).ok_or_else(|| {
-            let is_inside = self.header.offset.checked_add(size).is_some_and(|end| end <= file_len);
-            self.error(if is_inside {
-                format!("{size} bytes cannot be read")
-            } else {
-                format!("{size} bytes are said to be there, the file has {file_len}")
-            })
-        })
+        let end = self.header.offset.checked_add(size);
+        if self.is_nobits() || end.is_some_and(|end| end <= file_len) {
+            return Ok(());
+        }
+        Err(self.error(format!("{size} bytes are said to be there, the file has {file_len}")))
     }
 
     /// Its bytes, decompressed where the file stores them compressed; empty for a NOBITS section.

@@ -8,6 +8,7 @@ use covtap_link::{Endianness, PointerWidth, TargetAddr};
 
 use super::layout::Version;
 use crate::image::{Image, ImageAddr, Loaded, uint, wrap};
+use crate::locate::llvm;
 
 /// How much is looked through at once for anything like a version, without a branch for each word.
 const BLOCK_BYTES: usize = 64;
@@ -88,16 +89,16 @@ struct Run<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Content<'a> {
     Known(&'a [u8]),
-    /// A section of code, which no structure is in: it is read only if one points there. Linker scripts may put
-    /// constants beside the code, and so the names of files.
-    Code(Loaded<'a>),
+    /// A section that no structure is in: it is read only if one points there. That is code, beside which linker scripts
+    /// may put constants, and so the names of files; and LLVM's counters, of which there may be many.
+    OnDemand(Loaded<'a>),
 }
 
 impl<'a> Run<'a> {
     fn bytes(&self) -> &'a [u8] {
         match &self.content {
             Content::Known(bytes) => bytes,
-            Content::Code(loaded) => loaded.bytes(),
+            Content::OnDemand(loaded) => loaded.bytes(),
         }
     }
 
@@ -105,7 +106,7 @@ impl<'a> Run<'a> {
     fn scanned(&self) -> &'a [u8] {
         match &self.content {
             Content::Known(bytes) => bytes,
-            Content::Code(_) => &[],
+            Content::OnDemand(_) => &[],
         }
     }
 }
@@ -124,8 +125,9 @@ pub(super) struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     pub(super) fn of(image: &'a Image) -> Self {
-        let content =
-            |run: Loaded<'a>| if run.is_code { Content::Code(run) } else { Content::Known(run.bytes()) };
+        let counters = image.section(llvm::COUNTERS).map(|section| section.address().get());
+        let has_none = |run: &Loaded<'a>| run.is_code || counters == Some(run.start);
+        let content = |run| if has_none(&run) { Content::OnDemand(run) } else { Content::Known(run.bytes()) };
         let run = |run: Loaded<'a>| Run {
             start: run.start,
             end: run.end(),

@@ -34,6 +34,7 @@ pub(crate) use version::VERSION_SYMBOL;
 pub(crate) use zlib::TextBudget;
 
 use records::Surroundings;
+pub(in crate::locate) use sections::COUNTERS;
 use sections::{Found, Sections, Told};
 
 /// A region larger than this belongs to a damaged file: no program has a gibibyte of counters.
@@ -301,7 +302,7 @@ fn static_side(image: &Image, sections: &Sections<'_>, told: &Told<'_>) -> Resul
 
 /// Byte counters that begin at 0 would all look covered.
 fn check_in_file(image: &Image, counters: &Found<'_>, counter_bytes: usize) -> Result<(), LocateError> {
-    if counter_bytes == 1 && counters.bytes.is_none() {
+    if counter_bytes == 1 && !counters.is_in_file {
         let (image, section) = (image.name().to_owned(), counters.name.to_owned());
         return Err(LocateError::ByteCountersNotInFile { image, section });
     }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::LocateError;
 use crate::image::{Image, ImageAddr, ImageType, Symbol};
 
-pub(super) const COUNTERS: &str = "__llvm_prf_cnts";
+pub(in crate::locate) const COUNTERS: &str = "__llvm_prf_cnts";
 pub(super) const DATA: &str = "__llvm_prf_data";
 pub(super) const NAMES: &str = "__llvm_prf_names";
 pub(super) const BITMAP: &str = "__llvm_prf_bits";
@@ -32,8 +32,10 @@ pub(super) struct Found<'a> {
     pub(super) name: &'static str,
     pub(super) address: ImageAddr,
     pub(super) len_bytes: u64,
-    /// `None` where the file has no bytes for it.
-    pub(super) bytes: Option<Cow<'a, [u8]>>,
+    /// Whether the file has bytes for it.
+    pub(super) is_in_file: bool,
+    /// `None` where the file has none, and for counters: what they are in the file is of no interest, and may be much.
+    bytes: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Found<'a> {
@@ -56,9 +58,11 @@ impl<'a> Found<'a> {
                 count: more.saturating_add(1),
             });
         }
-        let bytes = if section.is_nobits() { None } else { Some(section.data()?) };
+        section.check_in_file()?;
+        let is_in_file = !section.is_nobits();
+        let bytes = (is_in_file && name != COUNTERS).then(|| section.data()).transpose()?;
         let len_bytes = bytes.as_ref().map_or(section.len_bytes(), |bytes| bytes.len() as u64);
-        Ok(Some(Self { name, address: section.address(), len_bytes, bytes }))
+        Ok(Some(Self { name, address: section.address(), len_bytes, is_in_file, bytes }))
     }
 
     fn by_symbols(image: &'a Image, name: &'static str) -> Option<Self> {
@@ -66,7 +70,7 @@ impl<'a> Found<'a> {
         let stop = image.symbol(&format!("__stop_{name}"))?.address;
         let len_bytes = stop.get().checked_sub(start.get()).filter(|len| *len > 0)?;
         let bytes = image.bytes_at(start, len_bytes).map(Cow::Borrowed);
-        Some(Self { name, address: start, len_bytes, bytes })
+        Some(Self { name, address: start, len_bytes, is_in_file: bytes.is_some(), bytes })
     }
 }
 

@@ -173,7 +173,11 @@ impl Bench<'_> {
             self.server.requests()? - requests,
             processor_time(worker)?.saturating_sub(processor),
         );
-        ensure!(requests > 0 && !processor.is_zero(), "the server did nothing for {} ms", elapsed.as_millis());
+        ensure!(
+            requests > 0 && !processor.is_zero(),
+            "the server did nothing for {} ms",
+            elapsed.as_millis()
+        );
         // A window has at most some hundred thousand requests.
         #[expect(clippy::cast_precision_loss, reason = "a figure of a few digits")]
         let requests = requests as f64;
