@@ -17,6 +17,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use common::labels::{expected, reached};
+use common::reset_guest::Board;
 use common::{PATIENCE, Session, Way};
 use covtap_testbed::{Guest, Machine, fixture, workspace_root};
 use nix::sys::signal::Signal;
@@ -256,19 +257,11 @@ fn a_socket_is_one_sessions_and_a_stale_one_is_replaced() {
 fn each_of_ten_tests_has_its_own_lines() {
     let dir = tempfile::tempdir().expect("a folder");
     let elf = dir.path().join("guest.elf");
-    common::reset_guest::build(
-        Machine::X86Pvh,
-        &workspace_root().join("tests/labels/guest.c"),
-        &[&workspace_root().join("tests/labels/serial.c")],
-        &["-DBY_HOST"],
-        &elf,
-    );
+    let board = Board::I386;
+    board.build(&workspace_root().join("tests/labels/guest.c"), &[&board.serial()], &["-DBY_HOST"], &elf);
     let serial = dir.path().join("serial");
     let listener = UnixListener::bind(&serial).expect("a socket");
-    let guest = Guest::builder(Machine::X86Pvh, &elf)
-        .args(["-serial".to_owned(), format!("unix:{}", serial.display())])
-        .start()
-        .expect("the guest starts");
+    let guest = board.guest_with_serial(&elf, &serial).start().expect("the guest starts");
     let (mut commands, _) = listener.accept().expect("QEMU connects");
     let [flag, address] = Way::Qemu.flags(&guest);
     let [elf_arg, output, socket, tests] =

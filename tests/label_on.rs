@@ -17,8 +17,9 @@ use std::path::PathBuf;
 
 use common::labels::{expected, reached};
 use common::proxy::Proxy;
+use common::reset_guest::Board;
 use common::{PATIENCE, Session, Way, assert_done, assert_refused, stderr};
-use covtap_testbed::{GdbSocket, Guest, Machine, Monitor, fixture, workspace_root};
+use covtap_testbed::{GdbSocket, Guest, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -31,19 +32,14 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(machine: Machine) -> Self {
+    fn new(board: Board) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let labels = workspace_root().join("tests/labels");
-        let helper = labels.join(if machine == Machine::An385 { "serial_an385.c" } else { "serial.c" });
+        let main = workspace_root().join("tests/labels/guest.c");
         let elf = dir.path().join("guest.elf");
-        let flags = ["-DBY_HOST", "-DLABELS"];
-        common::reset_guest::build(machine, &labels.join("guest.c"), &[&helper], &flags, &elf);
+        board.build(&main, &[&board.serial()], &["-DBY_HOST", "-DLABELS"], &elf);
         let serial = dir.path().join("serial");
         let listener = UnixListener::bind(&serial).expect("a socket");
-        let guest = Guest::builder(machine, &elf)
-            .args(["-serial".to_owned(), format!("unix:{}", serial.display())])
-            .start()
-            .expect("the guest starts");
+        let guest = board.guest_with_serial(&elf, &serial).start().expect("the guest starts");
         let (start, _) = listener.accept().expect("QEMU connects");
         Self { dir, guest, start }
     }
@@ -111,8 +107,8 @@ fn names(tests: &[Value]) -> Vec<&str> {
 }
 
 /// In one go, and with so many other snapshots that calls are met while one is taken.
-fn each_test_has_its_own_lines(machine: Machine, every: &str) {
-    let mut scene = Scene::new(machine);
+fn each_test_has_its_own_lines(board: Board, every: &str) {
+    let mut scene = Scene::new(board);
     let (said, tests) = scene.record(every, "label:2");
     let mut wanted: Vec<_> = ('a'..='j').map(|letter| format!("test {letter}")).collect();
     wanted.push("bell \u{fffd} and \u{fffd}".to_owned());
@@ -126,22 +122,52 @@ fn each_test_has_its_own_lines(machine: Machine, every: &str) {
 
 #[test]
 fn a_cortex_m_names_its_tests() {
-    each_test_has_its_own_lines(Machine::An385, "1h");
+    each_test_has_its_own_lines(Board::An385, "1h");
 }
 
 #[test]
 fn calls_that_are_met_while_snapshots_are_taken_are_not_missed() {
-    each_test_has_its_own_lines(Machine::An385, "1ms");
+    each_test_has_its_own_lines(Board::An385, "1ms");
 }
 
 #[test]
 fn a_pc_names_its_tests_on_its_stack() {
-    each_test_has_its_own_lines(Machine::X86Pvh, "1h");
+    each_test_has_its_own_lines(Board::I386, "1h");
+}
+
+#[test]
+fn a_64_bit_pc_names_its_tests() {
+    each_test_has_its_own_lines(Board::X86_64, "1h");
+}
+
+#[test]
+fn a_64_bit_arm_names_its_tests() {
+    each_test_has_its_own_lines(Board::Aarch64, "1h");
+}
+
+#[test]
+fn a_64_bit_riscv_names_its_tests() {
+    each_test_has_its_own_lines(Board::Riscv64, "1h");
+}
+
+#[test]
+fn a_32_bit_riscv_names_its_tests() {
+    each_test_has_its_own_lines(Board::Riscv32, "1h");
 }
 
 #[test]
 fn numbers_are_names() {
-    let mut scene = Scene::new(Machine::An385);
+    number_names(Board::An385);
+}
+
+/// Of registers that are twice as long, of which calls leave the upper half as it is.
+#[test]
+fn numbers_in_64_bit_registers_are_names() {
+    [Board::X86_64, Board::Aarch64, Board::Riscv64].into_iter().for_each(number_names);
+}
+
+fn number_names(board: Board) {
+    let mut scene = Scene::new(board);
     let (said, tests) = scene.record("1h", "label:1i");
     let wanted: Vec<_> = (-3..=6).chain([-4, -5, -6, -7]).map(|number| number.to_string()).collect();
     assert_eq!(names(&tests), wanted);
@@ -161,7 +187,7 @@ fn numbers_are_names() {
 /// All tests, in two runs of the target: the breakpoint is there after a reset too.
 #[test]
 fn a_target_that_was_reset_goes_on_to_name_its_tests() {
-    let mut scene = Scene::new(Machine::An385);
+    let mut scene = Scene::new(Board::An385);
     let mut monitor = Monitor::connect(scene.guest.control()).expect("a monitor");
     let tests = scene.path("tests").display().to_string();
     // Snapshots also have QEMU look for what came in on the serial port, which it does not when a guest turns that on.
@@ -183,7 +209,7 @@ fn a_target_that_was_reset_goes_on_to_name_its_tests() {
 #[test]
 fn tests_are_named_and_snapshots_taken_in_one_session() {
     for (function, more_snapshots) in [("say", 1), ("label", 0)] {
-        let mut scene = Scene::new(Machine::An385);
+        let mut scene = Scene::new(Board::An385);
         let tests = scene.path("tests").display().to_string();
         let reset = format!("--snapshot-on-reset={function}");
         let more = ["--every", "1h", "--test-dir", &tests, "--label-on", "label:2", &reset];
@@ -201,7 +227,7 @@ fn tests_are_named_and_snapshots_taken_in_one_session() {
 /// The wire to the server is cut; the server has not ended, and has the breakpoint or not.
 #[test]
 fn a_link_that_comes_back_has_its_breakpoint() {
-    let mut scene = Scene::new(Machine::An385);
+    let mut scene = Scene::new(Board::An385);
     let GdbSocket::Unix(server) = scene.guest.gdb() else { panic!("the server is on a Unix socket") };
     let wire = scene.path("wire");
     let proxy = Proxy::start(&wire, server);
@@ -219,7 +245,7 @@ fn a_link_that_comes_back_has_its_breakpoint() {
 
 #[test]
 fn what_cannot_be_done_is_said_before_anything_is_read() {
-    let scene = Scene::new(Machine::An385);
+    let scene = Scene::new(Board::An385);
     let tests = scene.path("tests").display().to_string();
     let refuse = |way: Way, more: &[&str], error: &str, hint: &str| {
         assert_refused(&common::run(scene.args(way, more)), error, hint);

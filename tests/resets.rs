@@ -16,6 +16,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use common::reset_guest::Board;
 use common::{PATIENCE, Session, Way};
 use covtap_testbed::{Guest, Machine, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
@@ -47,29 +48,26 @@ struct Calls {
 }
 
 impl Scene {
-    fn new(machine: Machine, flags: &[&str]) -> Self {
+    fn new(board: Board, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let elf = dir.path().join("guest.elf");
         let main = workspace_root().join("tests/resets/guest.c");
-        common::reset_guest::build(machine, &main, &[], flags, &elf);
-        let guest = Guest::builder(machine, &elf).args(["-S"]).start().expect("the guest is there");
+        board.build(&main, &[], flags, &elf);
+        let guest = board.guest(&elf).args(["-S"]).start().expect("the guest is there");
         let monitor = Monitor::connect(guest.control()).expect("a monitor");
         Self { dir, elf, guest, monitor, start: None }
     }
 
     /// As [`new`](Self::new), with a guest that runs, and waits for a byte before it counts.
-    fn waiting(machine: Machine, flags: &[&str]) -> Self {
+    fn waiting(board: Board, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let elf = dir.path().join("guest.elf");
         let main = workspace_root().join("tests/resets/guest.c");
-        let serial = if machine == Machine::An385 { "serial_an385.c" } else { "serial.c" };
-        let serial = workspace_root().join("tests/labels").join(serial);
         let flags: Vec<_> = flags.iter().copied().chain(["-DBY_COMMAND"]).collect();
-        common::reset_guest::build(machine, &main, &[&serial], &flags, &elf);
+        board.build(&main, &[&board.serial()], &flags, &elf);
         let socket = dir.path().join("serial");
         let listener = UnixListener::bind(&socket).expect("a socket");
-        let args = ["-serial".to_owned(), format!("unix:{}", socket.display())];
-        let guest = Guest::builder(machine, &elf).args(args).start().expect("the guest starts");
+        let guest = board.guest_with_serial(&elf, &socket).start().expect("the guest starts");
         let (start, _) = listener.accept().expect("QEMU connects");
         let monitor = Monitor::connect(guest.control()).expect("a monitor");
         Self { dir, elf, guest, monitor, start: Some(start) }
@@ -127,16 +125,16 @@ fn counted(profile: &Path) -> Calls {
 /// Triple faults, watchdogs and the processor's own request: QEMU is asked to stop the guest before each of them.
 #[test]
 fn each_run_is_read_to_its_end_before_a_reset() {
-    for machine in [Machine::X86Pvh, Machine::An385] {
-        let mut scene = Scene::new(machine, &[]);
+    for board in [Board::I386, Board::An385] {
+        let mut scene = Scene::new(board, &[]);
         let session = scene.record(Way::Qemu, &["--every", "1h", "--snapshot-on-reset"]);
         let mut said = Calls::default();
         while scene.next_run(&mut said).is_some() {}
         let (counted, stderr) = scene.end(session);
-        assert_eq!(counted, said, "{machine:?}: {stderr}");
+        assert_eq!(counted, said, "{board:?}: {stderr}");
         // A PC's firmware resets it once more when it was not switched on.
-        let resets = if machine == Machine::An385 { RESETS } else { 2 * RESETS };
-        assert!(stderr.contains(&format!(" over {resets} resets")), "{machine:?}: {stderr}");
+        let resets = if board == Board::An385 { RESETS } else { 2 * RESETS };
+        assert!(stderr.contains(&format!(" over {resets} resets")), "{board:?}: {stderr}");
     }
 }
 
@@ -144,23 +142,34 @@ fn each_run_is_read_to_its_end_before_a_reset() {
 /// before, so that counters alone show no reset.
 #[test]
 fn each_run_is_read_to_its_end_at_the_call_before_a_reset() {
-    for (machine, every) in [(Machine::An385, "1h"), (Machine::An385, "2ms"), (Machine::X86Pvh, "1h")] {
-        let mut scene = Scene::waiting(machine, &["-DRUNS=30"]);
-        let more = ["--every", every, "--snapshot-on-reset=reset_machine"];
-        let session = scene.record(Way::Gdb, &more);
-        let mut said = Calls::default();
-        while scene.next_run(&mut said).is_some() {}
-        let (counted, stderr) = scene.end(session);
-        assert_eq!(counted, said, "{machine:?} {every}: {stderr}");
-        assert!(stderr.contains("each call of reset_machine, at 0x"), "{stderr}");
-        assert!(stderr.contains(" over 30 resets"), "{machine:?} {every}: {stderr}");
+    for (board, every) in [(Board::An385, "1h"), (Board::An385, "2ms"), (Board::I386, "1h")] {
+        runs_are_read_to_their_ends_at_calls(board, every, 30);
     }
+}
+
+#[test]
+fn so_it_is_on_other_processors() {
+    for board in [Board::X86_64, Board::Aarch64, Board::Riscv64, Board::Riscv32] {
+        runs_are_read_to_their_ends_at_calls(board, "1h", 6);
+    }
+}
+
+fn runs_are_read_to_their_ends_at_calls(board: Board, every: &str, resets: u32) {
+    let mut scene = Scene::waiting(board, &[&format!("-DRUNS={resets}")]);
+    let more = ["--every", every, "--snapshot-on-reset=reset_machine"];
+    let session = scene.record(Way::Gdb, &more);
+    let mut said = Calls::default();
+    while scene.next_run(&mut said).is_some() {}
+    let (counted, stderr) = scene.end(session);
+    assert_eq!(counted, said, "{board:?} {every}: {stderr}");
+    assert!(stderr.contains("each call of reset_machine, at 0x"), "{stderr}");
+    assert!(stderr.contains(&format!(" over {resets} resets")), "{board:?} {every}: {stderr}");
 }
 
 /// Every run counts the same, and is over before anybody has looked.
 #[test]
 fn runs_that_are_all_the_same_are_told_apart_at_the_call_before_a_reset() {
-    let mut scene = Scene::waiting(Machine::An385, &["-DRUNS=10", "-DEVER_THE_SAME", "-DSTEPS=2u"]);
+    let mut scene = Scene::waiting(Board::An385, &["-DRUNS=10", "-DEVER_THE_SAME", "-DSTEPS=2u"]);
     let session = scene.record(Way::Gdb, &["--every", "1h", "--snapshot-on-reset=reset_machine"]);
     let mut said = Calls::default();
     while scene.next_run(&mut said).is_some() {}
@@ -172,7 +181,7 @@ fn runs_that_are_all_the_same_are_told_apart_at_the_call_before_a_reset() {
 /// A function that returns instead, as this one does where the host is to reset the guest, is no reset.
 #[test]
 fn a_call_that_resets_nothing_is_counted_once() {
-    let mut scene = Scene::waiting(Machine::An385, &["-DBY_HOST"]);
+    let mut scene = Scene::waiting(Board::An385, &["-DBY_HOST"]);
     let more = ["--every", "5ms", "--snapshot-on-reset=reset_machine"];
     let session = scene.record(Way::Gdb, &more);
     let mut said = Calls::default();
@@ -186,7 +195,7 @@ fn a_call_that_resets_nothing_is_counted_once() {
 /// What holds a guest before a reset is another thing on each way to it.
 #[test]
 fn a_way_that_cannot_stop_before_a_reset_is_refused() {
-    let scene = Scene::new(Machine::An385, &[]);
+    let scene = Scene::new(Board::An385, &[]);
     let refuse = |way: Way, flag: &str, error: &str, hint: &str| {
         let [address_flag, address] = way.flags(&scene.guest);
         let (elf, output) = (scene.elf.display().to_string(), scene.profile().display().to_string());
@@ -209,10 +218,8 @@ fn a_way_that_cannot_stop_before_a_reset_is_refused() {
 /// Each run counts less than the one before, so that each reset shows however late covtap looks.
 #[test]
 fn runs_are_added_up_whoever_resets_the_target() {
-    for (machine, way) in
-        [(Machine::X86Pvh, Way::Qemu), (Machine::An385, Way::Qemu), (Machine::An385, Way::Gdb)]
-    {
-        let mut scene = Scene::new(machine, &["-DBY_HOST", "-DEVER_LESS"]);
+    for (board, way) in [(Board::I386, Way::Qemu), (Board::An385, Way::Qemu), (Board::An385, Way::Gdb)] {
+        let mut scene = Scene::new(board, &["-DBY_HOST", "-DEVER_LESS"]);
         let session = scene.record(way, &["--every", "5ms"]);
         let mut said = Calls::default();
         for run in 0..=RESETS {
@@ -224,7 +231,7 @@ fn runs_are_added_up_whoever_resets_the_target() {
             }
         }
         let (counted, stderr) = scene.end(session);
-        assert_eq!(counted, said, "{machine:?} {way:?}: {stderr}");
+        assert_eq!(counted, said, "{board:?} {way:?}: {stderr}");
     }
 }
 
@@ -232,7 +239,7 @@ fn runs_are_added_up_whoever_resets_the_target() {
 #[test]
 fn a_target_that_resets_itself_is_never_counted_twice() {
     for way in [Way::Qemu, Way::Gdb] {
-        let mut scene = Scene::new(Machine::An385, &[]);
+        let mut scene = Scene::new(Board::An385, &[]);
         let session = scene.record(way, &["--every", "2ms"]);
         let mut said = Calls::default();
         while scene.next_run(&mut said).is_some() {}

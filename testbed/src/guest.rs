@@ -27,6 +27,8 @@ pub enum Machine {
     X86Pvh,
     /// x86-64 with 1 GiB, from firmware: boots a Linux kernel's `bzImage`.
     X86Linux,
+    /// One 64-bit Arm processor, a Cortex-A53, with 64 MiB at 0x4000_0000.
+    Aarch64Virt,
     /// One 32-bit RISC-V hart with memory at 0x8000_0000.
     Riscv32Virt,
     /// One 64-bit RISC-V hart with memory at 0x8000_0000.
@@ -40,6 +42,7 @@ impl Machine {
         match self {
             Self::An385 => "qemu-system-arm",
             Self::X86Pvh | Self::X86Linux => "qemu-system-x86_64",
+            Self::Aarch64Virt => "qemu-system-aarch64",
             Self::Riscv32Virt => "qemu-system-riscv32",
             Self::Riscv64Virt => "qemu-system-riscv64",
         }
@@ -53,6 +56,7 @@ impl Machine {
             Self::X86Linux => {
                 &["-M", "q35", "-m", "1024", "-accel", "tcg", "-cpu", "max", "-vga", "none", "-no-reboot"]
             }
+            Self::Aarch64Virt => &["-M", "virt", "-cpu", "cortex-a53", "-m", "64"],
             Self::Riscv32Virt | Self::Riscv64Virt => &["-M", "virt", "-m", "16", "-bios", "none"],
         }
     }
