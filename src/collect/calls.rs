@@ -9,6 +9,9 @@
 //! the call itself is no reset: from then on a breakpoint is where the program begins, and a target that stops there has
 //! been reset. Memory has the counts of the run before still, where it outlives the reset and nothing is loaded anew. Until
 //! counters were seen to begin at zero, the target stops at `main` as well, where start-up code has just cleared them.
+//!
+//! Breakpoints in memory are gone where a reset has the code loaded again. So after each reset that is noticed all of them are
+//! set anew, once the new run has begun; a call before that is not met.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +22,7 @@ use covtap_link::{LinkError, RunControl, RunState, TargetAddr};
 use super::abi::{self, Abi};
 use super::label_on::{Called, LabelOn};
 use super::reader::{Reader, room};
-use super::{CollectError, MeteredLink};
+use super::{CollectError, MeteredLink, Notice};
 use crate::image::{Image, ImageAddr, Slide, Symbol, SymbolKind};
 
 /// What the calls of a function are wanted for.
@@ -137,6 +140,8 @@ pub(super) struct Calls {
     looked: Option<Instant>,
     /// The target may stand at a call, and ran until then at least.
     stopped: Option<Instant>,
+    /// The target was reset, and breakpoints may be gone since.
+    is_rearm_due: bool,
 }
 
 /// What a target that stands still is about to execute.
@@ -302,16 +307,55 @@ impl Calls {
         for (at, kind) in self.breakpoints() {
             control.set_breakpoint(at, kind)?;
         }
-        let is_there = self.met(control)?.is_some();
         if let Some(label) = &self.label {
             label.register(control)?;
         }
+        self.go_on_unless_there(link, ran, started)
+    }
+
+    /// Sets the breakpoints anew. Each is cleared first, since servers keep two of one place, or refuse the second. What the
+    /// server said of those that it no longer sets.
+    fn rearm(&mut self, link: &mut MeteredLink) -> Result<Vec<(TargetAddr, LinkError)>, CollectError> {
+        let Some(first) = self.first() else { return Ok(Vec::new()) };
+        let started = Instant::now();
+        let control = first.control(link)?;
+        let ran = control.state() == RunState::Running;
+        control.stop()?;
+        let mut unset = Vec::new();
+        for (at, kind) in self.breakpoints() {
+            match control.clear_breakpoint(at, kind) {
+                Err(error) if error.is_fatal() => return Err(error.into()),
+                // One that the server has lost as well cannot be cleared.
+                _ => {}
+            }
+            match control.set_breakpoint(at, kind) {
+                Err(error) if !error.is_fatal() => unset.push((at, error)),
+                set => set?,
+            }
+        }
+        self.go_on_unless_there(link, ran, started).map(|_| unset)
+    }
+
+    /// Lets a target run on that was stopped then, if it ran, unless it stands at a call. Whether it runs, or does.
+    fn go_on_unless_there(
+        &mut self,
+        link: &mut MeteredLink,
+        ran: bool,
+        started: Instant,
+    ) -> Result<bool, CollectError> {
+        let Some(first) = self.first() else { return Ok(true) };
+        let control = first.control(link)?;
+        let met = self.met(control);
+        let is_there = matches!(met, Ok(Some(_)));
         if ran && !is_there {
             control.resume()?;
             link.add_pause(started.elapsed());
         }
         self.looked = Some(Instant::now());
-        self.stopped = is_there.then_some(started);
+        if is_there {
+            self.stopped.get_or_insert(started);
+        }
+        met?;
         Ok(ran || is_there)
     }
 
@@ -354,7 +398,18 @@ impl Calls {
 
     /// The same functions of the target over another link.
     pub(super) fn again(&mut self, link: &mut MeteredLink) -> Result<(), CollectError> {
+        self.is_rearm_due = false;
         self.arm(link).map(|_| ())
+    }
+
+    /// The target was reset, and may have loaded its code again: breakpoints in memory are gone then.
+    pub(super) fn note_reset(&mut self) {
+        self.is_rearm_due = true;
+    }
+
+    /// The function that has a breakpoint there, or that a breakpoint there is set for.
+    fn symbol_at(&self, at: TargetAddr) -> String {
+        self.symbol(self.label.as_ref().is_none_or(|label| label.entry() != at)).to_owned()
     }
 }
 
@@ -472,8 +527,27 @@ impl Reader {
         Ok(())
     }
 
+    /// Sets breakpoints anew that a reset may have taken away: once for each reset.
+    pub(super) fn rearm_if_due(&mut self) -> Result<(), CollectError> {
+        if !std::mem::take(&mut self.calls.is_rearm_due) {
+            return Ok(());
+        }
+        let unset = match self.calls.rearm(&mut self.link) {
+            Err(CollectError::Link(error)) if !error.is_fatal() => {
+                self.calls.first().map(|first| (first.entry(), error)).into_iter().collect()
+            }
+            unset => unset?,
+        };
+        for (at, error) in unset {
+            let fault = format!("none may be met since the reset ({error})");
+            self.notices.push(Notice::Call { symbol: self.calls.symbol_at(at), fault });
+        }
+        Ok(())
+    }
+
     /// Lets a target run on that stands at a call.
     pub(super) fn leave_call(&mut self) -> Result<(), CollectError> {
+        self.rearm_if_due()?;
         let Some(stopped) = self.calls.stopped.take() else { return Ok(()) };
         let Some(first) = self.calls.first() else { return Ok(()) };
         first.control(&mut self.link)?.resume()?;
@@ -484,3 +558,7 @@ impl Reader {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "calls_tests.rs"]
+mod tests;

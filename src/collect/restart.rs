@@ -148,6 +148,7 @@ impl Reader {
                 (self.is_first, self.is_followed) = (true, false);
                 self.is_exact = false;
                 self.standing = Standing::default();
+                self.calls.note_reset();
                 return Ok(true);
             }
             // Memory may not be there yet, nor the word that says where counters are.
@@ -196,6 +197,7 @@ impl Reader {
         self.notices.push(Notice::ResetUnseen { after: self.taken });
         self.is_reset_told = false;
         self.is_exact = false;
+        self.calls.note_reset();
     }
 
     /// Whether the target runs the same programs as before the reset; said once if not.
@@ -271,6 +273,7 @@ impl Reader {
         if self.held.is_some() {
             return Ok(true);
         }
+        self.rearm_if_due()?;
         if self.is_reset_told && self.restart.is_none() {
             if self.ends_when_told() {
                 self.begin_run()?;
