@@ -1,4 +1,4 @@
-//! What a guest prints, line by line, with a way to wait for a line.
+//! What a guest, or a program of the host, prints, line by line, with a way to wait for a line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, channel};
@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// The lines a guest prints. Lines are kept until they are taken.
+/// The lines a guest or a program prints. Lines are kept until they are taken.
 #[derive(Debug)]
 pub struct Console {
     lines: Receiver<String>,
 }
 
 impl Console {
-    pub(crate) fn new(output: impl Read + Send + 'static) -> Self {
+    /// Takes lines from `output`, to its end.
+    pub fn new(output: impl Read + Send + 'static) -> Self {
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
@@ -46,8 +47,7 @@ impl Console {
         let mut lines = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line =
-                self.lines.recv_timeout(left).context("the guest did not print the line waited for")?;
+            let line = self.lines.recv_timeout(left).context("the line waited for was not printed")?;
             let found = wanted(&line);
             lines.push(line);
             if found {

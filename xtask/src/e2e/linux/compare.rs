@@ -15,7 +15,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::covtap::profile::gcov::{self, GcdaFile};
-use anyhow::{Context, Result};
+use ::covtap::write::gcda;
+use anyhow::{Context, Result, ensure};
 
 /// The tags of a file, as they are drawn in covtap's own reader.
 const MAGIC: u32 = 0x6763_6461;
@@ -68,16 +69,42 @@ fn unit(before: &[u8], kernels: &[u8], after: &[u8]) -> Result<bool> {
     let [before, after] = [before, after].map(|bytes| gcov::read("covtap's file", bytes));
     let (before, after) = (before?, after?);
     if as_linux(&before) == as_linux(&after) {
-        anyhow::ensure!(as_linux(&before) == kernels, "at rest, and the kernel says something else");
+        ensure!(as_linux(&before) == kernels, "at rest, and the kernel says something else");
         return Ok(true);
     }
     let kernels = gcov::read("the kernel's file", kernels)?;
     let same = |one: &GcdaFile, other: &GcdaFile| with_values(one, 0) == with_values(other, 0);
-    anyhow::ensure!(same(&before, &kernels) && same(&kernels, &after), "other functions or other counters");
+    ensure!(same(&before, &kernels) && same(&kernels, &after), "other functions or other counters");
     for ((low, middle), high) in values(&before).zip(values(&kernels)).zip(values(&after)) {
-        anyhow::ensure!(low <= middle && middle <= high, "a counter is {low}, then {middle}, then {high}");
+        ensure!(low <= middle && middle <= high, "a counter is {low}, then {middle}, then {high}");
     }
     Ok(false)
+}
+
+/// What `files` have more than `earlier` ones of the same units.
+///
+/// # Errors
+///
+/// Units differ, or a counter is less than it was.
+pub(super) fn since(earlier: &Files, files: &Files) -> Result<Files> {
+    ensure!(earlier.keys().eq(files.keys()), "there are files of other units than before");
+    let more = |((name, earlier), later): ((&PathBuf, &Vec<u8>), &Vec<u8>)| {
+        let more = unit_since(earlier, later).with_context(|| name.display().to_string())?;
+        Ok((name.clone(), gcda::encode(&more)))
+    };
+    earlier.iter().zip(files.values()).map(more).collect()
+}
+
+fn unit_since(earlier: &[u8], later: &[u8]) -> Result<GcdaFile> {
+    let earlier = gcov::read("the earlier file", earlier)?;
+    let mut more = gcov::read("the later file", later)?;
+    ensure!(with_values(&earlier, 0) == with_values(&more, 0), "other functions or other counters");
+    let counters = more.functions.iter_mut().flatten().flat_map(|function| &mut function.counters);
+    for (value, earlier) in counters.flat_map(|counters| &mut counters.values).zip(values(&earlier)) {
+        let less = || format!("a counter is {value}, and was {earlier}");
+        *value = value.checked_sub(earlier).with_context(less)?;
+    }
+    Ok(more)
 }
 
 fn values(file: &GcdaFile) -> impl Iterator<Item = u64> {
@@ -137,7 +164,6 @@ pub(super) fn read_files(dir: &Path) -> Result<Files> {
 mod tests {
     use covtap::locate::gcov::Version;
     use covtap::profile::gcov::{GcdaCounters, GcdaFunction, GcdaSummary};
-    use covtap::write::gcda;
     use covtap_link::Endianness;
 
     use super::*;
@@ -177,6 +203,16 @@ mod tests {
     fn a_unit_that_one_side_lacks_is_wrong() {
         let comparison = compare(&Files::from([("/a.gcda".into(), vec![])]), &Files::new(), &Files::new());
         assert_eq!(comparison.wrong, ["/a.gcda: one of the three lacks it"]);
+    }
+
+    #[test]
+    fn what_was_counted_since_is_the_difference_and_never_negative() {
+        let files = |values| Files::from([("/a.gcda".into(), gcda::encode(&file(values)))]);
+        let more = since(&files([1, 1 << 40]), &files([6, 1 << 41])).unwrap();
+        assert_eq!(gcov::read("a", &more[Path::new("/a.gcda")]).unwrap(), file([5, 1 << 40]));
+        let error = since(&files([1, 5]), &files([1, 4])).unwrap_err();
+        assert_eq!(format!("{error:#}"), "/a.gcda: a counter is 4, and was 5");
+        since(&files([1, 5]), &Files::new()).unwrap_err();
     }
 
     #[test]

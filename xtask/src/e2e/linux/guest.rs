@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use covtap_testbed::{Guest, Machine, Monitor};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::kernel::Kernel;
@@ -33,8 +34,17 @@ pub(super) struct LinuxGuest {
 }
 
 impl LinuxGuest {
-    /// Boots until it is at rest.
+    /// Boots until it is at rest. It ends where it would boot again.
     pub(super) fn start(kernel: &Kernel) -> Result<Self> {
+        Self::start_with(kernel, &[])
+    }
+
+    /// As [`start`](Self::start), and it may be [reset](Self::reset).
+    pub(super) fn start_for_resets(kernel: &Kernel) -> Result<Self> {
+        Self::start_with(kernel, &["-action", "reboot=reset"])
+    }
+
+    fn start_with(kernel: &Kernel, more: &[&str]) -> Result<Self> {
         let dir = TempDir::with_prefix("covtap-linux-").context("make a folder")?;
         let (disk, orders) = (dir.path().join("disk"), dir.path().join("orders.sock"));
         File::create(&disk).and_then(|file| file.set_len(DISK_BYTES)).context("make a disk")?;
@@ -44,6 +54,7 @@ impl LinuxGuest {
         args.extend(["-chardev", &socket, "-serial", "chardev:orders"].map(Into::into));
         let drive = format!("file={},format=raw,if=none,id=disk", disk.display());
         args.extend(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"].map(Into::into));
+        args.extend(more.iter().map(Into::into));
         let guest = Guest::builder(Machine::X86Linux, &kernel.bzimage).args(args).start()?;
         guest.console().wait_for(PATIENCE, |line| line == "at rest")?;
         // The socket is there: the guest has opened the port behind it.
@@ -82,6 +93,20 @@ impl LinuxGuest {
     /// Makes it rest.
     pub(super) fn rest(&mut self) -> Result<()> {
         self.order("rest", "at rest").map(drop)
+    }
+
+    /// Has it stand still: it counts no more.
+    pub(super) fn halt(&mut self) -> Result<()> {
+        self.monitor.execute("stop", &json!({})).map(drop)
+    }
+
+    /// Resets a guest that stands still, and boots until it is at rest.
+    pub(super) fn reset(&mut self) -> Result<()> {
+        self.guest.console().arrived();
+        self.monitor.execute("system_reset", &json!({}))?;
+        self.monitor.execute("cont", &json!({}))?;
+        let booted = self.guest.console().wait_for(PATIENCE, |line| line == "at rest");
+        booted.context("the guest was reset").map(drop)
     }
 
     /// All `.gcda` files of debugfs, by their names there.

@@ -6,6 +6,7 @@
 //! | costs | the time to read all counters, and to write all files |
 //! | at rest | what covtap writes is what the kernel says itself under debugfs |
 //! | at work | a recording every second does not stop the guest |
+//! | reset | a recording goes on with the kernel of the next boot, and has what both counted |
 //! | reports | covtap's time and lines beside those of lcov and gcovr, from the same files |
 //!
 //! What always holds: all figures are of this run; goals are printed beside them and asserted nowhere.
@@ -30,6 +31,7 @@ mod costs;
 mod guest;
 mod kernel;
 mod report;
+mod reset;
 mod search;
 
 /// Arguments of `cargo xtask e2e linux`.
@@ -57,10 +59,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let comparison = run.at_rest(&mut guest)?;
     println!("{comparison}");
     let recorded = run.at_work(&mut guest)?;
+    drop(guest);
+    let [first, second] = reset::run(&run, &kernel)?;
     if !args.no_reports {
         report::run(&run.covtap, &kernel, &recorded.0, &recorded.1)?;
     }
-    Ok(if comparison.wrong.is_empty() { Outcome::Passed } else { Outcome::Failed })
+    let is_well = [comparison, first, second].iter().all(|comparison| comparison.wrong.is_empty());
+    Ok(if is_well { Outcome::Passed } else { Outcome::Failed })
 }
 
 /// Where everything is: below cargo's target directory, of which the command is in `release`.
@@ -108,13 +113,19 @@ impl Run {
         fs::create_dir_all(&self.dir).with_context(|| format!("make {}", self.dir.display()))
     }
 
-    /// Runs covtap, with `args` last, and gives the folder and the files that it wrote.
-    fn tap(&self, guest: &LinuxGuest, name: &str, verb: &str, args: &[&str]) -> Result<(PathBuf, Files)> {
+    /// Covtap, with `args` last, and the folder that it writes to.
+    fn covtap(&self, guest: &LinuxGuest, name: &str, verb: &str, args: &[&str]) -> (Command, PathBuf) {
         let dir = self.dir.join(name);
         let mut command = Command::new(&self.covtap);
         command.arg(verb).arg("--qemu").arg(guest.qmp()).arg(&self.vmlinux).arg("--find-image");
         command.arg("--gcda-dir").arg(&dir).args(args).current_dir(&self.dir);
         println!("$ {}", child::show(&command));
+        (command, dir)
+    }
+
+    /// Runs covtap to its end, and gives the folder and the files that it wrote.
+    fn tap(&self, guest: &LinuxGuest, name: &str, verb: &str, args: &[&str]) -> Result<(PathBuf, Files)> {
+        let (mut command, dir) = self.covtap(guest, name, verb, args);
         child::run_well(&mut command)?;
         let files = compare::read_files(&dir)?;
         Ok((dir, files))
