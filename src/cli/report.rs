@@ -113,9 +113,7 @@ fn run_traced(inputs: &Inputs, images: &ImageArgs, verbose: bool, formats: &Form
     let elves: Vec<_> = elves.map(|(path, slide)| ElfArg { path: path.clone(), slide: *slide }).collect();
     let paths = elves.iter().map(|elf| elf.path.clone()).chain(images.paths()).collect();
     let mut formats = Formats::prepare(formats, paths)?;
-    let mut coverage = Coverage::default();
-    images.add(&mut coverage, &formats, &elves, &inputs.traces, verbose)?;
-    formats.write(coverage, &inputs.traces, note)?;
+    images.report(&mut formats, &elves, &inputs.traces, verbose)?;
     formats.finish(note)
 }
 

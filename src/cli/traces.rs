@@ -20,6 +20,7 @@ use crate::coverage::trace::{Mapped, TracedImage, Unmapped};
 use crate::image::{BuildId, Image, Slide};
 use crate::profile::trace::{self, Counting, Space, Trace};
 use crate::write;
+use crate::write::html::ObjectProgram;
 
 /// Where programs of a trace are.
 #[derive(Debug, Default, Args)]
@@ -120,6 +121,20 @@ impl Placed {
         static NOTHING: Space = Space::new();
         trace.space(&self.space).unwrap_or(&NOTHING)
     }
+
+    /// Its instructions, with what was executed.
+    fn object<'t>(&'t self, trace: &'t Trace) -> ObjectCoverage<'t> {
+        ObjectCoverage::new(&self.image, self.slide, trace, self.space_of(trace))
+    }
+
+    /// Its lines and functions, and the lines of its instructions if they are wanted.
+    fn traced(&self, trace: &Trace, wants_places: bool) -> Result<TracedImage> {
+        let (space, counting) = (self.space_of(trace), trace.counting);
+        Ok(match wants_places {
+            true => TracedImage::with_places(&self.image, self.slide, space, counting),
+            false => TracedImage::new(&self.image, self.slide, space, counting),
+        }?)
+    }
 }
 
 impl ImageArgs {
@@ -134,15 +149,14 @@ impl ImageArgs {
         self.images.iter().map(|placed| placed.elf.path.clone())
     }
 
-    /// Adds what traces say of programs: those that are placed, and `elves`, which are in the only address space.
+    /// Reports what traces say of programs: those that are placed, and `elves`, which are in the only address space.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, or the traces are of other programs.
-    pub(super) fn add(
+    /// A file cannot be read, the traces are of other programs, or what was asked for cannot be written.
+    pub(super) fn report(
         &self,
-        coverage: &mut Coverage,
-        formats: &Formats<'_>,
+        formats: &mut Formats<'_>,
         elves: &[ElfArg],
         traces: &[PathBuf],
         all: bool,
@@ -161,19 +175,25 @@ impl ImageArgs {
             ));
         }
         say_unmapped(&mapped.outside(&trace), &placed, &trace)?;
+        let objects: Vec<_> = placed.iter().map(|program| program.object(&trace)).collect();
         if let Some(path) = &self.object {
-            write::write_whole_with(path, |out| write_object(&placed, &trace, out))?;
+            write::write_whole_with(path, |out| write_object(&objects, out))?;
             note(&format!("coverage of object code is in {}", path.display()));
         }
+        let mut coverage = Coverage::default();
+        let mut traced = Vec::new();
         for program in &placed {
-            let space = program.space_of(&trace);
-            let mut traced = TracedImage::new(&program.image, program.slide, space, trace.counting)?;
-            say(&traced, &program.image, all);
-            formats.rename_traced(&mut traced.unit);
-            coverage.add_unit(program.image.name(), &traced.unit);
+            let mut of_program = program.traced(&trace, formats.wants_site())?;
+            say(&of_program, &program.image, all);
+            formats.rename_traced(&mut of_program);
+            coverage.add_unit(program.image.name(), &of_program.unit);
+            traced.push(of_program);
         }
         say_counting(trace.counting);
-        Ok(())
+        let programs = placed.iter().zip(&objects).zip(&traced).map(|((placed, object), traced)| {
+            ObjectProgram { object, places: &traced.places, space: &placed.space }
+        });
+        formats.write_traced(coverage, traces, &programs.collect::<Vec<_>>(), note)
     }
 
     fn place(&self, elves: &[ElfArg], trace: &Trace) -> Result<Vec<Placed>> {
@@ -202,12 +222,11 @@ impl ImageArgs {
 }
 
 /// Writes what of the programs' object code was executed.
-fn write_object(placed: &[Placed], trace: &Trace, out: &mut dyn io::Write) -> io::Result<()> {
-    for program in placed {
-        let object = ObjectCoverage::new(&program.image, program.slide, trace, program.space_of(trace));
-        writeln!(out, "{}\n", program.image.name())?;
-        write::object::write_table(&object, out)?;
-        write::object::write_listing(&object, out)?;
+fn write_object(objects: &[ObjectCoverage<'_>], out: &mut dyn io::Write) -> io::Result<()> {
+    for object in objects {
+        writeln!(out, "{}\n", object.image().name())?;
+        write::object::write_table(object, out)?;
+        write::object::write_listing(object, out)?;
     }
     Ok(())
 }

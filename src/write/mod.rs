@@ -2,6 +2,7 @@
 //! programs merge into, counter by counter.
 
 pub mod annotate;
+mod assembly;
 mod by_line;
 pub mod by_test;
 pub mod cobertura;

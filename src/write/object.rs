@@ -8,6 +8,7 @@
 //!            5  00008120  b5f0                    push {r4, r5, r6, r7, lr}
 //!            5  00008122  d003                    beq #0x812c                       2 taken, 3 fell through
 //!         ####  00008124  4770                    bx lr
+//!         data  00008128  8 bytes
 //! ```
 //!
 //! What enters is the coverage of an image; what leaves is text. What always holds: an instruction's bytes are in the order
@@ -15,11 +16,12 @@
 
 use std::io::{self, Write};
 
-use covtap_insn::{Flow, Isa};
-
+use super::assembly::{Assembly, digits_of, flow};
 use super::demangle::demangle;
 use crate::coverage::Tally;
-use crate::coverage::object::{ObjectCoverage, ObjectFunction, ObjectInstruction, ObjectTally, Outcome};
+use crate::coverage::object::{
+    ObjectCoverage, ObjectFunction, ObjectInstruction, ObjectItem, ObjectTally, Outcome,
+};
 use crate::image::ImageAddr;
 use crate::profile::trace::Ways;
 
@@ -81,30 +83,25 @@ fn write_function(
 ) -> io::Result<()> {
     let digits = coverage.image().pointer_width().bytes() * 2;
     writeln!(out, "\n{}, at 0x{:0digits$x}", name(function.name), function.address.get())?;
-    for insn in &function.instructions {
+    for item in function.items() {
+        let insn = match item {
+            ObjectItem::Instruction(insn) => insn,
+            ObjectItem::Data(data) => {
+                let (address, len) = (data.address.get(), data.len_bytes);
+                writeln!(out, "{:>12}  {address:0digits$x}  {len} bytes", "data")?;
+                continue;
+            }
+        };
         let count = if insn.count == 0 { NEVER.to_owned() } else { insn.count.to_string() };
         let address = insn.insn.address;
         let len_bytes = insn.insn.len_bytes as u64;
         let code = coverage.image().bytes_at(ImageAddr::new(address), len_bytes).unwrap_or_default();
-        let text = assembly.text(insn, code).unwrap_or_else(|| flow(insn));
+        let text = assembly.text(insn.isa, &insn.insn, code).unwrap_or_else(|| flow(&insn.insn));
         let code = digits_of(insn.isa, code);
-        let line = format!("{count:>12}  {address:0digits$x}  {code:22}  {text:32}  {}", note(insn));
+        let line = format!("{count:>12}  {address:0digits$x}  {code:22}  {text:32}  {}", note(&insn));
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
-}
-
-/// Where an instruction goes that has no assembly.
-fn flow(insn: &ObjectInstruction) -> String {
-    let to = |target: Option<u64>| target.map_or(String::new(), |target| format!(" to {target:#x}"));
-    match insn.insn.flow {
-        Flow::Next => String::new(),
-        Flow::Jump { target } => format!("jump{}", to(target)),
-        Flow::Conditional { target } => format!("branch{}", to(target)),
-        Flow::Call { target } => format!("call{}", to(target)),
-        Flow::Return => "return".to_owned(),
-        Flow::Invalid => "no instruction".to_owned(),
-    }
 }
 
 /// What is known of an instruction beside its count.
@@ -113,41 +110,12 @@ fn note(insn: &ObjectInstruction) -> String {
         _ if insn.count > 0 && insn.insn.is_predicated => "its condition may not have held".to_owned(),
         None | Some(Outcome::Known(Ways { taken: 0, fell_through: 0 })) => String::new(),
         Some(Outcome::Known(ways)) => format!("{} taken, {} fell through", ways.taken, ways.fell_through),
+        Some(Outcome::OneWay { is_taken: true }) => {
+            "never fell through: what is behind it did not run".to_owned()
+        }
+        Some(Outcome::OneWay { is_taken: false }) => "never taken: its target did not run".to_owned(),
         Some(Outcome::Unknown) => "nobody looked which way it went".to_owned(),
     }
-}
-
-/// Writes assembly, if covtap was built with what does that.
-#[derive(Default)]
-struct Assembly {
-    #[cfg(feature = "disassembly")]
-    by_isa: std::collections::HashMap<Isa, Option<covtap_insn::Disassembler>>,
-}
-
-impl Assembly {
-    #[cfg(feature = "disassembly")]
-    fn text(&mut self, insn: &ObjectInstruction, code: &[u8]) -> Option<String> {
-        let of_isa = self.by_isa.entry(insn.isa).or_insert_with(|| covtap_insn::Disassembler::new(insn.isa));
-        of_isa.as_ref()?.text(code, insn.insn.address)
-    }
-
-    #[cfg(not(feature = "disassembly"))]
-    #[allow(clippy::unused_self, reason = "as with the feature")]
-    fn text(&mut self, _: &ObjectInstruction, _: &[u8]) -> Option<String> {
-        None
-    }
-}
-
-/// An instruction's bytes, by the units that it is made of.
-fn digits_of(isa: Isa, code: &[u8]) -> String {
-    let unit_bytes = match isa {
-        Isa::Thumb => 2,
-        Isa::Rv32 | Isa::Rv64 if code.len() == 2 => 2,
-        Isa::A32 | Isa::A64 | Isa::Rv32 | Isa::Rv64 => 4,
-        Isa::X86 | Isa::X86_64 => 1,
-    };
-    let unit = |unit: &[u8]| unit.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>();
-    code.chunks(unit_bytes).map(unit).collect::<Vec<_>>().join(" ")
 }
 
 /// As in the source, on one line: names come from the image.

@@ -9,7 +9,7 @@ use covtap::coverage::Coverage;
 use covtap::image::{Image, Slide};
 use covtap::locate::llvm;
 use covtap::profile::llvm::LlvmProfile;
-use covtap::write::html::{self, Options, Site};
+use covtap::write::html::{self, ObjectProgram, Options, Site};
 use covtap::write::sources;
 use covtap_testbed::{run, workspace_root};
 use tempfile::TempDir;
@@ -102,11 +102,22 @@ impl Written {
 
 /// Writes a site with what all tests have in common.
 pub(crate) fn write(coverage: &Coverage, dir: &Path, read: &dyn Fn(&[u8]) -> Option<Vec<u8>>) -> Site {
+    write_traced(coverage, &[], dir, read)
+}
+
+/// The same with object code.
+pub(crate) fn write_traced(
+    coverage: &Coverage,
+    programs: &[ObjectProgram<'_>],
+    dir: &Path,
+    read: &dyn Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Site {
     let options = Options {
         images: &["build/program.elf".into()],
         profiles: &["one.profraw".into(), "<two>.profraw".into()],
         made_at: "2026-02-03T04:05:06Z".parse().unwrap(),
         read_source: &|name| read(name).map_or_else(|| sources::read(b"/nowhere/to/be/found.c"), Ok),
+        programs,
     };
     html::write(coverage, dir, &options).unwrap()
 }

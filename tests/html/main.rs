@@ -10,5 +10,6 @@
 
 mod browser;
 mod input;
+mod object;
 mod pages;
 mod reading;

@@ -11,29 +11,29 @@ use roxmltree::{Document, Node};
 use crate::input::{self, Written};
 
 /// The body, which has no element that HTML leaves open; HTML's own names of characters are not used in it.
-fn body(page: &str) -> &str {
+pub(crate) fn body(page: &str) -> &str {
     let start = page.find("<body").unwrap();
     let end = page.rfind("</body>").unwrap() + "</body>".len();
     &page[start..end]
 }
 
-fn has_class(node: &Node<'_, '_>, class: &str) -> bool {
+pub(crate) fn has_class(node: &Node<'_, '_>, class: &str) -> bool {
     node.attribute("class").is_some_and(|classes| classes.split(' ').any(|one| one == class))
 }
 
-fn find_in<'a, 'i>(node: Node<'a, 'i>, tag: &str, class: &str) -> Vec<Node<'a, 'i>> {
+pub(crate) fn find_in<'a, 'i>(node: Node<'a, 'i>, tag: &str, class: &str) -> Vec<Node<'a, 'i>> {
     let is_wanted =
         |node: &Node<'_, '_>| node.has_tag_name(tag) && (class.is_empty() || has_class(node, class));
     node.descendants().filter(is_wanted).collect()
 }
 
 /// All text below a node.
-fn text(node: Node<'_, '_>) -> String {
+pub(crate) fn text(node: Node<'_, '_>) -> String {
     node.descendants().filter(Node::is_text).filter_map(|node| node.text()).collect()
 }
 
 /// A number as shown, exact: the title has it where the text is short.
-fn exact(node: Node<'_, '_>) -> u64 {
+pub(crate) fn exact(node: Node<'_, '_>) -> u64 {
     let shown = node.attribute("title").map_or_else(|| text(node), str::to_owned);
     shown.replace(',', "").trim_start_matches("✕ ").parse().unwrap()
 }
@@ -60,7 +60,7 @@ fn tallies(statistics: &Statistics) -> [Tally; 4] {
 }
 
 /// The numbers in a row of the index; `None` where it has a dash.
-fn row_tallies(row: Node<'_, '_>) -> Vec<Tally> {
+pub(crate) fn row_tallies(row: Node<'_, '_>) -> Vec<Tally> {
     let cells = row.children().filter(|node| node.has_tag_name("td"));
     let tally = |cell: Node<'_, '_>| {
         let numbers = cell.children().find(|node| node.has_tag_name("span")).map(text)?.replace(',', "");

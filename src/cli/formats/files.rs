@@ -5,6 +5,7 @@ use clap::Args;
 use regex::bytes::Regex;
 
 use crate::coverage::gcov::{Notes, UnitCoverage};
+use crate::coverage::trace::TracedImage;
 use crate::coverage::{Coverage, Mapping};
 
 /// Which files, and under which names.
@@ -66,8 +67,8 @@ impl FileArgs {
     }
 
     /// Gives the sources of a trace, whose names are whole, the names that they are shown under.
-    pub(super) fn rename_traced(&self, unit: &mut UnitCoverage) {
-        unit.rename_files(|name| self.path_map.iter().find_map(|map| map.apply(name)));
+    pub(super) fn rename_traced(&self, traced: &mut TracedImage) {
+        traced.rename_files(|name| self.path_map.iter().find_map(|map| map.apply(name)));
     }
 
     /// Leaves out the files that are not wanted.

@@ -20,9 +20,11 @@ use clap::Args;
 
 use super::Verdict;
 use crate::coverage::gcov::{FunctionCounters, Notes, UnitCoverage};
+use crate::coverage::trace::TracedImage;
 use crate::coverage::{Coverage, Mapping};
 use crate::image::Image;
 use crate::locate::llvm::Names;
+use crate::write::html::ObjectProgram;
 
 use exports::ExportArgs;
 pub(super) use exports::NoRegions;
@@ -146,8 +148,13 @@ impl<'a> Formats<'a> {
     }
 
     /// Gives the sources of a trace the names that they are shown under.
-    pub(super) fn rename_traced(&self, unit: &mut UnitCoverage) {
-        self.args.files.rename_traced(unit);
+    pub(super) fn rename_traced(&self, traced: &mut TracedImage) {
+        self.args.files.rename_traced(traced);
+    }
+
+    /// Whether pages were asked for.
+    pub(super) fn wants_site(&self) -> bool {
+        self.args.site.any()
     }
 
     /// Writes the files of one snapshot or of profiles on disk. `note` is told once of each source that is missing.
@@ -157,8 +164,23 @@ impl<'a> Formats<'a> {
     /// A file could not be written.
     pub(super) fn write(
         &mut self,
+        coverage: Coverage,
+        profiles: &[PathBuf],
+        note: impl Fn(&str),
+    ) -> Result<()> {
+        self.write_traced(coverage, profiles, &[], note)
+    }
+
+    /// The same of traces, with the object code of their programs.
+    ///
+    /// # Errors
+    ///
+    /// A file could not be written.
+    pub(super) fn write_traced(
+        &mut self,
         mut coverage: Coverage,
         profiles: &[PathBuf],
+        programs: &[ObjectProgram<'_>],
         note: impl Fn(&str),
     ) -> Result<()> {
         self.leave_out(&mut coverage);
@@ -166,7 +188,7 @@ impl<'a> Formats<'a> {
             self.note_once(line, &note);
         }
         self.args.exports.write(&coverage, self.trace.as_ref())?;
-        for line in self.args.site.write(&coverage, &self.images, profiles)? {
+        for line in self.args.site.write(&coverage, &self.images, profiles, programs)? {
             self.note_once(line, &note);
         }
         self.last = Some(coverage);

@@ -7,12 +7,13 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::coverage::Coverage;
-use crate::write::{html, sources};
+use crate::write::html::{self, ObjectProgram};
+use crate::write::sources;
 
 /// A site.
 #[derive(Debug, Default, Args)]
 pub(super) struct SiteArgs {
-    /// Pages to read in a browser: a tree of files, and the sources with their counts
+    /// Pages to read in a browser: a tree of files, and the sources with their counts; of a trace, instructions with theirs
     #[arg(long, value_name = "DIR")]
     html: Option<PathBuf>,
 }
@@ -45,10 +46,11 @@ impl SiteArgs {
         coverage: &Coverage,
         images: &[PathBuf],
         profiles: &[PathBuf],
+        programs: &[ObjectProgram<'_>],
     ) -> Result<Vec<String>> {
         let Some(dir) = &self.html else { return Ok(Vec::new()) };
-        let options =
-            html::Options { images, profiles, made_at: Timestamp::now(), read_source: &sources::read };
+        let (made_at, read_source) = (Timestamp::now(), &sources::read);
+        let options = html::Options { images, profiles, made_at, read_source, programs };
         let site = html::write(coverage, dir, &options)?;
         Ok(site.without_text.iter().map(ToString::to_string).collect())
     }

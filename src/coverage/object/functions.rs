@@ -1,12 +1,14 @@
 //! Where functions begin and end in an image's code.
 //!
-//! What enters is symbols and the parts that are code; what leaves is functions with their parts, by address. What always
-//! holds: functions are apart, and none is without code. A function ends where its symbol says, or where the next one
+//! What enters is symbols and the parts that are code, or data among it; what leaves is functions with their parts, by
+//! address. What always holds: functions are apart, and none is without code; data is of the function that has code before
+//! it. A function ends where its symbol says, or where the next one
 //! begins. Code of no function, as assembly has it that does not name its functions so, belongs to the label before it;
 //! code that has none is left out where its section has functions, for it pads them, and is one function where it has not.
 
 use std::collections::BTreeMap;
 
+use super::DataPart;
 use crate::image::{CodePart, Image, ImageAddr, Symbol, SymbolKind};
 
 /// A function.
@@ -15,6 +17,8 @@ pub(super) struct Extent<'a> {
     pub(super) address: ImageAddr,
     /// Its code, without literal pools.
     pub(super) parts: Vec<CodePart>,
+    /// Literal pools and the like, among its code or right behind it.
+    pub(super) data: Vec<DataPart>,
 }
 
 /// What begins at an address.
@@ -29,6 +33,7 @@ struct Start<'a> {
 /// The functions of an image, by address.
 pub(super) fn extents(image: &Image) -> Vec<Extent<'_>> {
     let parts = image.code_parts();
+    let data = data(image);
     let starts = starts(image, &parts);
     let mut extents = Vec::new();
     let mut next_part = 0;
@@ -48,10 +53,35 @@ pub(super) fn extents(image: &Image) -> Vec<Extent<'_>> {
             .filter_map(|part| clipped(part, address, end))
             .collect();
         if !code.is_empty() {
-            extents.push(Extent { name: start.name, address: ImageAddr::new(address), parts: code });
+            let data = within(&data, address, end, &code);
+            extents.push(Extent { name: start.name, address: ImageAddr::new(address), parts: code, data });
         }
     }
     extents
+}
+
+/// Data among the code of an image.
+fn data(image: &Image) -> Vec<DataPart> {
+    let part = |(address, last): (ImageAddr, ImageAddr)| {
+        let len_bytes = last.get().checked_sub(address.get())?.checked_add(1)?;
+        Some(DataPart { address, len_bytes })
+    };
+    image.data_among_code().into_iter().filter_map(part).collect()
+}
+
+/// The data of a function from `start` to before `end`, which has this code.
+fn within(data: &[DataPart], start: u64, end: u64, code: &[CodePart]) -> Vec<DataPart> {
+    let first = data.partition_point(|part| part.end() <= start);
+    // A function that is the last one may have no end of its own: what follows its code at once is its data.
+    let code_end = code.last().map_or(start, end_of);
+    let inside = data.get(first..).unwrap_or_default().iter();
+    let inside = inside.take_while(|part| part.address.get() < end && part.address.get() <= code_end);
+    let clipped = inside.filter_map(|part| {
+        let (start, end) = (part.address.get().max(start), part.end().min(end));
+        let len_bytes = end.checked_sub(start).filter(|len| *len > 0)?;
+        Some(DataPart { address: ImageAddr::new(start), len_bytes })
+    });
+    clipped.collect()
 }
 
 /// Functions and labels by their addresses. A label within a function is a part of it.

@@ -13,7 +13,7 @@ use covtap_insn::{Flow, Insn, Isa, instructions};
 
 use super::statistics::Tally;
 use crate::image::{Image, ImageAddr, Slide};
-use crate::profile::trace::{Space, Trace, Ways};
+use crate::profile::trace::{Counting, Space, Trace, Ways};
 
 use functions::{Extent, extents};
 
@@ -25,6 +25,7 @@ pub struct ObjectCoverage<'a> {
     slide: Slide,
     space: &'a Space,
     has_branches: bool,
+    counting: Counting,
     functions: Vec<Extent<'a>>,
 }
 
@@ -36,6 +37,26 @@ pub struct ObjectFunction<'a> {
     pub address: ImageAddr,
     /// Its instructions, in the order of their addresses.
     pub instructions: Vec<ObjectInstruction>,
+    /// Data among its instructions, in the order of its addresses: it counts for nothing.
+    pub data: Vec<DataPart>,
+}
+
+/// Data among code: a literal pool, or a table of jumps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DataPart {
+    /// Where it begins.
+    pub address: ImageAddr,
+    /// How long it is; never 0.
+    pub len_bytes: u64,
+}
+
+/// What a function has at an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ObjectItem {
+    /// An instruction.
+    Instruction(ObjectInstruction),
+    /// Data, which is not executed.
+    Data(DataPart),
 }
 
 /// An instruction, and what it did.
@@ -56,6 +77,11 @@ pub struct ObjectInstruction {
 pub enum Outcome {
     /// It was executed, and nobody looked.
     Unknown,
+    /// It was executed, and nobody looked; but of the two places that it leads to one was never executed.
+    OneWay {
+        /// It was never the instruction behind it: the branch never fell through. Else it was never taken.
+        is_taken: bool,
+    },
     /// So often each way: never, if it was not executed.
     Known(Ways),
 }
@@ -76,7 +102,8 @@ impl<'a> ObjectCoverage<'a> {
     #[must_use]
     pub fn new(image: &'a Image, slide: Slide, trace: &Trace, space: &'a Space) -> Self {
         let functions = extents(image);
-        Self { image, slide, space, has_branches: trace.has_branches, functions }
+        let Trace { has_branches, counting, .. } = *trace;
+        Self { image, slide, space, has_branches, counting, functions }
     }
 
     /// The functions that have code, by address.
@@ -85,7 +112,13 @@ impl<'a> ObjectCoverage<'a> {
             name: extent.name,
             address: extent.address,
             instructions: self.instructions(extent),
+            data: extent.data.clone(),
         })
+    }
+
+    /// Their names and where they begin, by address.
+    pub fn starts(&self) -> impl ExactSizeIterator<Item = (&'a str, ImageAddr)> {
+        self.functions.iter().map(|extent| (extent.name, extent.address))
     }
 
     fn instructions(&self, extent: &Extent<'_>) -> Vec<ObjectInstruction> {
@@ -99,21 +132,44 @@ impl<'a> ObjectCoverage<'a> {
     }
 
     fn executed(&self, isa: Isa, insn: Insn) -> ObjectInstruction {
-        let address = self.slide.apply(ImageAddr::new(insn.address), self.image.pointer_width()).get();
+        let address = self.there(insn.address);
         let count = self.space.count_at(address);
-        let is_branch = matches!(insn.flow, Flow::Conditional { .. });
-        let branch = is_branch.then(|| match self.space.branch(address) {
-            Some(ways) => Outcome::Known(ways),
-            None if count == 0 => Outcome::Known(Ways::default()),
-            None => Outcome::Unknown,
-        });
+        let branch = match insn.flow {
+            Flow::Conditional { target } => Some(match self.space.branch(address) {
+                Some(ways) => Outcome::Known(ways),
+                None if count == 0 => Outcome::Known(Ways::default()),
+                None => self.by_destinations(target, insn.end()),
+            }),
+            _ => None,
+        };
         ObjectInstruction { insn, isa, count, branch }
+    }
+
+    /// Which way a branch went that was executed, as far as what ran elsewhere tells: not where what did not run may only
+    /// not have been seen.
+    fn by_destinations(&self, target: Option<u64>, next: u64) -> Outcome {
+        let has_run = |address| self.space.count_at(self.there(address)) > 0;
+        match target.filter(|target| *target != next && self.counting != Counting::Samples) {
+            Some(target) if has_run(target) != has_run(next) => Outcome::OneWay { is_taken: has_run(target) },
+            _ => Outcome::Unknown,
+        }
+    }
+
+    /// Where an address of the image was in the address space.
+    fn there(&self, address: u64) -> u64 {
+        self.slide.apply(ImageAddr::new(address), self.image.pointer_width()).get()
     }
 
     /// Whether it is known which way branches went.
     #[must_use]
     pub fn has_branches(&self) -> bool {
         self.has_branches
+    }
+
+    /// What counts say.
+    #[must_use]
+    pub fn counting(&self) -> Counting {
+        self.counting
     }
 
     /// The image.
@@ -136,10 +192,41 @@ impl ObjectFunction<'_> {
         self.instructions.iter().fold(ObjectTally::default(), |sum, insn| sum.and(insn.tally()))
     }
 
+    /// What it has, by address: instructions and data.
+    pub fn items(&self) -> impl Iterator<Item = ObjectItem> {
+        let (mut insns, mut data) = (self.instructions.iter().peekable(), self.data.iter().peekable());
+        std::iter::from_fn(move || {
+            let is_data = match (insns.peek(), data.peek()) {
+                (Some(insn), Some(data)) => data.address.get() <= insn.insn.address,
+                (None, Some(_)) => true,
+                (_, None) => false,
+            };
+            match is_data {
+                true => data.next().copied().map(ObjectItem::Data),
+                false => insns.next().copied().map(ObjectItem::Instruction),
+            }
+        })
+    }
+
+    /// The first address behind its code and data.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let code = self.instructions.last().map_or(0, |insn| insn.insn.end());
+        code.max(self.data.last().map_or(0, DataPart::end))
+    }
+
     /// How often it was entered, as far as its first instruction tells.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.instructions.first().map_or(0, |insn| insn.count)
+    }
+}
+
+impl DataPart {
+    /// The first address behind it.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.address.get().saturating_add(self.len_bytes)
     }
 }
 
@@ -148,7 +235,7 @@ impl ObjectInstruction {
         let instructions = Tally { total: 1, covered: u64::from(self.count > 0) };
         let (ways, unknown) = match self.branch {
             None => (Tally::default(), 0),
-            Some(Outcome::Unknown) => (Tally::default(), 1),
+            Some(Outcome::Unknown | Outcome::OneWay { .. }) => (Tally::default(), 1),
             Some(Outcome::Known(Ways { taken, fell_through })) => {
                 (Tally { total: 2, covered: u64::from(taken > 0) + u64::from(fell_through > 0) }, 0)
             }

@@ -16,11 +16,12 @@
 
 use std::collections::HashMap;
 
-use gimli::{DebugLine, DebugLineOffset, EndianSlice, IncompleteLineProgram};
+use gimli::{ColumnType, DebugLine, DebugLineOffset, EndianSlice, IncompleteLineProgram};
 
 use super::code::{Code, Function};
 use super::entries::Unit;
 use super::executed::Executed;
+use super::places::PlaceRow;
 use super::sections::{Bases, DebugSections, Slice};
 use super::segments::Segment;
 use crate::coverage::mapping::join;
@@ -73,6 +74,8 @@ pub(super) struct Around<'w> {
     pub(super) segments: &'w [Segment],
     /// Functions that have no debug information of their own.
     pub(super) bare: &'w [Function<'w>],
+    /// Whether the line of every instruction is wanted.
+    pub(super) wants_places: bool,
 }
 
 /// What a program leaves.
@@ -81,6 +84,8 @@ pub(super) struct Lines {
     pub(super) files: Vec<FileLines>,
     /// File and line at which functions without debug information of their own begin: by their addresses.
     pub(super) functions: Vec<(u64, u64, u32)>,
+    /// The rows that have bytes, if they are wanted.
+    pub(super) places: Vec<PlaceRow>,
     pub(super) fault: Option<String>,
 }
 
@@ -89,6 +94,8 @@ struct Row {
     address: u64,
     file: u64,
     line: u32,
+    /// 0 if it is not known.
+    column: u32,
     is_stmt: bool,
 }
 
@@ -144,6 +151,7 @@ impl<'a> LineProgram<'a> {
             files: HashMap::new(),
             last: None,
             functions: Vec::new(),
+            places: Vec::new(),
             pieces_left: len_bytes.saturating_mul(MAX_PIECES_PER_BYTE),
         };
         let done = taker.take(self.program.clone());
@@ -152,7 +160,7 @@ impl<'a> LineProgram<'a> {
         let mut files: Vec<FileLines> = taker.files.into_values().collect();
         files.sort_unstable_by_key(|file| file.file);
         files.iter_mut().for_each(FileLines::sum);
-        Lines { files, functions: taker.functions, fault }
+        Lines { files, functions: taker.functions, places: taker.places, fault }
     }
 
     /// How many bytes the names of its files may have.
@@ -192,6 +200,7 @@ struct Taker<'w> {
     /// The file of the row before, which is that of the next one as a rule.
     last: Option<FileLines>,
     functions: Vec<(u64, u64, u32)>,
+    places: Vec<PlaceRow>,
     pieces_left: usize,
 }
 
@@ -215,8 +224,12 @@ impl Taker<'_> {
                 continue;
             }
             let line = row.line().and_then(|line| u32::try_from(line.get()).ok()).unwrap_or_default();
+            let column = match row.column() {
+                ColumnType::LeftEdge => 0,
+                ColumnType::Column(column) => u32::try_from(column.get()).unwrap_or_default(),
+            };
             let (address, file, is_stmt) = (row.address(), row.file_index(), row.is_stmt());
-            sequence.push(Row { address, file, line, is_stmt });
+            sequence.push(Row { address, file, line, column, is_stmt });
         }
         self.put_back();
         done
@@ -242,7 +255,7 @@ impl Taker<'_> {
         if start >= end || !self.is_live(start, end) {
             return Ok(());
         }
-        let Around { code, executed, segments, bare } = self.around;
+        let Around { code, executed, segments, bare, wants_places } = self.around;
         let mut sweep = Sweep {
             runs: from(executed.runs(), |run| run.last < start),
             segments: from(segments, |segment| segment.end <= start),
@@ -260,6 +273,10 @@ impl Taker<'_> {
             if let Some(function) = sweep.functions.first().filter(|function| function.start == row.address) {
                 self.functions.push((function.start, row.file, row.line));
                 sweep.functions = sweep.functions.get(1..).unwrap_or_default();
+            }
+            if wants_places && row.address < next {
+                let Row { address, file, line, column, .. } = *row;
+                self.places.push(PlaceRow { start: address, end: next, file, line, column });
             }
             self.row(*row, next, &sweep)?;
         }

@@ -16,10 +16,13 @@ mod entries;
 mod executed;
 mod functions;
 mod lines;
+mod places;
 mod sections;
 mod segments;
 mod sources;
 mod unmapped;
+
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 
@@ -37,6 +40,8 @@ use sections::DebugSections;
 use segments::Segment;
 use sources::Sources;
 
+pub(crate) use code::without_clone;
+pub use places::{Place, Places};
 pub use unmapped::{Mapped, Unmapped};
 
 /// What was executed of an image, on its source.
@@ -53,6 +58,8 @@ pub struct TracedImage {
     pub is_split: bool,
     /// What of the debug information could not be read.
     pub problems: Vec<String>,
+    /// The lines of its instructions, if they were asked for.
+    pub places: Places,
 }
 
 /// Nothing of an image can be put on lines.
@@ -92,6 +99,36 @@ impl TracedImage {
         space: &Space,
         counting: Counting,
     ) -> Result<Self, TracedImageError> {
+        Self::map(image, slide, space, counting, false)
+    }
+
+    /// The same, with the line of every instruction.
+    ///
+    /// # Errors
+    ///
+    /// The image cannot be mapped.
+    pub fn with_places(
+        image: &Image,
+        slide: Slide,
+        space: &Space,
+        counting: Counting,
+    ) -> Result<Self, TracedImageError> {
+        Self::map(image, slide, space, counting, true)
+    }
+
+    /// Gives sources other names; `None` keeps the one they have.
+    pub fn rename_files(&mut self, rename: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        self.unit.rename_files(&rename);
+        self.places.rename_files(&rename);
+    }
+
+    fn map(
+        image: &Image,
+        slide: Slide,
+        space: &Space,
+        counting: Counting,
+        wants_places: bool,
+    ) -> Result<Self, TracedImageError> {
         let name = || image.name().to_owned();
         if image.image_type() == ImageType::Relocatable {
             return Err(TracedImageError::NotLinked { image: name() });
@@ -101,7 +138,7 @@ impl TracedImage {
         let sections = DebugSections::of(image)
             .map_err(|detail| TracedImageError::Sections { image: name(), detail })?;
         let max = if counting == Counting::Times { u64::MAX } else { 1 };
-        let traced = Mapping::of(&sections, &code, &executed).finish(image, max);
+        let traced = Mapping::of(&sections, &code, &executed).finish(image, max, wants_places);
         if traced.unit.sources.is_empty() {
             return Err(TracedImageError::Stripped { image: name() });
         }
@@ -139,14 +176,16 @@ impl<'w, 'a, 's> Mapping<'w, 'a, 's> {
         Self { sections, code, executed, units, programs, problems }
     }
 
-    fn finish(mut self, image: &Image, max: u64) -> TracedImage {
+    fn finish(mut self, image: &Image, max: u64, wants_places: bool) -> TracedImage {
         let segments = self.segments();
         let bare = bare(self.code, &segments);
-        let around = Around { code: self.code, executed: self.executed, segments: &segments, bare: &bare };
+        let (code, executed) = (self.code, self.executed);
+        let around = Around { code, executed, segments: &segments, bare: &bare, wants_places };
         let mut lines: Vec<Lines> = self.programs.par_iter().map(|program| program.lines(around)).collect();
         self.problems.extend(lines.iter_mut().filter_map(|lines| lines.fault.take()));
         let mut sources = Sources::default();
-        let named = self.add_lines(&mut sources, &lines);
+        let places: Vec<_> = lines.iter_mut().map(|lines| std::mem::take(&mut lines.places)).collect();
+        let (named, paths) = self.add_lines(&mut sources, &lines);
         let names = Names { sections: self.sections, units: &self.units, programs: &self.programs };
         sources.add_functions(names.functions(self.executed));
         let of_symbols = functions::of_symbols(named.into_iter(), &bare, self.executed);
@@ -164,6 +203,7 @@ impl<'w, 'a, 's> Mapping<'w, 'a, 's> {
             num_without_line: if has_lines { num_without_line } else { 0 },
             is_split: self.units.iter().any(|unit| unit.is_split),
             problems: self.problems,
+            places: if wants_places { Places::of(places, &paths, segments) } else { Places::default() },
         }
     }
 
@@ -178,11 +218,12 @@ impl<'w, 'a, 's> Mapping<'w, 'a, 's> {
         segments::apart(by_unit.into_iter().flatten().collect())
     }
 
-    /// Adds lines to sources; gives the places of functions that symbols alone name.
-    fn add_lines<'l>(&mut self, sources: &mut Sources<'l>, lines: &'l [Lines]) -> Vec<(u64, FileName, u32)> {
-        let mut functions = Vec::new();
+    /// Adds lines to sources; gives the places of functions that symbols alone name, and for each program the paths of its
+    /// files.
+    fn add_lines<'l>(&mut self, sources: &mut Sources<'l>, lines: &'l [Lines]) -> (Named, Vec<Paths>) {
+        let (mut functions, mut paths) = (Vec::new(), Vec::new());
         for (program, lines) in self.programs.iter().zip(lines) {
-            let mut left = program.max_names_bytes();
+            let (mut left, mut of_program) = (program.max_names_bytes(), Paths::new());
             for file in &lines.files {
                 let Some(path) = program.path(self.sections, file.file) else {
                     self.problems
@@ -199,12 +240,20 @@ impl<'w, 'a, 's> Mapping<'w, 'a, 's> {
                 for (address, _, line) in lines.functions.iter().filter(|(_, of, _)| *of == file.file) {
                     functions.push((*address, FileName::clone(&path), *line));
                 }
+                of_program.insert(file.file, FileName::clone(&path));
                 sources.add_lines(path, file);
             }
+            paths.push(of_program);
         }
-        functions
+        (functions, paths)
     }
 }
+
+/// The addresses, files and lines of functions.
+type Named = Vec<(u64, FileName, u32)>;
+
+/// The files of a program of line numbers, by their numbers.
+type Paths = HashMap<u64, FileName>;
 
 /// Where programs of line numbers are, each with the first unit that refers to it. Those that overlap another are left
 /// out, so that the work is bounded.

@@ -9,9 +9,11 @@ use maud::{Markup, html};
 
 use super::functions;
 use super::layout;
+use super::listing::{Row, State, listing};
 use super::metrics::Column;
 use super::notes::{self, Around, Notes};
 use super::number::counted;
+use super::object::ObjectPages;
 use super::paint::{self, Painter};
 use super::source::Source;
 use super::text::visible;
@@ -21,8 +23,6 @@ use crate::write::sources::SourceError;
 
 /// As many lines are shown; no person wrote more into one file.
 const MAX_LINES: u32 = 200_000;
-/// Lines that a browser lays out together, or not at all while they are out of sight.
-const CHUNK: usize = 64;
 
 /// What the page of a file stands on.
 pub(super) struct FilePage<'a, 's> {
@@ -36,48 +36,10 @@ pub(super) struct FilePage<'a, 's> {
     pub(super) name: &'s [u8],
     /// The metrics that the build carries.
     pub(super) shown: &'s [Column],
+    /// The object code of its functions, if there is any.
+    pub(super) object: &'s ObjectPages<'s>,
     /// What the user said.
     pub(super) options: &'s Options<'s>,
-}
-
-/// A line as it is shown.
-struct Line {
-    number: u32,
-    count: Option<u64>,
-    state: State,
-    code: Markup,
-    note: Option<Markup>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    NoCode,
-    Covered,
-    Partial,
-    NotRun,
-}
-
-impl State {
-    fn class(self) -> &'static str {
-        match self {
-            Self::NoCode => "l",
-            Self::Covered => "l c",
-            Self::Partial => "l p",
-            Self::NotRun => "l u",
-        }
-    }
-
-    fn mark(self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::NoCode | Self::Covered => None,
-            Self::Partial => Some(("◑", "partly run")),
-            Self::NotRun => Some(("✕", "not run")),
-        }
-    }
-
-    fn is_stop(self) -> bool {
-        self.mark().is_some()
-    }
 }
 
 impl FilePage<'_, '_> {
@@ -98,8 +60,8 @@ impl FilePage<'_, '_> {
                     p.warn { "⚠ The text is not shown: " (visible(error.to_string().as_bytes())) }
                 }
                 @if let Ok(source) = &source { (doubts(source, &runs)) }
-                (functions::list(self.file))
-                (listing(&lines))
+                (functions::list(self.file, self.object))
+                (listing(&lines, "Source", "line"))
             }
             (layout::footer(self.options))
         };
@@ -128,7 +90,7 @@ impl FilePage<'_, '_> {
         runs: &[LineRun],
         notes: &mut Notes<'_>,
         around: &mut Around<'_, '_>,
-    ) -> Vec<Line> {
+    ) -> Vec<Row> {
         let segments = self.file.segments();
         let mut painter = Painter::new(&segments);
         let mut runs = runs.iter().peekable();
@@ -145,7 +107,7 @@ impl FilePage<'_, '_> {
 }
 
 /// The lines at which something begins; those between have the count of the one before.
-fn without_text(runs: &[LineRun], notes: &mut Notes<'_>, around: &mut Around<'_, '_>) -> Vec<Line> {
+fn without_text(runs: &[LineRun], notes: &mut Notes<'_>, around: &mut Around<'_, '_>) -> Vec<Row> {
     let max = usize::try_from(MAX_LINES).unwrap_or(usize::MAX);
     let lines = runs.iter().take(max).map(|run| {
         let (first, last) = (*run.lines.start(), *run.lines.end());
@@ -155,7 +117,7 @@ fn without_text(runs: &[LineRun], notes: &mut Notes<'_>, around: &mut Around<'_,
     lines.collect()
 }
 
-fn line(number: u32, count: Option<u64>, is_partial: bool, code: Markup, note: Option<notes::Note>) -> Line {
+fn line(number: u32, count: Option<u64>, is_partial: bool, code: Markup, note: Option<notes::Note>) -> Row {
     let is_missed = note.as_ref().is_some_and(|note| note.is_missed);
     let state = match count {
         None => State::NoCode,
@@ -163,7 +125,14 @@ fn line(number: u32, count: Option<u64>, is_partial: bool, code: Markup, note: O
         Some(_) if is_partial || is_missed => State::Partial,
         Some(_) => State::Covered,
     };
-    Line { number, count, state, code, note: note.map(|note| note.markup) }
+    Row {
+        id: format!("L{number}"),
+        label: number.to_string(),
+        count,
+        state,
+        body: html! { code { (code) } @if let Some(note) = note { (note.markup) } },
+        before: None,
+    }
 }
 
 /// Signs that the text is not the one that was compiled, or not all of it.
@@ -179,54 +148,5 @@ fn doubts(source: &Source, runs: &[LineRun]) -> Markup {
             }
         }
         @if has > MAX_LINES { p.warn { "⚠ Only the first " (MAX_LINES) " lines of " (has) " are shown." } }
-    }
-}
-
-fn listing(lines: &[Line]) -> Markup {
-    let mut next = next_stops(lines).into_iter();
-    html! {
-        section.source aria-label="Source" {
-            @for chunk in lines.chunks(CHUNK) {
-                div.chunk style={ "--n:" (chunk.len()) } {
-                    @for line in chunk { (row(line, next.next().flatten())) }
-                }
-            }
-        }
-    }
-}
-
-/// For each line that begins a stretch of lines not run or partly run: the line that begins the next one.
-fn next_stops(lines: &[Line]) -> Vec<Option<u32>> {
-    let mut next = None;
-    let mut stops: Vec<Option<u32>> = Vec::with_capacity(lines.len());
-    for index in (0..lines.len()).rev() {
-        let is_stop = |line: Option<&Line>| line.is_some_and(|line| line.state.is_stop());
-        let is_first =
-            is_stop(lines.get(index)) && !is_stop(index.checked_sub(1).and_then(|before| lines.get(before)));
-        stops.push(next.filter(|_| is_first));
-        if is_first {
-            next = lines.get(index).map(|line| line.number);
-        }
-    }
-    stops.reverse();
-    stops
-}
-
-fn row(line: &Line, next: Option<u32>) -> Markup {
-    let Line { number, count, state, code, note } = line;
-    html! {
-        div class=(state.class()) #{ "L" (number) } {
-            a.n href={ "#L" (number) } { (number) }
-            (notes::count(*count))
-            @if let Some((sign, words)) = state.mark() {
-                @if let Some(next) = next {
-                    a.k href={ "#L" (next) } title={ (words) "; next: line " (next) } { (sign) }
-                } @else {
-                    span.k title=(words) { (sign) }
-                }
-            }
-            code { (code) }
-            @if let Some(note) = note { (note) }
-        }
     }
 }

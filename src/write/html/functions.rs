@@ -4,18 +4,24 @@ use maud::{Markup, html};
 
 use super::function_name;
 use super::number::{counted, grouped, percent, short};
+use super::object::{self, ObjectPages};
 use crate::coverage::{FileCoverage, FileFunction, LineRun, Tally};
 
 /// As many instantiations of one function are shown.
 const MAX_INSTANTIATIONS: usize = 200;
 /// As many stretches of lines that did not run are named of one instantiation.
 const MAX_STRETCHES: usize = 12;
+/// As many pages of object code are named of one function.
+const MAX_LINKS: usize = 12;
 
-/// The list of a file's functions.
-pub(super) fn list(file: &FileCoverage<'_>) -> Markup {
+/// The list of a file's functions, with links to their object code.
+pub(super) fn list(file: &FileCoverage<'_>, object: &ObjectPages<'_>) -> Markup {
     let mut functions: Vec<FileFunction<'_>> = file.functions().collect();
     functions.sort_by_key(|function| function.start_line());
     let not_run = functions.iter().filter(|function| function.count == 0).count();
+    let code: Vec<_> =
+        functions.iter().map(|function| object.of_source(file.name(), function.name)).collect();
+    let has_code = code.iter().any(|links| !links.is_empty());
     html! {
         @if !functions.is_empty() {
             details.functions {
@@ -30,9 +36,14 @@ pub(super) fn list(file: &FileCoverage<'_>) -> Markup {
                             th.num scope="col" { "Entered" }
                             th.num scope="col" { "Lines" }
                             th scope="col" { "Name" }
+                            @if has_code { th scope="col" { "Object code" } }
                         }
                     }
-                    tbody { @for function in &functions { (row(*function, true)) } }
+                    tbody {
+                        @for (function, links) in functions.iter().zip(&code) {
+                            (row(*function, true, has_code.then_some(links)))
+                        }
+                    }
                 }
             }
         }
@@ -56,13 +67,13 @@ pub(super) fn instantiations(group: &[FileFunction<'_>]) -> Markup {
                     th scope="col" { "Lines not run" }
                 }
             }
-            tbody { @for (_, _, function) in group.iter().take(MAX_INSTANTIATIONS) { (row(*function, false)) } }
+            tbody { @for (_, _, function) in group.iter().take(MAX_INSTANTIATIONS) { (row(*function, false, None)) } }
         }
         @if more > 0 { p { "and " (more) " more" } }
     }
 }
 
-fn row(function: FileFunction<'_>, is_list: bool) -> Markup {
+fn row(function: FileFunction<'_>, is_list: bool, code: Option<&Vec<(String, &str)>>) -> Markup {
     let runs = function.lines();
     let Tally { covered, total } = runs.iter().map(LineRun::tally).sum();
     let line = function.start_line();
@@ -73,7 +84,19 @@ fn row(function: FileFunction<'_>, is_list: bool) -> Markup {
             td.num title={ (grouped(covered)) " of " (grouped(total)) } { (percent(covered, total)) }
             td.name { (function_name(function.name)) }
             @if !is_list { td { (not_run(&runs)) } }
+            @if let Some(links) = code { td { (object_code(links)) } }
         }
+    }
+}
+
+/// Pages of object code, as links.
+fn object_code(links: &[(String, &str)]) -> Markup {
+    html! {
+        @for (index, (label, page)) in links.iter().take(MAX_LINKS).enumerate() {
+            @if index > 0 { ", " }
+            a href={ "../" (object::DIR) "/" (page) } { (label) }
+        }
+        @if links.len() > MAX_LINKS { ", …" }
     }
 }
 

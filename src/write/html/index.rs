@@ -4,11 +4,13 @@ use maud::{Markup, html};
 
 use super::layout;
 use super::metrics::{self, Column};
-use super::number::counted;
+use super::number::{counted, grouped, percent};
+use super::object::{self, ObjectPages};
 use super::text::visible;
 use super::tree::{Node, Row, Tree};
 use super::{Options, Page, function_name};
-use crate::coverage::{Coverage, Statistics, Uncounted};
+use crate::coverage::object::ObjectTally;
+use crate::coverage::{Coverage, Statistics, Tally, Uncounted};
 
 /// As many of the things that were left out are named.
 const MAX_NAMED: usize = 200;
@@ -19,6 +21,7 @@ pub(super) fn page(
     tree: &Tree,
     pages: &[Page],
     shown: &[Column],
+    object: &ObjectPages<'_>,
     options: &Options<'_>,
 ) -> Markup {
     let totals = sum(pages);
@@ -30,12 +33,29 @@ pub(super) fn page(
         }
         main {
             (layout::figures(shown, &totals))
+            (object_code(object))
             (left_out(coverage))
             div.scroll { (files(tree, pages, shown, &totals)) }
         }
         (layout::footer(options))
     };
     layout::page(&format!("Coverage of {subject}"), "", "index", &body)
+}
+
+/// Where the object code is, and how much of it was executed.
+fn object_code(object: &ObjectPages<'_>) -> Markup {
+    let ObjectTally { instructions, ways, .. } = object.tally();
+    let share = |Tally { covered, total }: Tally| {
+        format!("{} ({} of {})", percent(covered, total), grouped(covered), grouped(total))
+    };
+    html! {
+        @if !object.is_empty() {
+            p.object {
+                a href=(object::TABLE) { "Object code" } ": " (share(instructions)) " of its instructions"
+                @if object.has_branches() { ", " (share(ways)) " of the ways of branches" }
+            }
+        }
+    }
 }
 
 fn sum(pages: &[Page]) -> Statistics {

@@ -79,12 +79,16 @@ pub(super) fn footer(options: &Options<'_>) -> Markup {
 
 /// The figures of a file or of all.
 pub(super) fn figures(shown: &[Column], statistics: &Statistics) -> Markup {
+    tallies(shown.iter().map(|column| (column.name, statistics.of(column.metric))))
+}
+
+/// Figures, each with its name.
+pub(super) fn tallies<'n>(named: impl IntoIterator<Item = (&'n str, Tally)>) -> Markup {
     html! {
         dl.figures {
-            @for column in shown {
-                @let Tally { covered, total } = statistics.of(column.metric);
+            @for (name, Tally { covered, total }) in named {
                 div.(metrics::grade(covered, total)) style=(metrics::bar(covered, total)) {
-                    dt { (column.name) }
+                    dt { (name) }
                     dd { b { (percent(covered, total)) } " " span { (grouped(covered)) " of " (grouped(total)) } }
                 }
             }

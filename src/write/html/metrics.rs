@@ -34,7 +34,11 @@ pub(super) fn shown(coverage: &Coverage) -> Vec<Column> {
 
 /// A cell of a table: a bar, the share and the numbers.
 pub(super) fn cell(column: Column, statistics: &Statistics) -> Markup {
-    let Tally { covered, total } = statistics.of(column.metric);
+    tally_cell(statistics.of(column.metric))
+}
+
+/// The same of any share.
+pub(super) fn tally_cell(Tally { covered, total }: Tally) -> Markup {
     if total == 0 {
         return html! { td.m.none { "–" } };
     }

@@ -4,6 +4,7 @@
 //! index.html            all files as a tree, with totals
 //! style.css, script.js  shared by all pages; without the script everything is there to be read
 //! files/NAME-DIGEST.html    a page for each source: NAME is its own name, DIGEST of its whole one
+//! object.html, object/      of a trace: the functions of its programs, and a page for each
 //! ```
 //!
 //! What enters is a [`Coverage`] and how sources are read; what leaves is a directory. What always holds: pages load
@@ -17,10 +18,12 @@ mod file;
 mod functions;
 mod index;
 mod layout;
+mod listing;
 mod metrics;
 mod names;
 mod notes;
 mod number;
+mod object;
 mod paint;
 mod source;
 mod text;
@@ -36,6 +39,7 @@ use self::file::FilePage;
 use self::metrics::Column;
 use self::names::PageNames;
 use self::notes::Around;
+use self::object::ObjectPages;
 use self::source::Sources;
 use self::tree::{Node, Tree};
 use super::demangle::demangle;
@@ -48,12 +52,14 @@ const GENERATOR: &str = "covtap";
 const KIND: Kind = Kind {
     index: "index.html",
     mark: "<meta name=\"generator\" content=\"covtap\">",
-    beside: &[FILES, "style.css", "script.js"],
+    beside: &[FILES, object::DIR, object::TABLE, "style.css", "script.js"],
 };
 /// The directory of the sources' pages.
 const FILES: &str = "files";
 /// The longest name of a function that is shown, in characters.
 const MAX_NAME_CHARS: usize = 400;
+
+pub use self::object::ObjectProgram;
 
 /// How sources are read: the bytes of a name that the coverage has.
 pub type ReadSource<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, SourceError>;
@@ -69,6 +75,8 @@ pub struct Options<'a> {
     pub made_at: Timestamp,
     /// [`sources::read`](super::sources::read), or what looks elsewhere first.
     pub read_source: ReadSource<'a>,
+    /// The programs of a trace, whose object code is shown.
+    pub programs: &'a [ObjectProgram<'a>],
 }
 
 /// A site that was written.
@@ -113,10 +121,12 @@ pub fn write(coverage: &Coverage, dir: &Path, options: &Options<'_>) -> Result<S
     };
     let pages: Vec<Page> = files.iter().map(page).collect();
     let shown = metrics::shown(coverage);
+    let object = ObjectPages::of(options.programs);
     site.make_dir(FILES)?;
-    let without_text =
-        Writer { site: &site, files: &files, pages: &pages, shown: &shown, options }.files(&tree)?;
-    let index = index::page(coverage, &tree, &pages, &shown, options);
+    let writer =
+        Writer { site: &site, files: &files, pages: &pages, shown: &shown, object: &object, options };
+    let without_text = writer.all(&tree)?;
+    let index = index::page(coverage, &tree, &pages, &shown, &object, options);
     site.write(None, KIND.index, index.into_string().as_bytes())?;
     site.write(None, "style.css", include_bytes!("style.css"))?;
     site.write(None, "script.js", include_bytes!("script.js"))?;
@@ -130,15 +140,25 @@ struct Writer<'a, 's> {
     files: &'s [&'s FileCoverage<'a>],
     pages: &'s [Page],
     shown: &'s [Column],
+    object: &'s ObjectPages<'s>,
     options: &'s Options<'s>,
 }
 
 impl Writer<'_, '_> {
-    fn files(&self, tree: &Tree) -> Result<Vec<Rc<SourceError>>, WriteDirError> {
+    /// The pages of sources, and of object code; gives the errors of sources.
+    fn all(&self, tree: &Tree) -> Result<Vec<Rc<SourceError>>, WriteDirError> {
         let links: HashMap<&[u8], &str> =
             self.files.iter().zip(self.pages).map(|(file, page)| (file.name(), &*page.file_name)).collect();
         let mut sources = Sources::new(self.options.read_source);
         let mut around = Around { sources: &mut sources, pages: &links };
+        let without_text = self.files(tree, &mut around)?;
+        if !self.object.is_empty() {
+            self.object.write(self.site, self.options, &mut around)?;
+        }
+        Ok(without_text)
+    }
+
+    fn files(&self, tree: &Tree, around: &mut Around<'_, '_>) -> Result<Vec<Rc<SourceError>>, WriteDirError> {
         let mut without_text = Vec::new();
         let mut crumbs: Vec<(usize, &[u8])> = Vec::new();
         for (number, row) in tree.rows.iter().enumerate() {
@@ -151,9 +171,9 @@ impl Writer<'_, '_> {
                 Node::File(index) => index,
             };
             let (Some(file), Some(page)) = (self.files.get(index), self.pages.get(index)) else { continue };
-            let (shown, options) = (self.shown, self.options);
-            let page = FilePage { file, page, crumbs: &crumbs, name: &row.name, shown, options };
-            let (markup, error) = page.render(&mut around);
+            let Self { shown, object, options, .. } = *self;
+            let page = FilePage { file, page, crumbs: &crumbs, name: &row.name, shown, object, options };
+            let (markup, error) = page.render(around);
             self.site.write(Some(FILES), &page.page.file_name, markup.into_string().as_bytes())?;
             without_text.extend(error);
         }

@@ -137,7 +137,7 @@ impl<'a> Notes<'a> {
             div.macro {
                 p {
                     code { (visible(paint::excerpt(user, expansion.start, expansion.end))) }
-                    " expands to " (place(expansion.file, first, around.pages))
+                    " expands to " (place(expansion.file, first, around.pages, ""))
                 }
                 div.lines {
                     @for (line, count) in self.macro_lines(&runs) {
@@ -178,12 +178,13 @@ pub(super) fn count(count: Option<u64>) -> Markup {
     }
 }
 
-fn place(file: &[u8], line: Option<u32>, pages: &HashMap<&[u8], &str>) -> Markup {
+/// A line of a file, as a link if that has a page: those are in the folder `dir`, as seen from here.
+pub(super) fn place(file: &[u8], line: Option<u32>, pages: &HashMap<&[u8], &str>, dir: &str) -> Markup {
     let name = visible(file.rsplit(|byte| *byte == b'/').next().unwrap_or(file));
     let text = html! { (name) @if let Some(line) = line { ":" (line) } };
     html! {
         @match (pages.get(file), line) {
-            (Some(page), Some(line)) => a href={ (page) "#L" (line) } title=(visible(file)) { (text) },
+            (Some(page), Some(line)) => a href={ (dir) (page) "#L" (line) } title=(visible(file)) { (text) },
             _ => span title=(visible(file)) { (text) },
         }
     }

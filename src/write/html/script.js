@@ -85,11 +85,15 @@ function index() {
     nodes.push(node);
     if (node.isDir) { node.isOpen = true; last = node; }
   }
-  const state = { column: 0, sign: 1, isFlat: false };
+  const first = [...table.tHead.rows[0].cells].findIndex((cell) => cell.getAttribute("aria-sort") === "ascending");
+  const state = { column: first, sign: 1, isFlat: false };
+  const noun = table.dataset.noun ?? "files";
   const lowered = new Map(nodes.map((node) => [node, node.path.toLowerCase()]));
-  // The share and what is missing, of a cell; a metric that a file has nothing of goes last.
+  // The share and what is missing, of a cell, or its number; a metric that a file has nothing of goes last.
   const value = (node, column) => {
-    const text = node.row.cells[column].querySelector("span")?.textContent;
+    const cell = node.row.cells[column];
+    if (cell.dataset.n) return { share: Number(cell.dataset.n), missed: 0 };
+    const text = cell.querySelector("span")?.textContent;
     if (!text) return null;
     const [covered, total] = text.replaceAll(",", "").split("/").map(Number);
     return { share: covered / total, missed: total - covered };
@@ -115,7 +119,10 @@ function index() {
   const said = make("output", { id: "said" });
   said.setAttribute("aria-live", "polite");
   const label = (input, text) => make("label", {}, input, text);
-  const tools = make("div", { className: "tools" }, search, label(only, "Only not fully covered"), label(flat, "Flat list"), said);
+  const tools = make("div", { className: "tools" }, search, label(only, "Only not fully covered"));
+  const isTree = nodes.some((node) => node.isDir);
+  if (isTree) tools.append(label(flat, "Flat list"));
+  tools.append(said);
 
   // Which rows are there: nodes stand behind the directory that they are in.
   function show() {
@@ -135,7 +142,7 @@ function index() {
       if (node.row.hidden === node.isShown) node.row.hidden = !node.isShown;
     }
     const isFiltered = wanted !== "" || only.checked;
-    said.textContent = isFiltered ? `${count} of ${nodes.filter((node) => !node.isDir).length} files` : "";
+    said.textContent = isFiltered ? `${count} of ${nodes.filter((node) => !node.isDir).length} ${noun}` : "";
   }
 
   function order() {
@@ -193,22 +200,29 @@ function index() {
     const at = links.indexOf(document.activeElement);
     links[Math.min(Math.max(at < 0 ? 0 : at + by, 0), links.length - 1)]?.focus();
   };
-  key(["j", "n"], "next file; Enter opens it", () => step(1));
-  key(["k", "p"], "previous file", () => step(-1));
+  const one = noun.replace(/s$/, "");
+  key(["j", "n"], `next ${one}; Enter opens it`, () => step(1));
+  key(["k", "p"], `previous ${one}`, () => step(-1));
   key(["/"], "filter by name; Esc leaves it", () => search.focus());
   key(["o"], "only what is not fully covered", () => only.click());
-  key(["f"], "flat list, or tree", () => flat.click());
+  if (isTree) key(["f"], "flat list, or tree", () => flat.click());
 }
 
-// A source page ---------------------------------------------------------------------------------------------------
+// A source page, or one of object code -----------------------------------------------------------------------------
 
 function file() {
   // Where a stretch of lines begins that did not run, or ran in part.
   const isStop = (line) => line?.matches(".l.u, .l.p");
   const lines = [...document.querySelectorAll(".source .chunk > .l")];
   const stops = lines.filter((line, i) => isStop(line) && !isStop(lines[i - 1]));
-  const numbers = stops.map((line) => Number(line.id.slice(1)));
-  const here = () => Number(/^#L(\d+)$/.exec(location.hash)?.[1] ?? 0);
+  // Lines have numbers, instructions addresses, which may be too large for a number.
+  const numberOf = (id) => {
+    const [, line, address] = /^(?:L(\d+)|A([\da-f]+))$/.exec(id) ?? [];
+    return line ? Number(line) : address ? BigInt(`0x${address}`) : -1;
+  };
+  const numbers = stops.map((line) => numberOf(line.id));
+  const here = () => numberOf(location.hash.slice(1));
+  const noun = document.querySelector("main").dataset.noun ?? "line";
 
   const button = (text, title, run) => {
     const made = make("button", { type: "button", textContent: text, title });
@@ -220,7 +234,7 @@ function file() {
   const say = () => {
     const at = numbers.findLastIndex((number) => number <= here());
     const count = `${numbers.length} ${numbers.length === 1 ? "place" : "places"} not fully run`;
-    where.textContent = numbers.length === 0 ? "✓ every line ran" : at < 0 || !here() ? count : `${at + 1} of ${count}`;
+    where.textContent = numbers.length === 0 ? `✓ every ${noun} ran` : at < 0 ? count : `${at + 1} of ${count}`;
   };
   const go = (index) => {
     const line = stops[index];

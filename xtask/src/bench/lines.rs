@@ -6,8 +6,11 @@
 //! | covtap | lines and functions of the whole program, with counts of a trace that executed every eighth block of 64 bytes |
 //! | llvm-dwarfdump | prints the rows of lines, `--debug-line`, which a script would then have to join with addresses |
 //! | addr2line | names the lines of [`NUM_ADDRESSES`] executed addresses alone |
+//! | llvm-objdump `-d -l`, objdump `-d -l` | print all instructions with their lines, as tools do that go by objdump's text; reading that text comes on top |
 //!
-//! What always holds: the ways are measured in turns; covtap found lines that ran, and others that did not.
+//! What always holds: the ways are measured in turns; covtap found lines that ran, and others that did not. Disassembling
+//! all of a large program takes minutes: a part of `--objdump-bytes` is done, and twice that, and what all would take is
+//! reckoned by what the second half took longer. It is printed as reckoned.
 
 use std::fs;
 use std::io::Write;
@@ -33,6 +36,9 @@ pub(crate) struct Args {
     /// How many turns each way gets
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// How much code disassemblers get; 0 is all of it
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    objdump_bytes: u64,
 }
 
 /// How far the beginnings of executed blocks are apart, and how long each is.
@@ -41,6 +47,9 @@ const BLOCK_BYTES: u64 = 64;
 
 /// As many addresses `addr2line` is asked for: all would take hours.
 const NUM_ADDRESSES: usize = 2000;
+
+/// Disassemblers that put lines into their text.
+const DISASSEMBLERS: [&str; 2] = ["llvm-objdump-19", "objdump"];
 
 const GOAL_S: u64 = 2;
 const GOAL_RATIO: u32 = 50;
@@ -53,10 +62,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (trace, addresses) = trace(&image)?;
     describe(&image, &addresses);
     let (mut ours, mut dumps, mut lookups) = (Vec::new(), Vec::new(), Vec::new());
+    let mut listings = DISASSEMBLERS.map(|_| Vec::new());
+    let code = Code::of(&image, args.objdump_bytes)?;
     for round in 1..=args.rounds {
         ours.push(map(&image, &trace, round == 1)?);
         dumps.push(dump(&elf)?);
         lookups.push(look_up(&elf, &addresses)?);
+        for (name, times) in DISASSEMBLERS.into_iter().zip(&mut listings) {
+            times.push(code.disassemble(name, &elf, round == 1)?);
+        }
         eprintln!("turn {round} of {} done", args.rounds);
     }
     let median = |times: &[Duration]| median_time(times).context("a turn");
@@ -64,6 +78,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     for (name, times) in [("llvm-dwarfdump --debug-line", &dumps), ("addr2line", &lookups)] {
         let ratio = three_digits(median_ratio(times, &ours).context("a turn")?);
         println!("{name}: {}, {ratio} times covtap's (goal: {GOAL_RATIO})", time(median(times)?));
+    }
+    for (name, times) in DISASSEMBLERS.into_iter().zip(&listings) {
+        let ratio = three_digits(median_ratio(times, &ours).context("a turn")?);
+        let reckoned = if code.is_whole() { "" } else { " (reckoned)" };
+        println!(
+            "{name} -d -l: {}{reckoned}, {ratio} times covtap's (goal: {GOAL_RATIO})",
+            time(median(times)?)
+        );
     }
     println!("medians of {} turns", args.rounds);
     Ok(Outcome::Passed)
@@ -131,4 +153,69 @@ fn look_up(elf: &Path, addresses: &[u64]) -> Result<Duration> {
     child.stdin.take().context("its input")?.write_all(asked.concat().as_bytes()).context("ask addr2line")?;
     ensure!(child.wait().context("wait for addr2line")?.success(), "addr2line failed");
     Ok(started.elapsed())
+}
+
+/// What disassemblers get of the largest section of code.
+struct Code {
+    start: u64,
+    /// How much a part is; all of it, if it is no more.
+    part_bytes: u64,
+    /// The whole section's length.
+    section_bytes: u64,
+    /// The length of all code.
+    all_bytes: u64,
+}
+
+impl Code {
+    fn of(image: &Image, part_bytes: u64) -> Result<Self> {
+        let sections = || image.sections().filter(|section| section.is_loaded() && section.is_executable());
+        let all_bytes = sections().map(|section| section.len_bytes()).sum();
+        let largest = sections().max_by_key(|section| section.len_bytes()).context("the program has code")?;
+        let section_bytes = largest.len_bytes();
+        let is_part = part_bytes > 0 && part_bytes.saturating_mul(2) < section_bytes;
+        let part_bytes = if is_part { part_bytes } else { section_bytes };
+        Ok(Self { start: largest.address().get(), part_bytes, section_bytes, all_bytes })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.part_bytes == self.section_bytes
+    }
+
+    /// How long all of it takes, reckoned if it is not done.
+    fn disassemble(&self, name: &str, elf: &Path, is_shown: bool) -> Result<Duration> {
+        if self.is_whole() {
+            return self.list(name, elf, None);
+        }
+        let [one, two] =
+            [1, 2].map(|parts| self.list(name, elf, Some(self.part_bytes.saturating_mul(parts))));
+        let (one, two) = (one?, two?);
+        let rest_bytes = self.all_bytes.saturating_sub(self.part_bytes.saturating_mul(2));
+        // Some gigabytes at most: a fraction holds them exactly.
+        let parts_left = rest_bytes as f64 / self.part_bytes as f64;
+        if is_shown {
+            let [bytes, twice] = [self.part_bytes, self.part_bytes.saturating_mul(2)];
+            println!(
+                "{name}: {bytes} bytes in {}, {twice} in {}, of {}",
+                time(one),
+                time(two),
+                self.all_bytes
+            );
+        }
+        Ok(two + two.saturating_sub(one).mul_f64(parts_left))
+    }
+
+    /// Disassembles so much from the section's start, or all code.
+    fn list(&self, name: &str, elf: &Path, len_bytes: Option<u64>) -> Result<Duration> {
+        let mut command = Command::new(tool(name)?);
+        command.args(["-d", "-l"]).arg(elf).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(len_bytes) = len_bytes {
+            let stop = self.start.saturating_add(len_bytes);
+            command
+                .arg(format!("--start-address={:#x}", self.start))
+                .arg(format!("--stop-address={stop:#x}"));
+        }
+        let started = Instant::now();
+        ensure!(command.status().with_context(|| format!("start {name}"))?.success(), "{name} failed");
+        Ok(started.elapsed())
+    }
 }
