@@ -190,7 +190,7 @@ impl Code {
             [1, 2].map(|parts| self.list(name, elf, Some(self.part_bytes.saturating_mul(parts))));
         let (one, two) = (one?, two?);
         let rest_bytes = self.all_bytes.saturating_sub(self.part_bytes.saturating_mul(2));
-        // Some gigabytes at most: a fraction holds them exactly.
+        #[expect(clippy::cast_precision_loss, reason = "lengths of files, far below 2^52")]
         let parts_left = rest_bytes as f64 / self.part_bytes as f64;
         if is_shown {
             let [bytes, twice] = [self.part_bytes, self.part_bytes.saturating_mul(2)];
