@@ -100,7 +100,7 @@ impl FilePage<'_, '_> {
                 let count = runs.peek().filter(|run| run.lines.contains(&number)).map(|run| run.count);
                 let text = source.line(number);
                 let (code, is_partial) = paint::mark(text, &painter.line(number), count);
-                line(number, count, is_partial, code, notes.line(number, text, around))
+                line(number, count, is_partial, &code, notes.line(number, text, around))
             })
             .collect()
     }
@@ -112,12 +112,12 @@ fn without_text(runs: &[LineRun], notes: &mut Notes<'_>, around: &mut Around<'_,
     let lines = runs.iter().take(max).map(|run| {
         let (first, last) = (*run.lines.start(), *run.lines.end());
         let code = html! { @if last > first { span.upto { "to line " (last) } } };
-        line(first, Some(run.count), false, code, notes.line(first, b"", around))
+        line(first, Some(run.count), false, &code, notes.line(first, b"", around))
     });
     lines.collect()
 }
 
-fn line(number: u32, count: Option<u64>, is_partial: bool, code: Markup, note: Option<notes::Note>) -> Row {
+fn line(number: u32, count: Option<u64>, is_partial: bool, code: &Markup, note: Option<notes::Note>) -> Row {
     let is_missed = note.as_ref().is_some_and(|note| note.is_missed);
     let state = match count {
         None => State::NoCode,

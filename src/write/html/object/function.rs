@@ -44,7 +44,7 @@ impl FunctionPage<'_, '_> {
         let rows = self.rows(assembly, around);
         let digits = object.image().pointer_width().bytes() * 2;
         let name = function_name(self.found.name.as_bytes());
-        let more = self.found.instructions.len().saturating_sub(MAX_ITEMS);
+        let more = self.found.items().count().saturating_sub(MAX_ITEMS);
         let body = html! {
             (self.header(&name, around))
             main data-noun="instruction" {
@@ -54,7 +54,7 @@ impl FunctionPage<'_, '_> {
                 @if !HAS_ASSEMBLY {
                     p.warn { "⚠ covtap was built without disassembly: instructions are shown as bytes." }
                 }
-                @if more > 0 { p.warn { "⚠ The last " (more) " instructions are not shown." } }
+                @if more > 0 { p.warn { "⚠ The last " (grouped(more as u64)) " instructions are not shown." } }
                 div.asm style={ "--a:" (digits) } { (listing(&rows, "Object code", "instruction")) }
             }
             (layout::footer(self.options))
@@ -201,6 +201,10 @@ fn ways(insn: &ObjectInstruction) -> Markup {
             html! { span title="what an instruction under a condition did is in no trace" { "if its condition held" } }
         }
         None => html! {},
+        // Something came between each time.
+        Some(Outcome::Unknown | Outcome::Known(Ways { taken: 0, fell_through: 0 })) => {
+            html! { span title="nobody saw which way it went" { "way unknown" } }
+        }
         Some(Outcome::Known(Ways { taken, fell_through })) => html! {
             (way("taken", taken))
             (way("fell through", fell_through))
@@ -211,7 +215,6 @@ fn ways(insn: &ObjectInstruction) -> Markup {
         Some(Outcome::OneWay { is_taken: false }) => html! {
             span.miss title="nobody looked, but its target did not run" { "✕ never taken" }
         },
-        Some(Outcome::Unknown) => html! { span title="nobody looked which way it went" { "way unknown" } },
     }
 }
 

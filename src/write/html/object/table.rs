@@ -68,8 +68,7 @@ fn functions(pages: &ObjectPages<'_>) -> Markup {
     let total: usize = pages.programs.iter().map(|program| program.functions.len()).sum();
     let is_tree = pages.programs.len() > 1;
     // Addresses are too large for the numbers of a script: it sorts by their rank.
-    let ranks = (0..).step_by(1);
-    let mut ranks = ranks.into_iter();
+    let mut ranks = 0_u64..;
     html! {
         table.files data-noun="functions" {
             caption { (counted(total, "function", "functions")) }
@@ -84,7 +83,7 @@ fn functions(pages: &ObjectPages<'_>) -> Markup {
             }
             tbody {
                 @for program in &pages.programs {
-                    @let rank: u64 = ranks.next().unwrap_or_default();
+                    @let rank = ranks.next().unwrap_or_default();
                     @if is_tree {
                         tr.dir style="--d:0" {
                             th scope="row" { (program.label) "/" }
