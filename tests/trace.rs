@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::gcov_tool::run_in;
+use covtap::coverage::object::function_instructions;
 use covtap::coverage::trace::TracedImage;
 use covtap::image::{Image, Slide};
-use covtap::profile::trace::{self, Counting, TraceBuilder};
+use covtap::profile::trace::{self, Counting, TraceBuilder, Ways};
+use covtap_insn::Flow;
 use covtap_testbed::{tool, workspace_root};
 use proptest::test_runner::{Config, TestRunner};
 use rayon::prelude::*;
@@ -31,6 +33,9 @@ const CPU: [&str; 2] = ["-mcpu=cortex-m3", "-mthumb"];
 
 /// Lines with code by file, and how often each ran.
 type Lines = BTreeMap<PathBuf, BTreeMap<u64, u64>>;
+
+/// The outcomes of branches by file and line, as often as each came about, in their order.
+type Outcomes = BTreeMap<PathBuf, BTreeMap<u64, Vec<u64>>>;
 
 /// The C programs of the corpus: each one's sources.
 fn programs() -> Vec<Vec<PathBuf>> {
@@ -113,26 +118,48 @@ fn run_guest(elf: &Path) -> PathBuf {
     command.args(["-accel", "tcg,one-insn-per-tb=on", "-d", "exec,nochain", "-D"]).arg(&log);
     succeed(command.arg("-kernel").arg(elf));
     let mut builder = TraceBuilder::new(Counting::Times);
+    let branches = branches(elf);
+    let mut before = None;
     for line in fs::read_to_string(&log).unwrap().lines() {
         // Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] Reset_Handler
         let Some(bracket) = line.strip_prefix("Trace 0: ").and_then(|rest| rest.split_once('[')) else {
             continue;
         };
         let pc = bracket.1.split('/').nth(1).unwrap();
-        builder.block("", u64::from_str_radix(pc, 16).unwrap(), 1, 1).unwrap();
+        let pc = u64::from_str_radix(pc, 16).unwrap();
+        builder.block("", pc, 1, 1).unwrap();
+        if let Some((branch, next)) = before.and_then(|before| Some((before, *branches.get(&before)?))) {
+            let (taken, fell_through) = (u64::from(pc != next), u64::from(pc == next));
+            builder.branch("", branch, Ways { taken, fell_through }).unwrap();
+        }
+        before = Some(pc);
     }
     let file = elf.with_extension("covtrace");
     fs::write(&file, trace::encode(&builder.finish())).unwrap();
     file
 }
 
+/// The conditional branches of a program, and what is behind each.
+fn branches(elf: &Path) -> BTreeMap<u64, u64> {
+    let image = Image::parse("elf", fs::read(elf).unwrap()).unwrap();
+    let insns = function_instructions(&image);
+    let branches = insns.filter(|insn| matches!(insn.flow, Flow::Conditional { .. }));
+    branches.map(|insn| (insn.address, insn.end())).collect()
+}
+
 /// What `covtap report` makes of a trace: lines, and what it said.
 fn report(args: &[&Path]) -> (Lines, String) {
+    let (lines, _, said) = report_branches(args);
+    (lines, said)
+}
+
+/// The same with branches.
+fn report_branches(args: &[&Path]) -> (Lines, Outcomes, String) {
     let mut all: Vec<&std::ffi::OsStr> = vec!["report".as_ref(), "--lcov".as_ref(), "-".as_ref()];
     all.extend(args.iter().map(|path| path.as_os_str()));
     let output = common::run(all);
     common::assert_done(&output);
-    let mut found = Lines::new();
+    let (mut found, mut outcomes) = (Lines::new(), Outcomes::new());
     let mut file = PathBuf::new();
     for line in String::from_utf8(output.stdout.clone()).unwrap().lines() {
         if let Some(path) = line.strip_prefix("SF:") {
@@ -140,13 +167,17 @@ fn report(args: &[&Path]) -> (Lines, String) {
         } else if let Some((number, count)) = line.strip_prefix("DA:").and_then(|da| da.split_once(',')) {
             let lines = found.entry(file.clone()).or_default();
             lines.insert(number.parse().unwrap(), count.parse().unwrap());
+        } else if let Some(branch) = line.strip_prefix("BRDA:") {
+            let fields: Vec<&str> = branch.split(',').collect();
+            let of_line = outcomes.entry(file.clone()).or_default().entry(fields[0].parse().unwrap());
+            of_line.or_default().push(fields[3].parse().unwrap_or_default());
         }
     }
-    (found, common::stderr(&output))
+    (found, outcomes, common::stderr(&output))
 }
 
 /// What gcov says of the same programs, run natively.
-fn counted() -> Lines {
+fn counted() -> (Lines, Outcomes) {
     let dir = tempdir().unwrap();
     let objects = compile(&dir, &["gcc"], &["-O0", "--coverage"]);
     let main = "void run_programs(int);\n\
@@ -155,19 +186,33 @@ fn counted() -> Lines {
     let mut command = Command::new(tool("gcc").unwrap());
     succeed(command.current_dir(&dir).args(["--coverage", "-o", "native", "main.c"]).args(&objects));
     succeed(Command::new(dir.path().join("native")).current_dir(&dir));
-    let mut lines = Lines::new();
+    let (mut lines, mut outcomes) = (Lines::new(), Outcomes::new());
     for object in objects.iter().filter(|object| *object != "run.o") {
-        let json = run_in(dir.path(), "gcov", &["--json-format", "--stdout", &object.replace(".o", ".gcno")]);
+        let json = run_in(
+            dir.path(),
+            "gcov",
+            &["--branch-probabilities", "--json-format", "--stdout", &object.replace(".o", ".gcno")],
+        );
         let report: Value = serde_json::from_str(&json).unwrap();
         for file in report["files"].as_array().unwrap() {
-            let lines = lines.entry(file["file"].as_str().unwrap().into()).or_default();
+            let name = PathBuf::from(file["file"].as_str().unwrap());
+            let lines = lines.entry(name.clone()).or_default();
+            let outcomes = outcomes.entry(name).or_default();
             for line in file["lines"].as_array().unwrap() {
-                *lines.entry(line["line_number"].as_u64().unwrap()).or_default() +=
-                    line["count"].as_u64().unwrap();
+                let number = line["line_number"].as_u64().unwrap();
+                *lines.entry(number).or_default() += line["count"].as_u64().unwrap();
+                let branches = line["branches"].as_array().unwrap().iter();
+                let counts: Vec<u64> = branches.map(|branch| branch["count"].as_u64().unwrap()).collect();
+                if counts.is_empty() {
+                    continue;
+                }
+                let sums: &mut Vec<u64> = outcomes.entry(number).or_default();
+                sums.resize(counts.len().max(sums.len()), 0);
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
         }
     }
-    lines
+    (lines, outcomes)
 }
 
 /// What tells a trace's lines from gcov's: what it is called, and the text of the line.
@@ -200,24 +245,62 @@ fn differences(traced: &Lines, counted: &Lines) -> Differences {
 }
 
 /// Builds and runs the programs, and compares the trace's lines with what was counted.
-fn compare(compiler: &[&str], flags: &[&str], counted: &Lines) -> Differences {
+fn compare(compiler: &[&str], flags: &[&str], counted: &Lines) -> (Differences, Outcomes) {
     let dir = tempdir().unwrap();
     let elf = guest(&dir, compiler, flags, &[]);
-    let (traced, said) = report(&[&elf, &run_guest(&elf)]);
+    let (traced, outcomes, said) = report_branches(&[&elf, &run_guest(&elf)]);
     assert!(said.contains("IT block") && !said.contains("outside of all ELFs"), "{said}");
     let differences = differences(&traced, counted);
     println!("{} {flags:?}", compiler[0]);
     differences.iter().for_each(|(what, lines)| println!("    {what}: {}", lines.len()));
-    differences
+    (differences, outcomes)
+}
+
+/// Lines of the corpus whose branches gcov counts: those of which the object code's are the same, the same in another
+/// order, and others.
+fn branches_like(traced: &Outcomes, counted: &Outcomes) -> [Vec<(String, u64)>; 3] {
+    let pairs = |counts: &[u64]| {
+        let pair = |pair: &[u64]| (pair.iter().min().copied(), pair.iter().max().copied());
+        let mut pairs: Vec<_> = counts.chunks(2).map(pair).collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    let mut found = [const { Vec::new() }; 3];
+    let corpus = workspace_root().join("tests/conformance");
+    for (file, counted) in counted.iter().filter(|(file, _)| file.starts_with(&corpus)) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        for (line, counted) in counted {
+            let traced = traced.get(file).and_then(|lines| lines.get(line));
+            let like = match traced {
+                Some(traced) if traced == counted => 0,
+                Some(traced) if pairs(traced) == pairs(counted) => 1,
+                traced => {
+                    println!("    {name}:{line}: gcov has {counted:?}, the object code {traced:?}");
+                    2
+                }
+            };
+            found[like].push((name.to_owned(), *line));
+        }
+    }
+    found
 }
 
 /// Of what both know the same lines ran. Tables of lines have each closing brace, of which gcov has few, and gcov has
 /// labels, which are no code; the head of a function over several lines begins elsewhere.
 #[test]
 fn lines_at_o0_are_those_of_gcov() {
-    let counted = counted();
+    let (counted, outcomes) = counted();
     let gcc = ["arm-none-eabi-gcc", CPU[0], CPU[1]];
-    let differences = compare(&gcc, &["-O0", "-g"], &counted);
+    let (differences, traced) = compare(&gcc, &["-O0", "-g"], &counted);
+    let [same, other_order, other] = branches_like(&traced, &outcomes);
+    let [num_same, num_other_order] = [same.len(), other_order.len()];
+    println!(
+        "    branches: {num_same} lines as gcov, {num_other_order} in another order, {} others",
+        other.len()
+    );
+    assert!(num_same > 100 && num_same + num_other_order > 150, "{other:?}");
+    let other: Vec<_> = other.iter().map(|(name, line)| (name.as_str(), *line)).collect();
+    assert_eq!(other, OTHER_BRANCHES);
     let of = |what: &str| differences.get(what).cloned().unwrap_or_default();
     // The expression on that line ran, as part of an initialiser that gcov counts where it begins.
     let initialiser = ("tests/conformance/c/include_middle/table.inc".to_owned(), 2);
@@ -235,11 +318,11 @@ fn lines_at_o0_are_those_of_gcov() {
         let name = file.rsplit('/').next().unwrap();
         assert!(is_label || ONLY_COUNTED.contains(&(name, line)), "{file}:{line}: {text}");
     }
-    let optimised = compare(&gcc, &["-O2", "-g"], &counted);
+    let (optimised, _) = compare(&gcc, &["-O2", "-g"], &counted);
     println!("{:?}", [optimised.get("falsely hit"), optimised.get("falsely missed")]);
     let clang = ["clang-19", "--target=thumbv7m-none-eabi"];
     for flags in [["-O0", "-g"], ["-O2", "-g"]] {
-        let of_clang = compare(&clang, &flags, &counted);
+        let (of_clang, _) = compare(&clang, &flags, &counted);
         println!("{:?}", [of_clang.get("falsely hit"), of_clang.get("falsely missed")]);
     }
 }
@@ -247,6 +330,31 @@ fn lines_at_o0_are_those_of_gcov() {
 /// Heads of functions over several lines, and `va_end`, which is no code.
 const ONLY_COUNTED: [(&str, u64); 4] =
     [("continuation.c", 8), ("old_style.c", 8), ("one_line.c", 4), ("variadic.c", 11)];
+
+/// Lines on which GCC makes other branches for Arm than it counts: of a `switch` a tree of comparisons; none of what it
+/// knows or computes without a branch; what is written by a macro, or by `#include` in an expression, is of another line;
+/// and `n || f(n)`, of which both branches are at one column, is one in each unit that has it.
+const OTHER_BRANCHES: [(&str, u64); 19] = [
+    ("attributes.c", 11),
+    ("attributes.c", 13),
+    ("attributes.c", 14),
+    ("api.h", 8),
+    ("main.c", 9),
+    ("main.c", 14),
+    ("table.inc", 1),
+    ("table.inc", 3),
+    ("one_line.c", 8),
+    ("short_circuit.c", 15),
+    ("short_circuit.c", 16),
+    ("switch.c", 4),
+    ("switch.c", 21),
+    ("switch.c", 30),
+    ("switch.c", 31),
+    ("switch.c", 39),
+    ("switch.c", 42),
+    ("xmacro.c", 12),
+    ("xmacro.c", 14),
+];
 
 /// A program with functions that nothing calls, linked at an address for what `flags` say.
 fn program(dir: &TempDir, name: &str, text: &str, flags: &[&str]) -> PathBuf {
@@ -335,6 +443,52 @@ fn images_at_one_place_do_not_count_for_each_other() {
     let merge = ["merge".as_ref(), named.as_os_str(), named.as_os_str(), "-o".as_ref(), sum.as_os_str()];
     common::assert_done(&common::run(merge));
     assert_eq!(of_file(&report(&[&one, &sum]).0, "one.c"), [(&1, &2), (&2, &2), (&3, &2)]);
+}
+
+/// A function that is inlined twice has one branch, whose outcomes are added up; at `-O0` both copies are alike.
+#[test]
+fn branches_of_inlined_code_are_added_up() {
+    let dir = tempdir().unwrap();
+    let text = "static inline __attribute__((always_inline)) int h(int n) {\n  if (n > 3)\n    return 7;\n  \
+                return n;\n}\nint f(int n) {\n  int one = h(n);\n  return one + h(2);\n}\n\
+                int g(int n) {\n  return n && n > 3 ? 1 : 2;\n}\n";
+    let elf = program(&dir, "inlined", text, &["-Wl,-ef"]);
+    let mut builder = TraceBuilder::new(Counting::Times);
+    let (start, len_bytes) = function(&elf, "f");
+    builder.block("", start, len_bytes, 5).unwrap();
+    let branches: Vec<u64> = branches(&elf).into_keys().collect();
+    let [one, two, first, second] = branches[..] else { panic!("{branches:?}") };
+    for (branch, taken, fell_through) in [(one, 4, 1), (two, 5, 0), (first, 1, 2)] {
+        builder.branch("", branch, Ways { taken, fell_through }).unwrap();
+    }
+    builder.block("", first, 2, 3).unwrap();
+    builder.block("", second, 2, 2).unwrap();
+    let trace = dir.path().join("t.covtrace");
+    fs::write(&trace, trace::encode(&builder.finish())).unwrap();
+    let (_, outcomes, said) = report_branches(&[&elf, &trace]);
+    let of_file: Vec<_> = outcomes.values().flatten().map(|(line, counts)| (*line, counts.clone())).collect();
+    // Of the last one nobody saw which way it went.
+    assert_eq!(of_file, [(2, vec![1, 9]), (11, vec![2, 1])]);
+    assert!(said.contains("1 conditional branches of") && said.contains("nobody saw which way"), "{said}");
+}
+
+/// A trace of which nobody looked which way branches went has none.
+#[test]
+fn a_trace_without_ways_has_no_branches() {
+    let dir = tempdir().unwrap();
+    let elf = program(&dir, "plain", "int f(int n) {\n  return n ? 1 : 2;\n}\n", &["-Wl,-ef"]);
+    let (start, len_bytes) = function(&elf, "f");
+    let trace = write_trace(dir.path().join("t.covtrace"), &[], &[("", start, len_bytes, 7)]);
+    let (lines, outcomes, _) = report_branches(&[&elf, &trace]);
+    assert_eq!((of_file(&lines, "plain.c")[0], outcomes.len()), ((&1, &7), 0));
+    let args = [
+        "report".as_ref(),
+        "--fail-under-branches".as_ref(),
+        "1".as_ref(),
+        elf.as_os_str(),
+        trace.as_os_str(),
+    ];
+    common::assert_refused(&common::run(args), "the build has no branches to measure", "");
 }
 
 /// What the linker left out has its lines at address 0, where the vectors are, or the first function.

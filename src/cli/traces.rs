@@ -16,7 +16,7 @@ use super::terminal::say as note;
 use super::{report, tap};
 use crate::coverage::Coverage;
 use crate::coverage::object::ObjectCoverage;
-use crate::coverage::trace::{Mapped, TracedImage, Unmapped};
+use crate::coverage::trace::{LeftOut, Mapped, TracedImage, Unmapped, put_branches};
 use crate::image::{BuildId, Image, Slide};
 use crate::profile::trace::{self, Counting, Space, Trace};
 use crate::write;
@@ -180,18 +180,26 @@ impl ImageArgs {
             write::write_whole_with(path, |out| write_object(&objects, out))?;
             note(&format!("coverage of object code is in {}", path.display()));
         }
-        let mut coverage = Coverage::default();
         let mut traced = Vec::new();
-        for program in &placed {
-            let mut of_program = program.traced(&trace, formats.wants_site())?;
+        for (program, object) in placed.iter().zip(&objects) {
+            let wants_places = formats.wants_site() || trace.has_branches;
+            let mut of_program = program.traced(&trace, wants_places)?;
             say(&of_program, &program.image, all);
             formats.rename_traced(&mut of_program);
-            coverage.add_unit(program.image.name(), &of_program.unit);
-            traced.push(of_program);
+            traced.push((of_program, object));
+        }
+        for (program, left_out) in placed.iter().zip(put_branches(&mut traced)) {
+            say_left_out(program.image.name(), left_out);
         }
         say_counting(trace.counting);
-        let programs = placed.iter().zip(&objects).zip(&traced).map(|((placed, object), traced)| {
-            ObjectProgram { object, places: &traced.places, space: &placed.space }
+        let mut coverage = Coverage::default();
+        for (program, (traced, _)) in placed.iter().zip(&traced) {
+            coverage.add_unit(program.image.name(), &traced.unit);
+        }
+        let programs = placed.iter().zip(&traced).map(|(placed, (traced, object))| ObjectProgram {
+            object,
+            places: &traced.places,
+            space: &placed.space,
         });
         formats.write_traced(coverage, traces, &programs.collect::<Vec<_>>(), note)
     }
@@ -310,6 +318,18 @@ fn say(traced: &TracedImage, image: &Image, all: bool) {
     let problems: Vec<String> =
         traced.problems.iter().map(|problem| format!("left out of {name}: {problem}")).collect();
     report::say(&problems, "problems", all);
+}
+
+/// Says which branches of a program are on no line.
+fn say_left_out(name: &str, LeftOut { num_unknown, num_without_line }: LeftOut) {
+    if num_unknown > 0 {
+        note(&format!(
+            "{num_unknown} conditional branches of {name} ran, and nobody saw which way they went: no line has them"
+        ));
+    }
+    if num_without_line > 0 {
+        note(&format!("{num_without_line} conditional branches of {name} are of no line"));
+    }
 }
 
 fn say_counting(counting: Counting) {

@@ -11,6 +11,7 @@
 //! Nothing is looked up address by address: ranges of functions, rows of lines and runs of a trace are each in order, and
 //! passed once. Units and programs of line numbers are read by all processors, and what comes out is the same on one.
 
+mod branches;
 mod code;
 mod entries;
 mod executed;
@@ -40,6 +41,7 @@ use sections::DebugSections;
 use segments::Segment;
 use sources::Sources;
 
+pub use branches::{LeftOut, put_branches};
 pub(crate) use code::without_clone;
 pub use places::{Place, Places};
 pub use unmapped::{Mapped, Unmapped};
@@ -47,7 +49,8 @@ pub use unmapped::{Mapped, Unmapped};
 /// What was executed of an image, on its source.
 #[derive(Debug)]
 pub struct TracedImage {
-    /// Lines and functions. Flow graphs are the compiler's alone: there are no branches.
+    /// Lines and functions. Flow graphs are the compiler's alone: branches are those of the object code, put on lines by
+    /// [`put_branches`].
     pub unit: UnitCoverage,
     /// Whether it has any lines. Without, its functions are those of its symbols, in a source that has the image's name.
     pub has_lines: bool,
