@@ -4,6 +4,7 @@
 //! always holds: a program is in one address space of the trace, and what is in none of them is said; nothing is put on
 //! the lines of a program of another build than the trace names.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -21,6 +22,7 @@ use crate::image::{BuildId, Image, Slide};
 use crate::profile::trace::{self, Counting, Space, Trace};
 use crate::write;
 use crate::write::html::ObjectProgram;
+use crate::write::tfa_json::{self, TfaProgram};
 
 /// Where programs of a trace are.
 #[derive(Debug, Default, Args)]
@@ -31,6 +33,10 @@ pub(super) struct ImageArgs {
     /// Of a trace: a table of functions, and every instruction with its count and which way branches went; needs no source
     #[arg(long, value_name = "FILE", conflicts_with = "by_test")]
     object: Option<PathBuf>,
+    /// Of a trace: the intermediate JSON of the trace-based coverage tools of TF-A and TF-M; programs are called by their
+    /// address spaces (--image bl2=bl2.elf)
+    #[arg(long, value_name = "FILE", conflicts_with = "by_test")]
+    tfa_json: Option<PathBuf>,
 }
 
 /// A program in an address space.
@@ -122,6 +128,12 @@ impl Placed {
         trace.space(&self.space).unwrap_or(&NOTHING)
     }
 
+    /// What it is called beside others: by its address space, else by its file.
+    fn name(&self) -> &str {
+        let stem = Path::new(self.image.name()).file_stem().and_then(OsStr::to_str);
+        if self.space.is_empty() { stem.unwrap_or(self.image.name()) } else { &self.space }
+    }
+
     /// Its instructions, with what was executed.
     fn object<'t>(&'t self, trace: &'t Trace) -> ObjectCoverage<'t> {
         ObjectCoverage::new(&self.image, self.slide, trace, self.space_of(trace))
@@ -141,7 +153,8 @@ impl ImageArgs {
     /// What is asked for that only a trace has.
     pub(super) fn wants(&self) -> Option<&'static str> {
         let object = self.object.as_ref().map(|_| "--object is given");
-        object.or((!self.images.is_empty()).then_some("--image is given"))
+        let tfa_json = self.tfa_json.as_ref().map(|_| "--tfa-json is given");
+        object.or(tfa_json).or((!self.images.is_empty()).then_some("--image is given"))
     }
 
     /// The programs that are named.
@@ -182,7 +195,7 @@ impl ImageArgs {
         }
         let mut traced = Vec::new();
         for (program, object) in placed.iter().zip(&objects) {
-            let wants_places = formats.wants_site() || trace.has_branches;
+            let wants_places = formats.wants_site() || self.tfa_json.is_some() || trace.has_branches;
             let mut of_program = program.traced(&trace, wants_places)?;
             say(&of_program, &program.image, all);
             formats.rename_traced(&mut of_program);
@@ -196,12 +209,31 @@ impl ImageArgs {
         for (program, (traced, _)) in placed.iter().zip(&traced) {
             coverage.add_unit(program.image.name(), &traced.unit);
         }
+        formats.leave_out(&mut coverage);
+        self.write_tfa_json(&coverage, &placed, &traced)?;
         let programs = placed.iter().zip(&traced).map(|(placed, (traced, object))| ObjectProgram {
             object,
             places: &traced.places,
             space: &placed.space,
         });
         formats.write_traced(coverage, traces, &programs.collect::<Vec<_>>(), note)
+    }
+
+    fn write_tfa_json(
+        &self,
+        coverage: &Coverage,
+        placed: &[Placed],
+        traced: &[(TracedImage, &ObjectCoverage<'_>)],
+    ) -> Result<()> {
+        let Some(path) = &self.tfa_json else { return Ok(()) };
+        let programs = placed.iter().zip(traced).map(|(placed, (traced, object))| TfaProgram {
+            name: placed.name(),
+            object,
+            places: &traced.places,
+        });
+        let programs: Vec<_> = programs.collect();
+        write::write_whole_with(path, |out| tfa_json::write(coverage, &programs, out))?;
+        Ok(())
     }
 
     fn place(&self, elves: &[ElfArg], trace: &Trace) -> Result<Vec<Placed>> {

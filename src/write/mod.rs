@@ -27,6 +27,7 @@ mod runs;
 pub mod sonarqube;
 pub mod sources;
 pub mod summary;
+pub mod tfa_json;
 mod whole_dir;
 mod whole_file;
 mod whole_files;
