@@ -9,12 +9,19 @@ pub(crate) const VERSION: u64 = 1;
 /// The length of the header: a multiple of every host's page.
 pub(crate) const HEADER_BYTES: usize = 1 << 16;
 
-/// Entries of one chunk. 2 MiB of counts for each vCPU: QEMU allocates at least 16 such rows at once, which no heap keeps
-/// among small blocks, so that the pages replaced there are nobody else's.
-pub(crate) const CHUNK_ENTRIES: usize = 1 << 18;
+/// What QEMU keeps for each vCPU and chunk. A power of two: QEMU's code finds a vCPU's by a shift then, and not by a
+/// multiplication. It allocates at least 16 at once, which no heap keeps among small blocks, so that the pages replaced there
+/// are nobody else's.
+pub(crate) const ELEMENT_BYTES: usize = 1 << 20;
 
-/// More chunks are not made: 16 million entries.
-pub(crate) const MAX_CHUNKS: usize = 64;
+/// What of it is not used, because it does not begin on a page: the longest page of any host.
+const MAX_PAGE_BYTES: usize = 1 << 16;
+
+/// Entries of one chunk.
+pub(crate) const CHUNK_ENTRIES: usize = (ELEMENT_BYTES - MAX_PAGE_BYTES) / WORD;
+
+/// More chunks are not made: 15 million entries.
+pub(crate) const MAX_CHUNKS: usize = 128;
 
 /// Words of one entry.
 pub(crate) const ENTRY_WORDS: usize = 4;

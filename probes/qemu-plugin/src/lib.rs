@@ -11,6 +11,7 @@ mod api;
 mod arguments;
 mod branch;
 mod callbacks;
+mod exits;
 mod graft;
 mod layout;
 mod mapping;
