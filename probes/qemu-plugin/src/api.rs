@@ -17,8 +17,9 @@ const SINCE_9_1: c_int = 3;
 /// No instruction is longer.
 const MAX_INSN_BYTES: usize = 16;
 
-/// A callback that needs no registers.
+/// What callbacks need of registers: nothing, and that they can be read.
 const NO_REGISTERS: c_int = 0;
+const READ_REGISTERS: c_int = 1;
 
 /// Inline operations: an addition, and a store.
 const ADD: c_int = 0;
@@ -114,7 +115,6 @@ functions! {
     register_atexit_cb: fn(PluginId, EndCallback, *mut c_void);
     register_vcpu_tb_exec_cb: fn(*mut RawBlock, ExecutedCallback, c_int, *mut c_void);
     register_vcpu_insn_exec_cb: fn(*mut RawInsn, ExecutedCallback, c_int, *mut c_void);
-    register_vcpu_tb_exec_inline_per_vcpu: fn(*mut RawBlock, c_int, RawWord, u64);
     register_vcpu_insn_exec_inline_per_vcpu: fn(*mut RawInsn, c_int, RawWord, u64);
     tb_n_insns: fn(*const RawBlock) -> usize;
     tb_get_insn: fn(*const RawBlock, usize) -> *mut RawInsn;
@@ -125,7 +125,8 @@ functions! {
     scoreboard_find: fn(*mut RawScoreboard, c_uint) -> *mut c_void;
 }
 
-fn find(name: &str) -> Result<*mut c_void, String> {
+/// A function of QEMU's, or of a library of its, by its name with a zero byte.
+pub(crate) fn find(name: &str) -> Result<*mut c_void, String> {
     // SAFETY: the name ends with a zero byte.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast()) };
     let name = name.trim_end_matches('\0');
@@ -206,14 +207,6 @@ unsafe impl Send for Scoreboard {}
 // SAFETY: as above.
 unsafe impl Sync for Scoreboard {}
 
-/// Something that is executed, and counted then.
-pub(crate) trait Executed {
-    /// One is added to the word `offset` bytes from the start of the executing vCPU's element.
-    fn add(&self, scoreboard: Scoreboard, offset: usize);
-    /// The callback is called with `given`.
-    fn call(&self, callback: ExecutedCallback, given: *mut c_void);
-}
-
 /// A block while it is translated.
 pub(crate) struct Block<'a> {
     api: &'a Api,
@@ -251,7 +244,15 @@ impl Block<'_> {
         let word = RawWord { scoreboard: scoreboard.0, offset: 0 };
         if let Some(register) = self.api.call_under_condition {
             // SAFETY: the block is lent, the scoreboard QEMU's, and the callback stays where it is.
-            unsafe { register(self.raw, callback, NO_REGISTERS, NOT_EQUAL, word, 0, given) };
+            unsafe { register(self.raw, callback, READ_REGISTERS, NOT_EQUAL, word, 0, given) };
+        }
+    }
+
+    /// The same whenever the block begins.
+    pub(crate) fn call_with_registers(&self, callback: ExecutedCallback, given: *mut c_void) {
+        // SAFETY: the block is lent, and the callback stays where it is.
+        unsafe {
+            (self.api.functions.register_vcpu_tb_exec_cb)(self.raw, callback, READ_REGISTERS, given);
         }
     }
 }
@@ -297,27 +298,16 @@ impl Insn<'_> {
     }
 }
 
-impl Executed for Block<'_> {
-    fn add(&self, scoreboard: Scoreboard, offset: usize) {
-        let word = RawWord { scoreboard: scoreboard.0, offset };
-        // SAFETY: the block is lent, and the scoreboard QEMU's.
-        unsafe { (self.api.functions.register_vcpu_tb_exec_inline_per_vcpu)(self.raw, ADD, word, 1) };
-    }
-
-    fn call(&self, callback: ExecutedCallback, given: *mut c_void) {
-        // SAFETY: the block is lent, and the callback stays where it is.
-        unsafe { (self.api.functions.register_vcpu_tb_exec_cb)(self.raw, callback, NO_REGISTERS, given) };
-    }
-}
-
-impl Executed for Insn<'_> {
-    fn add(&self, scoreboard: Scoreboard, offset: usize) {
+impl Insn<'_> {
+    /// One is added to the word `offset` bytes from the start of the executing vCPU's element.
+    pub(crate) fn add(&self, scoreboard: Scoreboard, offset: usize) {
         let word = RawWord { scoreboard: scoreboard.0, offset };
         // SAFETY: the instruction is lent, and the scoreboard QEMU's.
         unsafe { (self.api.functions.register_vcpu_insn_exec_inline_per_vcpu)(self.raw, ADD, word, 1) };
     }
 
-    fn call(&self, callback: ExecutedCallback, given: *mut c_void) {
+    /// The callback is called with `given`.
+    pub(crate) fn call(&self, callback: ExecutedCallback, given: *mut c_void) {
         // SAFETY: the instruction is lent, and the callback stays where it is.
         unsafe { (self.api.functions.register_vcpu_insn_exec_cb)(self.raw, callback, NO_REGISTERS, given) };
     }

@@ -8,8 +8,10 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::api::{Api, Block, Executed, Insn, Scoreboard};
+use crate::api::{Api, Block, Insn, Scoreboard};
+use crate::interrupted::{self, Read};
 use crate::memory::Counter;
+use crate::registers::Registers;
 
 /// A conditional branch.
 #[derive(Debug)]
@@ -29,6 +31,22 @@ struct Last(AtomicPtr<Branch>);
 /// Where each vCPU has its last branch; null before it is there.
 static LAST: OnceLock<Box<[AtomicPtr<AtomicPtr<Branch>>]>> = OnceLock::new();
 
+/// What tells where each vCPU was interrupted; none before it is there, or if QEMU does not tell.
+static REGISTERS: OnceLock<Box<[OnceLock<Option<Registers>>]>> = OnceLock::new();
+
+impl Read for Registers {
+    fn register(&self, name: &str) -> Option<u64> {
+        self.get(name)
+    }
+
+    fn words(&self, address: u64) -> Option<[u32; 8]> {
+        let bytes: [u8; 32] = self.memory(address)?;
+        let mut words = [0; 8];
+        words.iter_mut().zip(bytes.as_chunks().0).for_each(|(word, four)| *word = u32::from_le_bytes(*four));
+        Some(words)
+    }
+}
+
 /// Follows which way branches go: a branch is kept when it is executed, and looked at when the next block begins.
 pub(crate) struct Follower {
     /// Where QEMU's own code keeps branches, and only calls if there is one; none where it cannot, or moves its memory.
@@ -39,6 +57,7 @@ impl Follower {
     /// Before any code is executed.
     pub(crate) fn new(api: &Api, num_vcpus: usize, is_inline: bool) -> Self {
         LAST.get_or_init(|| (0..num_vcpus).map(|_| AtomicPtr::default()).collect());
+        REGISTERS.get_or_init(|| (0..num_vcpus).map(|_| OnceLock::new()).collect());
         let is_inline = is_inline && api.has_conditions();
         Self { scoreboard: is_inline.then(|| api.scoreboard(size_of::<Last>())) }
     }
@@ -52,6 +71,9 @@ impl Follower {
         if let Some(kept) = LAST.get().and_then(|all| all.get(vcpu as usize)) {
             kept.store(place, Ordering::Release);
         }
+        if let Some(registers) = REGISTERS.get().and_then(|all| all.get(vcpu as usize)) {
+            registers.get_or_init(Registers::of_this_vcpu);
+        }
     }
 
     /// A block is translated that begins at `vaddr`, and may end with a branch.
@@ -60,7 +82,7 @@ impl Follower {
         let given = ptr::without_provenance_mut(usize::try_from(vaddr).unwrap_or(usize::MAX));
         match self.scoreboard {
             Some(scoreboard) => block.call_unless_zero(scoreboard, begun, given),
-            None => block.call(begun, given),
+            None => block.call_with_registers(begun, given),
         }
         let Some((insn, branch)) = end else { return };
         let branch = ptr::from_ref(branch).cast_mut();
@@ -72,8 +94,8 @@ impl Follower {
 }
 
 /// Has executions counted.
-pub(crate) fn count(code: &impl Executed, counter: &'static Counter) {
-    code.call(counted, ptr::from_ref(counter).cast_mut().cast());
+pub(crate) fn count(insn: &Insn<'_>, counter: &'static Counter) {
+    insn.call(counted, ptr::from_ref(counter).cast_mut().cast());
 }
 
 extern "C" fn counted(vcpu: c_uint, given: *mut c_void) {
@@ -102,10 +124,18 @@ extern "C" fn begun(vcpu: c_uint, given: *mut c_void) {
     // SAFETY: only branches that live as long as the process are kept; a pointer that QEMU's code has stored was exposed.
     let Some(branch) = (unsafe { last.load(Ordering::Relaxed).as_ref() }) else { return };
     last.store(ptr::null_mut(), Ordering::Relaxed);
-    // Anything else than these two is an interrupt: which way the branch went is not seen.
-    match given.addr() as u64 {
-        next if next == branch.next => branch.fell_through.add(vcpu),
-        target if target == branch.target => branch.taken.add(vcpu),
-        _ => {}
+    let count = |place: u64| {
+        let counter = match place {
+            next if next == branch.next => branch.fell_through,
+            target if target == branch.target => branch.taken,
+            _ => return false,
+        };
+        counter.add(vcpu);
+        true
+    };
+    // Anything else than these two is an interrupt, after which it goes on at one of them.
+    if !count(given.addr() as u64) {
+        let registers = REGISTERS.get().and_then(|all| all.get(vcpu as usize)?.get()?.as_ref());
+        registers.map(interrupted::places).unwrap_or_default().into_iter().any(count);
     }
 }

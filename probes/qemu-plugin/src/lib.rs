@@ -13,10 +13,12 @@ mod branch;
 mod callbacks;
 mod exits;
 mod graft;
+mod interrupted;
 mod layout;
 mod mapping;
 mod memory;
 mod plugin;
+mod registers;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use covtap_insn::Isa;
 
-use crate::api::{Api, Block, Executed, Info, Insn};
+use crate::api::{Api, Block, Info, Insn};
 use crate::arguments::Arguments;
 use crate::branch;
 use crate::callbacks::{self, Branch, Follower};
@@ -185,15 +185,15 @@ impl State {
         }
     }
 
-    /// Has the executions of some code counted.
-    fn count(&mut self, code: &impl Executed, id: usize) {
+    /// Has the executions of an instruction counted.
+    fn count(&mut self, insn: &Insn<'_>, id: usize) {
         let graft = self.grafts.as_ref().and_then(|grafts| grafts.get(id / CHUNK_ENTRIES));
         if let Some(Some(graft)) = graft {
             let offset = (id % CHUNK_ENTRIES).saturating_mul(WORD).saturating_add(graft.offset);
-            code.add(graft.scoreboard, offset);
+            insn.add(graft.scoreboard, offset);
         } else if let Some(counter) = self.memory.counter(id) {
             let given = self.counters.entry(id).or_insert_with(|| Box::leak(Box::new(counter)));
-            callbacks::count(code, given);
+            callbacks::count(insn, given);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::cli::interrupt::{EXIT_INTERRUPTED, Interrupts};
 use crate::cli::tap::Done;
 use crate::cli::terminal;
 use crate::collect::{Ended, Stop};
-use crate::profile::trace::{self, Trace, TraceMemory, TraceMemoryError};
+use crate::profile::trace::{self, Space, Trace, TraceMemory, TraceMemoryError};
 use crate::write::write_whole;
 
 /// The plugin's file, beside covtap's own.
@@ -61,7 +61,7 @@ pub(super) enum TraceMode {
     Blocks,
     /// Blocks, and which way each conditional branch went
     Edges,
-    /// Each instruction by itself: exact where a fault ends a block early
+    /// Each instruction by itself
     Insns,
 }
 
@@ -134,7 +134,7 @@ pub(super) fn run(
         qemu.resume()?;
     }
     let path = args.options.output().unwrap_or(DEFAULT_OUTPUT).as_ref();
-    let tracing = Tracing { args, mode, memory: &memory, path };
+    let tracing = Tracing { args, memory: &memory, path };
     let ended = tracing.until_the_end(interrupts);
     // Also after an error, QEMU ends before covtap does; it was held at its end by the link.
     drop(link);
@@ -151,8 +151,8 @@ fn finish(
 ) -> Result<Option<(Ended, std::process::ExitStatus)>> {
     let status = qemu.end();
     let Some(ended) = ended? else { return Ok(None) };
-    let header = tracing.write()?;
-    tracing.complain(&header);
+    let (header, trace) = tracing.write()?;
+    tracing.complain(&header, &trace);
     Ok(Some((ended, status?)))
 }
 
@@ -189,7 +189,6 @@ fn refused(error: LaunchError, plugin: &Path) -> anyhow::Error {
 
 struct Tracing<'a> {
     args: &'a RunArgs,
-    mode: TraceMode,
     memory: &'a TraceFile,
     path: &'a Path,
 }
@@ -214,13 +213,13 @@ impl Tracing<'_> {
     }
 
     /// Writes the trace up to now.
-    fn write(&self) -> Result<TraceMemory> {
+    fn write(&self) -> Result<(TraceMemory, Trace)> {
         let mut read_at = |offset: u64, bytes: &mut [u8]| self.memory.read_at(offset, bytes);
         let header = TraceMemory::read(&mut read_at).map_err(TraceRunError::from)?;
         let trace = header.trace(&mut read_at).map_err(TraceRunError::from)?;
         write_whole(self.path, &trace::encode(&trace))?;
         self.say(&trace);
-        Ok(header)
+        Ok((header, trace))
     }
 
     fn say(&self, trace: &Trace) {
@@ -230,13 +229,13 @@ impl Tracing<'_> {
         }
     }
 
-    /// Says what is missing, and what is not true.
-    fn complain(&self, header: &TraceMemory) {
-        if self.mode != TraceMode::Insns && !self.args.options.quiet {
-            terminal::say(
-                "instructions behind one that faulted, or reached a device, in the midst of a block are counted too often; \
-                 with --trace insns they are not",
-            );
+    /// Says what is missing.
+    fn complain(&self, header: &TraceMemory, trace: &Trace) {
+        let num = unseen_outcomes(trace);
+        if num > 0 && !self.args.options.quiet {
+            terminal::say(&format!(
+                "which way a branch went was not seen {num} times, where it was interrupted"
+            ));
         }
         if header.not_recorded > 0 {
             let num = header.not_recorded;
@@ -246,6 +245,18 @@ impl Tracing<'_> {
             terminal::say("the trace is not whole: what one of the vCPUs executed is missing");
         }
     }
+}
+
+/// How often it is not known which way a conditional branch went.
+fn unseen_outcomes(trace: &Trace) -> u64 {
+    let of_space = |space: &Space| -> u64 {
+        let unseen = space.branches().map(|(address, ways)| {
+            let seen = ways.taken.saturating_add(ways.fell_through);
+            space.count_at(address).saturating_sub(seen)
+        });
+        unseen.fold(0, u64::saturating_add)
+    };
+    trace.spaces().map(|(_, space)| of_space(space)).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
