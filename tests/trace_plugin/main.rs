@@ -134,6 +134,31 @@ fn interrupts_leave_no_branch_unseen() {
     }
 }
 
+/// QEMU translates code for one privilege.
+#[test]
+fn code_of_one_privilege_can_be_traced_alone() {
+    for machine in ALL {
+        let guest = Built::of(machine, "privileges.S", &[]);
+        let shared = guest.symbol("shared");
+        for (only, expected) in [("", 8), (",only=user", 5), (",only=privileged", 3)] {
+            for mode in ["blocks", "edges", "insns"] {
+                let (mut command, file) = guest.traced(&format!("mode={mode}{only}"));
+                command.status().expect("QEMU starts");
+                let trace = memory::trace(&file);
+                let count = trace.space("").map(|space| space.count_at(shared));
+                assert_eq!(count, Some(expected), "{machine:?} {mode}{only}");
+            }
+        }
+    }
+    let guest = Built::of(Machine::RiscV, "privileges.S", &[]);
+    let output = guest.path("trace").display().to_string();
+    let words = ["run", "--trace", "blocks", "--trace-only", "user", "-o", &output, "--"].map(str::to_owned);
+    let done = common::run(words.into_iter().chain(guest.words()));
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let trace = trace::parse("trace", &std::fs::read(&output).expect("a trace")).expect("a trace");
+    assert_eq!(trace.space("").expect("code").count_at(guest.symbol("shared")), 5);
+}
+
 /// Where a fault ends a block, what stands behind it is not executed.
 #[test]
 fn what_stands_behind_a_fault_is_not_executed() {

@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::api::{Api, Block, Insn, Scoreboard};
-use crate::interrupted::{self, Read};
+use crate::interrupted;
 use crate::memory::Counter;
-use crate::registers::Registers;
+use crate::registers;
 
 /// A conditional branch.
 #[derive(Debug)]
@@ -31,22 +31,6 @@ struct Last(AtomicPtr<Branch>);
 /// Where each vCPU has its last branch; null before it is there.
 static LAST: OnceLock<Box<[AtomicPtr<AtomicPtr<Branch>>]>> = OnceLock::new();
 
-/// What tells where each vCPU was interrupted; none before it is there, or if QEMU does not tell.
-static REGISTERS: OnceLock<Box<[OnceLock<Option<Registers>>]>> = OnceLock::new();
-
-impl Read for Registers {
-    fn register(&self, name: &str) -> Option<u64> {
-        self.get(name)
-    }
-
-    fn words(&self, address: u64) -> Option<[u32; 8]> {
-        let bytes: [u8; 32] = self.memory(address)?;
-        let mut words = [0; 8];
-        words.iter_mut().zip(bytes.as_chunks().0).for_each(|(word, four)| *word = u32::from_le_bytes(*four));
-        Some(words)
-    }
-}
-
 /// Follows which way branches go: a branch is kept when it is executed, and looked at when the next block begins.
 pub(crate) struct Follower {
     /// Where QEMU's own code keeps branches, and only calls if there is one; none where it cannot, or moves its memory.
@@ -57,7 +41,6 @@ impl Follower {
     /// Before any code is executed.
     pub(crate) fn new(api: &Api, num_vcpus: usize, is_inline: bool) -> Self {
         LAST.get_or_init(|| (0..num_vcpus).map(|_| AtomicPtr::default()).collect());
-        REGISTERS.get_or_init(|| (0..num_vcpus).map(|_| OnceLock::new()).collect());
         let is_inline = is_inline && api.has_conditions();
         Self { scoreboard: is_inline.then(|| api.scoreboard(size_of::<Last>())) }
     }
@@ -70,9 +53,6 @@ impl Follower {
         };
         if let Some(kept) = LAST.get().and_then(|all| all.get(vcpu as usize)) {
             kept.store(place, Ordering::Release);
-        }
-        if let Some(registers) = REGISTERS.get().and_then(|all| all.get(vcpu as usize)) {
-            registers.get_or_init(Registers::of_this_vcpu);
         }
     }
 
@@ -135,7 +115,6 @@ extern "C" fn begun(vcpu: c_uint, given: *mut c_void) {
     };
     // Anything else than these two is an interrupt, after which it goes on at one of them.
     if !count(given.addr() as u64) {
-        let registers = REGISTERS.get().and_then(|all| all.get(vcpu as usize)?.get()?.as_ref());
-        registers.map(interrupted::places).unwrap_or_default().into_iter().any(count);
+        registers::of(vcpu).map(interrupted::places).unwrap_or_default().into_iter().any(count);
     }
 }

@@ -64,6 +64,9 @@ pub(crate) const COUNTING_CALLBACKS: u64 = 2;
 /// Of the header: a vCPU has no row of counts, and what it executed is missing.
 pub(crate) const FLAG_UNCOUNTED_VCPU: u64 = 1;
 
+/// Of the header: it was asked for code of one privilege, and of some blocks it is not known, so that they are missing.
+pub(crate) const FLAG_UNKNOWN_PRIVILEGE: u64 = 2;
+
 /// Of an entry: other bytes were executed at the same address before.
 pub(crate) const FLAG_OTHER_BYTES: u64 = 1;
 

@@ -18,6 +18,7 @@ mod layout;
 mod mapping;
 mod memory;
 mod plugin;
+mod privilege;
 mod registers;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};

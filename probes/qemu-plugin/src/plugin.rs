@@ -16,13 +16,18 @@ use crate::branch;
 use crate::callbacks::{self, Branch, Follower};
 use crate::exits;
 use crate::graft::{self, Graft};
+use crate::interrupted::Read;
 use crate::layout::{self, CHUNK_ENTRIES, Kind, Mode, WORD, word};
 use crate::memory::{Counter, Entry, Memory};
+use crate::privilege::{self, Privilege};
+use crate::registers::{self, Registers};
 
 /// The plugin in one QEMU.
 pub(crate) struct Plugin {
     pub(crate) api: Api,
     mode: Mode,
+    /// Whose code is counted; none: all.
+    only: Option<Privilege>,
     /// Where it is counted which way branches go.
     follower: Option<Follower>,
     state: Mutex<State>,
@@ -62,6 +67,7 @@ impl Plugin {
         let memory = Memory::create(arguments.file.as_ref(), mode, &info.target_name, info.max_vcpus)?;
         let is_inline = arguments.is_inline && info.max_vcpus <= graft::MAX_VCPUS;
         let follower = (mode == Mode::Edges).then(|| Follower::new(&api, info.max_vcpus, is_inline));
+        registers::prepare(info.max_vcpus);
         let state = State {
             memory,
             ids: HashMap::new(),
@@ -74,19 +80,21 @@ impl Plugin {
             has_short: false,
         };
         state.say_how();
-        Ok(Self { api, mode, follower, state: Mutex::new(state) })
+        Ok(Self { api, mode, only: arguments.only, follower, state: Mutex::new(state) })
     }
 
     /// A vCPU is there, and has executed nothing.
     pub(crate) fn vcpu(&self, vcpu: u32) {
         let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.only.is_some() || self.follower.is_some() {
+            registers::learn(vcpu);
+        }
         if let Some(follower) = &self.follower {
             follower.vcpu(&self.api, vcpu);
         }
         if let Err(error) = state.vcpu(&self.api, vcpu) {
             crate::say(&format!("count vCPU {vcpu}: {error}; what it executes is missing"));
-            let flags = state.memory.get(word::FLAGS) | layout::FLAG_UNCOUNTED_VCPU;
-            state.memory.set(word::FLAGS, flags);
+            state.flag(layout::FLAG_UNCOUNTED_VCPU);
         }
     }
 
@@ -95,11 +103,15 @@ impl Plugin {
         let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let insns: Vec<_> = block.insns().map(Translated::read).collect();
         let is_thumb = state.learn(&insns);
+        let is_wanted = self.only.is_none_or(|only| state.is_of(only, is_thumb));
         // First what came before is counted: it has ended when this block begins.
         if let Some(follower) = &self.follower {
             let Some((first, last)) = insns.first().zip(insns.last()) else { return };
-            let branch = state.branch(&self.api, last);
+            let branch = is_wanted.then(|| state.branch(&self.api, last)).flatten();
             follower.follow(block, first.vaddr, branch.map(|branch| (&last.insn, branch)));
+        }
+        if !is_wanted {
+            return;
         }
         let (kind, isas) = match self.mode {
             Mode::Insns => (Kind::Instruction, Vec::new()),
@@ -128,6 +140,22 @@ impl State {
     fn say_how(&self) {
         let how = if self.grafts.is_some() { layout::COUNTING_INLINE } else { layout::COUNTING_CALLBACKS };
         self.memory.set(word::COUNTING, how);
+    }
+
+    fn flag(&self, flag: u64) {
+        self.memory.set(word::FLAGS, self.memory.get(word::FLAGS) | flag);
+    }
+
+    /// Whether the vCPU that translates does so with this privilege. What is not known is not, and is said to be missing.
+    fn is_of(&self, only: Privilege, is_thumb: bool) -> bool {
+        let vcpu = registers::of_any();
+        // A processor of 64 bits that executes code of 32 does not tell.
+        let is_told = |vcpu: &&Registers| !is_thumb || vcpu.register("x30").is_none();
+        let privilege = vcpu.filter(is_told).and_then(privilege::of);
+        if privilege.is_none() {
+            self.flag(layout::FLAG_UNKNOWN_PRIVILEGE);
+        }
+        privilege == Some(only)
     }
 
     /// Gives a vCPU that has executed nothing its rows.

@@ -7,8 +7,10 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
+use std::sync::OnceLock;
 
 use crate::api;
+use crate::interrupted::Read;
 
 /// Bytes that GLib keeps (`GByteArray`).
 #[repr(C)]
@@ -47,9 +49,51 @@ pub(crate) struct Registers {
     free_bytes: FreeBytes,
 }
 
+/// What can be read of each vCPU; none before it is there, or if QEMU does not tell.
+static ALL: OnceLock<Box<[OnceLock<Option<Registers>>]>> = OnceLock::new();
+
+/// Makes room for so many vCPUs. Before any code is executed.
+pub(crate) fn prepare(num_vcpus: usize) {
+    ALL.get_or_init(|| (0..num_vcpus).map(|_| OnceLock::new()).collect());
+}
+
+/// Looks what can be read of a vCPU that is there now, and whose thread calls.
+pub(crate) fn learn(vcpu: c_uint) {
+    if let Some(place) = ALL.get().and_then(|all| all.get(vcpu as usize)) {
+        place.get_or_init(Registers::of_this_vcpu);
+    }
+}
+
+/// What can be read of a vCPU, whose thread calls.
+pub(crate) fn of(vcpu: c_uint) -> Option<&'static Registers> {
+    ALL.get()?.get(vcpu as usize)?.get()?.as_ref()
+}
+
+/// What can be read of whichever vCPU's thread calls, if all have the same registers.
+pub(crate) fn of_any() -> Option<&'static Registers> {
+    let mut all = ALL.get()?.iter().filter_map(OnceLock::get);
+    let first = all.next()?.as_ref()?;
+    let is_same =
+        |other: &Option<Registers>| other.as_ref().is_some_and(|other| other.handles == first.handles);
+    all.all(is_same).then_some(first)
+}
+
+impl Read for Registers {
+    fn register(&self, name: &str) -> Option<u64> {
+        self.get(name)
+    }
+
+    fn words(&self, address: u64) -> Option<[u32; 8]> {
+        let bytes: [u8; 32] = self.memory(address)?;
+        let mut words = [0; 8];
+        words.iter_mut().zip(bytes.as_chunks().0).for_each(|(word, four)| *word = u32::from_le_bytes(*four));
+        Some(words)
+    }
+}
+
 impl Registers {
     /// Those of the vCPU whose thread calls, when it is there.
-    pub(crate) fn of_this_vcpu() -> Option<Self> {
+    fn of_this_vcpu() -> Option<Self> {
         type List = unsafe extern "C" fn() -> *mut RawArray;
         let found = |name: &str| api::find(name).ok();
         let list = found("qemu_plugin_get_registers\0")?;
@@ -70,7 +114,7 @@ impl Registers {
     }
 
     /// A register of at most 64 bits, as QEMU gives it: in the target's byte order, which is taken to be little-endian.
-    pub(crate) fn get(&self, name: &str) -> Option<u64> {
+    fn get(&self, name: &str) -> Option<u64> {
         let handle = ptr::with_exposed_provenance_mut(*self.handles.get(name)?);
         // SAFETY: the handle is QEMU's, and the bytes GLib's.
         let bytes = self.bytes(|bytes| unsafe { (self.read_register)(handle, bytes) } > 0)?;
@@ -81,7 +125,7 @@ impl Registers {
     }
 
     /// Memory at a virtual address.
-    pub(crate) fn memory<const LEN: usize>(&self, address: u64) -> Option<[u8; LEN]> {
+    fn memory<const LEN: usize>(&self, address: u64) -> Option<[u8; LEN]> {
         let read = self.read_memory?;
         // SAFETY: the bytes are GLib's.
         let bytes = self.bytes(|bytes| unsafe { read(address, bytes, LEN) })?;

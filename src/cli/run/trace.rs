@@ -49,6 +49,9 @@ pub(super) struct TraceArgs {
     /// names no other file
     #[arg(long, value_name = "WHAT", conflicts_with_all = OF_PROFILES)]
     trace: Option<TraceMode>,
+    /// Trace only what is executed with this privilege
+    #[arg(long, value_name = "WHOSE", requires = "trace")]
+    trace_only: Option<Privilege>,
     /// The plugin that QEMU loads for it; without it libcovtap_qemu_plugin.so beside covtap
     #[arg(long, value_name = "FILE", env = "COVTAP_QEMU_PLUGIN")]
     plugin: Option<PathBuf>,
@@ -63,6 +66,15 @@ pub(super) enum TraceMode {
     Edges,
     /// Each instruction by itself
     Insns,
+}
+
+/// Whose code is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Privilege {
+    /// That of programs: EL0, U mode, ring 3, unprivileged threads of Cortex-M
+    User,
+    /// All other: firmware, kernels, hypervisors
+    Privileged,
 }
 
 /// A trace cannot be had.
@@ -121,7 +133,10 @@ pub(super) fn run(
     let plugin = args.trace.plugin()?;
     let memory = TraceFile::create().map_err(TraceRunError::Memory)?;
     let mut words = command.args.clone();
-    words.extend([OsString::from("-plugin"), plugin_option(&plugin, &memory.path(), mode)]);
+    words.extend([
+        OsString::from("-plugin"),
+        plugin_option(&plugin, &memory.path(), mode, args.trace.trace_only),
+    ]);
     let started = qemu::launch(&command.program, &words, &args.link_options());
     let (link, mut qemu) = started.map_err(|error| refused(error, &plugin))?;
     let ask = interrupts.ask.clone();
@@ -157,7 +172,7 @@ fn finish(
 }
 
 /// What QEMU is given; commas end an option, and are doubled in a name.
-fn plugin_option(plugin: &Path, memory: &Path, mode: TraceMode) -> OsString {
+fn plugin_option(plugin: &Path, memory: &Path, mode: TraceMode, only: Option<Privilege>) -> OsString {
     let mut option = doubled(plugin.as_os_str());
     option.extend(b",trace=");
     option.append(&mut doubled(memory.as_os_str()));
@@ -167,6 +182,11 @@ fn plugin_option(plugin: &Path, memory: &Path, mode: TraceMode) -> OsString {
         TraceMode::Insns => ",mode=insns",
     };
     option.extend(mode.as_bytes());
+    option.extend(match only {
+        None => b"".as_slice(),
+        Some(Privilege::User) => b",only=user",
+        Some(Privilege::Privileged) => b",only=privileged",
+    });
     OsString::from_vec(option)
 }
 
@@ -244,6 +264,11 @@ impl Tracing<'_> {
         if header.is_vcpu_missing {
             terminal::say("the trace is not whole: what one of the vCPUs executed is missing");
         }
+        if header.is_privilege_unknown {
+            terminal::say(
+                "the trace is not whole: QEMU does not tell with which privilege some code was executed, which is missing",
+            );
+        }
     }
 }
 
@@ -265,7 +290,9 @@ mod tests {
 
     #[test]
     fn commas_in_names_are_doubled() {
-        let option = plugin_option("/a,b/p.so".as_ref(), "/proc/1/fd/3".as_ref(), TraceMode::Edges);
-        assert_eq!(option, "/a,,b/p.so,trace=/proc/1/fd/3,mode=edges");
+        let option =
+            |only| plugin_option("/a,b/p.so".as_ref(), "/proc/1/fd/3".as_ref(), TraceMode::Edges, only);
+        assert_eq!(option(None), "/a,,b/p.so,trace=/proc/1/fd/3,mode=edges");
+        assert_eq!(option(Some(Privilege::User)), "/a,,b/p.so,trace=/proc/1/fd/3,mode=edges,only=user");
     }
 }

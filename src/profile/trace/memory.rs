@@ -42,6 +42,7 @@ mod word {
 const STATE_ENDED: u64 = 2;
 const MODE_EDGES: u64 = 2;
 const FLAG_UNCOUNTED_VCPU: u64 = 1;
+const FLAG_UNKNOWN_PRIVILEGE: u64 = 2;
 
 /// Gives bytes from a place on.
 pub type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> io::Result<()> + 'a;
@@ -94,6 +95,8 @@ pub struct TraceMemory {
     pub not_recorded: u64,
     /// Whether a processor's executions are missing.
     pub is_vcpu_missing: bool,
+    /// Whether only code of one privilege was to be counted, and of some it was not known, so that it is missing.
+    pub is_privilege_unknown: bool,
     num_vcpus: u64,
     chunk_entries: u64,
     num_entries: u64,
@@ -162,6 +165,7 @@ impl TraceMemory {
             has_branches: within(word::MODE, "the mode", 1, 3)? == MODE_EDGES,
             not_recorded: word(word::NOT_RECORDED),
             is_vcpu_missing: word(word::FLAGS) & FLAG_UNCOUNTED_VCPU != 0,
+            is_privilege_unknown: word(word::FLAGS) & FLAG_UNKNOWN_PRIVILEGE != 0,
             num_vcpus: within(word::NUM_VCPUS, "the number of vCPUs", 1, MAX_VCPUS)?,
             chunk_entries,
             num_entries: within(word::NUM_ENTRIES, "the number of entries", 0, room)?,
