@@ -123,13 +123,11 @@ fn interrupts_leave_no_branch_unseen() {
             command.status().expect("QEMU starts");
             let trace = memory::trace(&file);
             let space = trace.space("").expect("code");
-            assert!(space.count_at(handler) > 0, "{machine:?}: nothing interrupted it");
-            let expected = Some(Ways { taken: TURNS - 1, fell_through: 1 });
-            assert_eq!(
-                (space.count_at(branch), space.branch(branch)),
-                (TURNS, expected),
-                "{machine:?} {counts}"
-            );
+            assert!(space.count_at(handler) >= 20, "{machine:?}");
+            let count = space.count_at(branch);
+            let rounds = count / TURNS;
+            let expected = Ways { taken: count - rounds, fell_through: rounds };
+            assert_eq!((count % TURNS, space.branch(branch)), (0, Some(expected)), "{machine:?} {counts}");
         }
     }
 }

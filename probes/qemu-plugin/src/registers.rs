@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::api;
 use crate::interrupted::Read;
@@ -52,6 +53,12 @@ pub(crate) struct Registers {
 /// What can be read of each vCPU; none before it is there, or if QEMU does not tell.
 static ALL: OnceLock<Box<[OnceLock<Option<Registers>>]>> = OnceLock::new();
 
+/// The vCPU that was there first.
+static FIRST: OnceLock<c_uint> = OnceLock::new();
+
+/// Whether another has other registers.
+static IS_MIXED: AtomicBool = AtomicBool::new(false);
+
 /// Makes room for so many vCPUs. Before any code is executed.
 pub(crate) fn prepare(num_vcpus: usize) {
     ALL.get_or_init(|| (0..num_vcpus).map(|_| OnceLock::new()).collect());
@@ -59,8 +66,11 @@ pub(crate) fn prepare(num_vcpus: usize) {
 
 /// Looks what can be read of a vCPU that is there now, and whose thread calls.
 pub(crate) fn learn(vcpu: c_uint) {
-    if let Some(place) = ALL.get().and_then(|all| all.get(vcpu as usize)) {
-        place.get_or_init(Registers::of_this_vcpu);
+    let Some(place) = ALL.get().and_then(|all| all.get(vcpu as usize)) else { return };
+    place.get_or_init(Registers::of_this_vcpu);
+    let handles = |vcpu| of(vcpu).map(|registers| &registers.handles);
+    if handles(*FIRST.get_or_init(|| vcpu)) != handles(vcpu) {
+        IS_MIXED.store(true, Ordering::Release);
     }
 }
 
@@ -71,11 +81,7 @@ pub(crate) fn of(vcpu: c_uint) -> Option<&'static Registers> {
 
 /// What can be read of whichever vCPU's thread calls, if all have the same registers.
 pub(crate) fn of_any() -> Option<&'static Registers> {
-    let mut all = ALL.get()?.iter().filter_map(OnceLock::get);
-    let first = all.next()?.as_ref()?;
-    let is_same =
-        |other: &Option<Registers>| other.as_ref().is_some_and(|other| other.handles == first.handles);
-    all.all(is_same).then_some(first)
+    of(*FIRST.get()?).filter(|_| !IS_MIXED.load(Ordering::Acquire))
 }
 
 impl Read for Registers {

@@ -254,7 +254,7 @@ impl Tracing<'_> {
         let num = unseen_outcomes(trace);
         if num > 0 && !self.args.options.quiet {
             terminal::say(&format!(
-                "which way a branch went was not seen {num} times, where it was interrupted"
+                "executions of branches of which it is not known which way they went: {num}"
             ));
         }
         if header.not_recorded > 0 {
