@@ -31,6 +31,7 @@ pub(crate) fn trace(path: &Path) -> Trace {
     let file = std::fs::File::open(path).expect("a file");
     let mut read_at = |offset: u64, bytes: &mut [u8]| -> io::Result<()> { file.read_exact_at(bytes, offset) };
     let header = TraceMemory::read(&mut read_at).expect("a header");
+    assert_eq!((header.unseen_outcomes, header.is_privilege_unknown), (0, false));
     header.trace(&mut read_at).expect("a trace")
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::{c_uint, c_void};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use crate::api::{Api, Block, Insn, Scoreboard};
 use crate::interrupted;
@@ -31,6 +31,9 @@ struct Last(AtomicPtr<Branch>);
 /// Where each vCPU has its last branch; null before it is there.
 static LAST: OnceLock<Box<[AtomicPtr<AtomicPtr<Branch>>]>> = OnceLock::new();
 
+/// How often it is not known which way a branch went.
+static UNSEEN: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+
 /// Follows which way branches go: a branch is kept when it is executed, and looked at when the next block begins.
 pub(crate) struct Follower {
     /// Where QEMU's own code keeps branches, and only calls if there is one; none where it cannot, or moves its memory.
@@ -39,7 +42,13 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Before any code is executed.
-    pub(crate) fn new(api: &Api, num_vcpus: usize, is_inline: bool) -> Self {
+    pub(crate) fn new(
+        api: &Api,
+        num_vcpus: usize,
+        is_inline: bool,
+        unseen: Option<&'static AtomicU64>,
+    ) -> Self {
+        UNSEEN.get_or_init(|| unseen);
         LAST.get_or_init(|| (0..num_vcpus).map(|_| AtomicPtr::default()).collect());
         let is_inline = is_inline && api.has_conditions();
         Self { scoreboard: is_inline.then(|| api.scoreboard(size_of::<Last>())) }
@@ -114,7 +123,9 @@ extern "C" fn begun(vcpu: c_uint, given: *mut c_void) {
         true
     };
     // Anything else than these two is an interrupt, after which it goes on at one of them.
-    if !count(given.addr() as u64) {
-        registers::of(vcpu).map(interrupted::places).unwrap_or_default().into_iter().any(count);
+    let is_seen = count(given.addr() as u64)
+        || registers::of(vcpu).map(interrupted::places).unwrap_or_default().into_iter().any(count);
+    if let (false, Some(Some(unseen))) = (is_seen, UNSEEN.get()) {
+        unseen.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -61,9 +61,13 @@ fn cortex_m(lr: u64, vcpu: &impl Read) -> Option<u64> {
     Some(u64::from(frame[6]))
 }
 
-/// On the stack, behind an error code where there is one, with 32 or 64 bits.
+/// On the stack, behind an error code where there is one, with 32 or 64 bits. In real mode, an offset and a segment.
 fn x86(vcpu: &impl Read) -> Option<Vec<u64>> {
     let stack = vcpu.register("rsp").or_else(|| vcpu.register("esp"))?;
+    if vcpu.register("cr0").is_some_and(|cr0| cr0 & 1 == 0) {
+        let [both, ..] = vcpu.words((vcpu.register("ss")? << 4).wrapping_add(stack & 0xffff))?;
+        return Some(vec![(u64::from(both >> 16) << 4).wrapping_add(u64::from(both & 0xffff))]);
+    }
     let [a, b, c, d, ..] = vcpu.words(stack)?.map(u64::from);
     Some(vec![a | (b << 32), c | (d << 32), a, b])
 }
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn each_architecture_saves_it_elsewhere() {
         let stack = [1, 2, 3, 4, 5, 6, 7, 8];
-        let cases: [(Named, &[u64]); 10] = [
+        let cases: [(Named, &[u64]); 11] = [
             (&[("priv", 3), ("mepc", 0x10), ("sepc", 0x20)], &[0x10]),
             (&[("priv", 1), ("mepc", 0x10), ("sepc", 0x20)], &[0x20]),
             (&[("x30", 0), ("cpsr", 0x3c5), ("elr_el1", 0x10), ("elr_el2", 0x20)], &[0x10]),
@@ -100,7 +104,8 @@ mod tests {
             (&[("xpsr", 15), ("lr", 0xffff_fffd), ("sp", 0), ("psp", 0x100)], &[7]),
             (&[("xpsr", 0), ("lr", 0x1235), ("sp", 0x100)], &[]),
             (&[("cpsr", 0x92), ("lr", 0x14)], &[0x10]),
-            (&[("rsp", 0x100)], &[0x2_0000_0001, 0x4_0000_0003, 1, 2]),
+            (&[("cr0", 0x10), ("ss", 0xf), ("esp", 0x10)], &[1]),
+            (&[("cr0", 0x11), ("rsp", 0x100)], &[0x2_0000_0001, 0x4_0000_0003, 1, 2]),
         ];
         for (registers, expected) in cases {
             assert_eq!(places(&Vcpu(registers, stack)), expected, "{registers:x?}");

@@ -44,10 +44,11 @@ pub(crate) mod word {
     pub(crate) const FLAGS: usize = 10;
     pub(crate) const HEADER_BYTES: usize = 11;
     pub(crate) const ARCHITECTURE: usize = 12;
+    pub(crate) const UNSEEN_OUTCOMES: usize = 15;
 }
 
 /// Bytes of the architecture's name.
-pub(crate) const ARCHITECTURE_BYTES: usize = 32;
+pub(crate) const ARCHITECTURE_BYTES: usize = 24;
 
 /// The guest may run.
 pub(crate) const STATE_RUNS: u64 = 1;

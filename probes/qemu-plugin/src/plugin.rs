@@ -66,7 +66,8 @@ impl Plugin {
         let mode = arguments.mode;
         let memory = Memory::create(arguments.file.as_ref(), mode, &info.target_name, info.max_vcpus)?;
         let is_inline = arguments.is_inline && info.max_vcpus <= graft::MAX_VCPUS;
-        let follower = (mode == Mode::Edges).then(|| Follower::new(&api, info.max_vcpus, is_inline));
+        let unseen = memory.unseen_outcomes();
+        let follower = (mode == Mode::Edges).then(|| Follower::new(&api, info.max_vcpus, is_inline, unseen));
         registers::prepare(info.max_vcpus);
         let state = State {
             memory,

@@ -20,7 +20,7 @@ use crate::cli::interrupt::{EXIT_INTERRUPTED, Interrupts};
 use crate::cli::tap::Done;
 use crate::cli::terminal;
 use crate::collect::{Ended, Stop};
-use crate::profile::trace::{self, Space, Trace, TraceMemory, TraceMemoryError};
+use crate::profile::trace::{self, Trace, TraceMemory, TraceMemoryError};
 use crate::write::write_whole;
 
 /// The plugin's file, beside covtap's own.
@@ -166,8 +166,8 @@ fn finish(
 ) -> Result<Option<(Ended, std::process::ExitStatus)>> {
     let status = qemu.end();
     let Some(ended) = ended? else { return Ok(None) };
-    let (header, trace) = tracing.write()?;
-    tracing.complain(&header, &trace);
+    let header = tracing.write()?;
+    Tracing::complain(&header);
     Ok(Some((ended, status?)))
 }
 
@@ -233,13 +233,13 @@ impl Tracing<'_> {
     }
 
     /// Writes the trace up to now.
-    fn write(&self) -> Result<(TraceMemory, Trace)> {
+    fn write(&self) -> Result<TraceMemory> {
         let mut read_at = |offset: u64, bytes: &mut [u8]| self.memory.read_at(offset, bytes);
         let header = TraceMemory::read(&mut read_at).map_err(TraceRunError::from)?;
         let trace = header.trace(&mut read_at).map_err(TraceRunError::from)?;
         write_whole(self.path, &trace::encode(&trace))?;
         self.say(&trace);
-        Ok((header, trace))
+        Ok(header)
     }
 
     fn say(&self, trace: &Trace) {
@@ -250,11 +250,11 @@ impl Tracing<'_> {
     }
 
     /// Says what is missing.
-    fn complain(&self, header: &TraceMemory, trace: &Trace) {
-        let num = unseen_outcomes(trace);
-        if num > 0 && !self.args.options.quiet {
+    fn complain(header: &TraceMemory) {
+        if header.unseen_outcomes > 0 {
+            let num = header.unseen_outcomes;
             terminal::say(&format!(
-                "executions of branches of which it is not known which way they went: {num}"
+                "the trace is not whole: of {num} branches it is not known which way they went"
             ));
         }
         if header.not_recorded > 0 {
@@ -270,18 +270,6 @@ impl Tracing<'_> {
             );
         }
     }
-}
-
-/// How often it is not known which way a conditional branch went.
-fn unseen_outcomes(trace: &Trace) -> u64 {
-    let of_space = |space: &Space| -> u64 {
-        let unseen = space.branches().map(|(address, ways)| {
-            let seen = ways.taken.saturating_add(ways.fell_through);
-            space.count_at(address).saturating_sub(seen)
-        });
-        unseen.fold(0, u64::saturating_add)
-    };
-    trace.spaces().map(|(_, space)| of_space(space)).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
