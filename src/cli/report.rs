@@ -114,7 +114,7 @@ fn run_traced(inputs: &Inputs, images: &ImageArgs, verbose: bool, formats: &Form
     let paths = elves.iter().map(|elf| elf.path.clone()).chain(images.paths()).collect();
     let mut formats = Formats::prepare(formats, paths)?;
     let mut coverage = Coverage::default();
-    images.add(&mut coverage, &formats, &elves, &inputs.traces, verbose)?;
+    images.add(&mut coverage, &mut formats, &elves, &inputs.traces, verbose)?;
     formats.write(coverage, &inputs.traces, note)?;
     formats.finish(note)
 }

@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::formats::Formats;
 use super::programs::ElfArg;
+use super::split::SplitArgs;
 use super::terminal::say as note;
 use super::{report, tap};
 use crate::coverage::Coverage;
@@ -30,6 +31,8 @@ pub(super) struct ImageArgs {
     /// Of a trace: a table of functions, and every instruction with its count and which way branches went; needs no source
     #[arg(long, value_name = "FILE", conflicts_with = "by_test")]
     object: Option<PathBuf>,
+    #[command(flatten)]
+    split: SplitArgs,
 }
 
 /// A program in an address space.
@@ -110,6 +113,7 @@ pub(super) enum TraceReportError {
 /// A program that is loaded, and where it is.
 struct Placed {
     image: Image,
+    path: PathBuf,
     slide: Slide,
     space: String,
 }
@@ -126,7 +130,8 @@ impl ImageArgs {
     /// What is asked for that only a trace has.
     pub(super) fn wants(&self) -> Option<&'static str> {
         let object = self.object.as_ref().map(|_| "--object is given");
-        object.or((!self.images.is_empty()).then_some("--image is given"))
+        let split = self.split.any().then_some("--dwo is given");
+        object.or((!self.images.is_empty()).then_some("--image is given")).or(split)
     }
 
     /// The programs that are named.
@@ -142,7 +147,7 @@ impl ImageArgs {
     pub(super) fn add(
         &self,
         coverage: &mut Coverage,
-        formats: &Formats<'_>,
+        formats: &mut Formats<'_>,
         elves: &[ElfArg],
         traces: &[PathBuf],
         all: bool,
@@ -167,12 +172,13 @@ impl ImageArgs {
         }
         for program in &placed {
             let space = program.space_of(&trace);
-            let mut traced = TracedImage::new(&program.image, program.slide, space, trace.counting)?;
-            say(&traced, &program.image, all);
+            let split = self.split.find(&program.image, &program.path, &|name| formats.moved(name))?;
+            let mut traced = TracedImage::new(&program.image, &split, program.slide, space, trace.counting)?;
+            say(&traced, &program.image, all, formats);
             formats.rename_traced(&mut traced.unit);
             coverage.add_unit(program.image.name(), &traced.unit);
         }
-        say_counting(trace.counting);
+        say_counting(trace.counting, formats);
         Ok(())
     }
 
@@ -214,7 +220,7 @@ fn write_object(placed: &[Placed], trace: &Trace, out: &mut dyn io::Write) -> io
 
 fn load(elf: &ElfArg, space: &str) -> Result<Placed> {
     let slide = elf.slide.unwrap_or_default();
-    Ok(Placed { image: tap::load(&elf.path)?, slide, space: space.to_owned() })
+    Ok(Placed { image: tap::load(&elf.path)?, path: elf.path.clone(), slide, space: space.to_owned() })
 }
 
 /// Reads traces, and adds them up.
@@ -269,7 +275,7 @@ fn say_unmapped(unmapped: &Unmapped, placed: &[Placed], trace: &Trace) -> Result
 }
 
 /// Says what of a program could not be put on lines.
-fn say(traced: &TracedImage, image: &Image, all: bool) {
+fn say(traced: &TracedImage, image: &Image, all: bool, formats: &mut Formats<'_>) {
     let name = image.name();
     if !traced.has_lines {
         note(&format!("{name} has no line information: only its functions are shown, by its symbols"));
@@ -278,27 +284,41 @@ fn say(traced: &TracedImage, image: &Image, all: bool) {
         let num = traced.num_without_line;
         note(&format!("{num} functions of {name} have no line information and are left out"));
     }
-    if traced.is_split {
+    if let Some(first) = traced.missing.first() {
+        let (missing, all) = (traced.missing.len(), traced.num_split);
         note(&format!(
-            "{name} has functions whose debug information is in other files (.dwo): symbols tell where they begin"
+            "{name}: debug information of {missing} of {all} units that have it in files of their own (.dwo) was not found, \
+             {first} for one: symbols alone tell their functions; --dwo says where such files are"
         ));
     }
     if matches!(image.architecture(), "arm" | "thumb") {
-        note(&format!(
-            "{name}: instructions of an IT block count as executed also if their condition was false"
-        ));
+        caution(
+            formats,
+            &format!(
+                "{name}: instructions of an IT block count as executed also if their condition was false"
+            ),
+        );
     }
     let problems: Vec<String> =
         traced.problems.iter().map(|problem| format!("left out of {name}: {problem}")).collect();
     report::say(&problems, "problems", all);
 }
 
-fn say_counting(counting: Counting) {
+fn say_counting(counting: Counting, formats: &mut Formats<'_>) {
     match counting {
         Counting::Times => {}
-        Counting::Reached => note("the trace says what was reached, not how often: counts are 0 or 1"),
-        Counting::Samples => {
-            note("the trace has samples: counts are 0 or 1, and what has 0 may have been executed too");
+        Counting::Reached => {
+            caution(formats, "the trace says what was reached, not how often: counts are 0 or 1");
         }
+        Counting::Samples => caution(
+            formats,
+            "the trace has samples: counts are 0 or 1, and what has 0 may have been executed too",
+        ),
     }
+}
+
+/// Says what is to be known of counts here, and to who reads the pages.
+fn caution(formats: &mut Formats<'_>, text: &str) {
+    note(text);
+    formats.caution(text);
 }

@@ -105,6 +105,7 @@ pub(crate) fn write(coverage: &Coverage, dir: &Path, read: &dyn Fn(&[u8]) -> Opt
     let options = Options {
         images: &["build/program.elf".into()],
         profiles: &["one.profraw".into(), "<two>.profraw".into()],
+        cautions: &[],
         made_at: "2026-02-03T04:05:06Z".parse().unwrap(),
         read_source: &|name| read(name).map_or_else(|| sources::read(b"/nowhere/to/be/found.c"), Ok),
     };

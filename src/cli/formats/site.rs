@@ -45,10 +45,11 @@ impl SiteArgs {
         coverage: &Coverage,
         images: &[PathBuf],
         profiles: &[PathBuf],
+        cautions: &[String],
     ) -> Result<Vec<String>> {
         let Some(dir) = &self.html else { return Ok(Vec::new()) };
-        let options =
-            html::Options { images, profiles, made_at: Timestamp::now(), read_source: &sources::read };
+        let made_at = Timestamp::now();
+        let options = html::Options { images, profiles, cautions, made_at, read_source: &sources::read };
         let site = html::write(coverage, dir, &options)?;
         Ok(site.without_text.iter().map(ToString::to_string).collect())
     }

@@ -1,6 +1,7 @@
 //! The entries of a unit that make functions: what is declared, and where instances of it are.
 //!
-//! What enters is the debug sections of an image; what leaves is a [`Unit`] for each unit. What always holds: the work is
+//! What enters is the debug sections of an image, and those of files that have the rest of its units; what leaves is a
+//! [`Unit`] for each unit. What always holds: the work is
 //! proportional to the sections' length, whatever they say: no entry has more attributes, and no unit more ranges, than
 //! the unit's bytes warrant, and a table of abbreviations ends where the next one begins. A damaged unit is left where
 //! the damage is, and the damage is told. What is of discarded code is left out, with all that is inlined into it.
@@ -15,14 +16,15 @@
 
 use gimli::{
     Abbreviation, Abbreviations, Attribute, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugAddrBase,
-    DebugInfo, DebugInfoOffset, DebugRngListsBase, DebugStrOffsetsBase, EntriesRaw, UnitHeader,
-    constants as dw,
+    DebugInfo, DebugInfoOffset, DebugRngListsBase, DebugStrOffsetsBase, DwarfFileType, EntriesRaw,
+    UnitHeader, UnitType, constants as dw,
 };
 use rayon::prelude::*;
 
 use super::code::Code;
 use super::sections::{Bases, DebugSections, Slice};
 use super::segments::Extent;
+use super::split::{SplitPart, SplitParts, SplitUnit};
 
 /// More attributes for each byte of a unit are a decompression bomb of a kind.
 const MAX_ATTRIBUTES_PER_BYTE: usize = 16;
@@ -33,21 +35,36 @@ const MAX_RANGES_PER_BYTE: usize = 16;
 /// What a unit has of functions.
 #[derive(Debug)]
 pub(super) struct Unit<'a> {
-    /// Where it begins in `.debug_info`.
+    /// Where it begins in `.debug_info`; behind all of that, if the rest of it is in another file.
     pub(super) offset: usize,
+    /// Where the file's units begin, as offsets count.
+    first: usize,
+    /// What its texts, addresses and ranges are in.
+    pub(super) sections: &'a DebugSections<'a>,
     pub(super) bases: Bases,
+    /// Those of its lines, which are in the image.
+    pub(super) line_bases: Bases,
     /// Where its lines are in `.debug_line`.
     pub(super) line_program: Option<usize>,
     pub(super) folder: Option<&'a [u8]>,
     pub(super) name: Option<&'a [u8]>,
-    /// Whether the rest of it is in another file.
-    pub(super) is_split: bool,
+    /// Whether the rest of it is in another file, and was found there.
+    pub(super) is_found: bool,
+    /// The file and the number of the rest, if that is in another file and was not found.
+    pub(super) split: Split<'a>,
     /// In the order of their offsets.
     pub(super) declarations: Vec<Declaration<'a>>,
     pub(super) instances: Vec<Instance>,
     pub(super) extents: Vec<Extent>,
     /// What is wrong with it.
     pub(super) fault: Option<String>,
+}
+
+/// Where the rest of a unit is.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Split<'a> {
+    pub(super) name: Option<&'a [u8]>,
+    id: Option<u64>,
 }
 
 /// A function as an entry declares it; what it does not say, its origin may.
@@ -77,41 +94,99 @@ pub(super) struct Instance {
     around: u32,
 }
 
-/// Reads all units, in their order; and what ended them early.
+/// The heads of units, and the tables of abbreviations that they refer to.
+struct Heads<'a> {
+    headers: Vec<UnitHeader<Slice<'a>>>,
+    /// Where the tables begin, each once.
+    tables: Vec<usize>,
+    /// What ended the units early.
+    fault: Option<String>,
+}
+
+impl<'a> Heads<'a> {
+    fn of(sections: &'a DebugSections<'_>) -> Self {
+        let info = DebugInfo::new(&sections.info, sections.endian);
+        let (mut headers, mut fault) = (Vec::new(), None);
+        for header in info.units() {
+            match header {
+                Ok(header) => headers.push(header),
+                Err(error) => fault = Some(format!("the units of .debug_info end early: {error}")),
+            }
+        }
+        let mut tables: Vec<usize> = headers.iter().map(|header| header.debug_abbrev_offset().0).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        Self { headers, tables, fault }
+    }
+
+    fn table(&self, header: &UnitHeader<Slice<'_>>) -> Option<usize> {
+        self.tables.binary_search(&header.debug_abbrev_offset().0).ok()
+    }
+}
+
+/// Reads all units, in the order of their offsets; and what ended them early.
 pub(super) fn units<'a>(
-    sections: &'a DebugSections<'_>,
+    sections: &'a DebugSections<'a>,
+    parts: &'a SplitParts<'a>,
     code: &Code<'_>,
     has_run: impl Fn(u64, u64) -> bool + Sync,
 ) -> (Vec<Unit<'a>>, Option<String>) {
-    let info = DebugInfo::new(&sections.info, sections.endian);
-    let (mut headers, mut fault) = (Vec::new(), None);
-    for header in info.units() {
-        match header {
-            Ok(header) => headers.push(header),
-            Err(error) => fault = Some(format!("the units of .debug_info end early: {error}")),
-        }
-    }
-    let mut tables: Vec<usize> = headers.iter().map(|header| header.debug_abbrev_offset().0).collect();
-    tables.sort_unstable();
-    tables.dedup();
-    let parsed: Vec<_> =
-        (0..tables.len()).into_par_iter().map(|index| table(sections, &tables, index)).collect();
+    let heads = Heads::of(sections);
+    let tables = 0..heads.tables.len();
+    let parsed: Vec<_> = tables.into_par_iter().map(|index| table(sections, &heads.tables, index)).collect();
     let read = |header: &UnitHeader<Slice<'a>>| {
-        let table = tables.binary_search(&header.debug_abbrev_offset().0).ok();
-        let abbreviations = table.and_then(|index| parsed.get(index));
-        let mut unit = Unit::new(header);
-        let done = match abbreviations {
-            Some(Ok(abbreviations)) => Reader::new(sections, &mut unit).read(header, abbreviations),
+        let abbreviations = heads.table(header).and_then(|index| parsed.get(index));
+        let mut unit = Unit::new(header, sections);
+        let mut done = match abbreviations {
+            Some(Ok(abbreviations)) => Reader::new(&mut unit).read(header, abbreviations),
             Some(Err(error)) => Err(error.to_string()),
             None => Ok(()),
         };
-        unit.fault =
-            done.err().map(|detail| format!("a unit at {:#x} of .debug_info: {detail}", unit.offset));
-        unit.leave_out_discarded(sections, code);
+        let part = unit.split.id.and_then(|id| parts.get(id, unit.offset));
+        if let Some(part) = part.filter(|_| done.is_ok()) {
+            unit = Unit::rest_of(&unit, part);
+            let abbreviations = table(&part.sections, &[0], 0).map_err(|error| error.to_string());
+            done = abbreviations.and_then(|table| Reader::new(&mut unit).read(&part.header, &table));
+        }
+        unit.fault = done.err().map(|detail| {
+            let section = if unit.is_found { ".debug_info.dwo" } else { ".debug_info" };
+            format!("a unit at {:#x} of {section}: {detail}", unit.offset.saturating_sub(unit.first))
+        });
+        unit.leave_out_discarded(code);
         unit.note_what_ran(&has_run);
         unit
     };
-    (headers.par_iter().map(read).collect(), fault)
+    let mut units: Vec<_> = heads.headers.par_iter().map(read).collect();
+    units.sort_by_key(|unit| unit.offset);
+    (units, heads.fault)
+}
+
+/// The units whose rest is in another file, in the order of their offsets; each number once.
+pub(super) fn skeletons(sections: &DebugSections<'_>) -> Vec<SplitUnit> {
+    // What is elsewhere has its addresses here.
+    if sections.addresses.is_empty() {
+        return Vec::new();
+    }
+    let heads = Heads::of(sections);
+    let mut parsed = std::collections::HashMap::new();
+    let mut known = std::collections::HashSet::new();
+    let mut skeletons = Vec::new();
+    for header in &heads.headers {
+        if header.version() >= 5 && !matches!(header.type_(), UnitType::Skeleton(_)) {
+            continue;
+        }
+        let Some(index) = heads.table(header) else { continue };
+        let abbreviations = parsed.entry(index).or_insert_with(|| table(sections, &heads.tables, index).ok());
+        let Some(abbreviations) = abbreviations else { continue };
+        let mut unit = Unit::new(header, sections);
+        let _ = Reader::new(&mut unit).read_root(header, abbreviations);
+        let Split { name: Some(name), id: Some(id) } = unit.split else { continue };
+        if known.insert(id) {
+            let folder = unit.folder.unwrap_or_default().to_owned();
+            skeletons.push(SplitUnit { id, name: name.to_owned(), folder, skeleton: unit.offset });
+        }
+    }
+    skeletons
 }
 
 /// A table of abbreviations, up to the next.
@@ -123,25 +198,62 @@ fn table(sections: &DebugSections<'_>, tables: &[usize], index: usize) -> gimli:
 }
 
 impl<'a> Unit<'a> {
-    fn new(header: &UnitHeader<Slice<'a>>) -> Self {
+    fn new(header: &UnitHeader<Slice<'a>>, sections: &'a DebugSections<'a>) -> Self {
         let bases = Bases {
             encoding: header.encoding(),
             strings: DebugStrOffsetsBase(0),
             addresses: DebugAddrBase(0),
             range_lists: DebugRngListsBase(0),
+            ranges: 0,
             low_pc: 0,
+        };
+        let id = match header.type_() {
+            UnitType::Skeleton(id) => Some(id.0),
+            _ => None,
         };
         Self {
             offset: header.offset().0,
+            first: 0,
+            sections,
             bases,
+            line_bases: bases,
             line_program: None,
             folder: None,
             name: None,
-            is_split: false,
+            is_found: false,
+            split: Split { name: None, id },
             declarations: Vec::new(),
             instances: Vec::new(),
             extents: Vec::new(),
             fault: None,
+        }
+    }
+
+    /// The rest of a unit in another file, not yet read. Lines are the skeleton's, and addresses.
+    fn rest_of(skeleton: &Self, part: &'a SplitPart<'a>) -> Self {
+        let encoding = part.header.encoding();
+        let is_old = encoding.version < 5;
+        let of_dwo = DwarfFileType::Dwo;
+        let bases = Bases {
+            encoding,
+            strings: DebugStrOffsetsBase::default_for_encoding_and_file(encoding, of_dwo),
+            addresses: skeleton.bases.addresses,
+            range_lists: DebugRngListsBase::default_for_encoding_and_file(encoding, of_dwo),
+            ranges: if is_old { skeleton.bases.range_lists.0 } else { 0 },
+            low_pc: skeleton.bases.low_pc,
+        };
+        Self {
+            offset: part.base.saturating_add(part.header.offset().0),
+            first: part.base,
+            sections: &part.sections,
+            bases,
+            line_bases: skeleton.bases,
+            line_program: skeleton.line_program,
+            folder: skeleton.folder,
+            name: skeleton.name,
+            is_found: true,
+            split: Split::default(),
+            ..Self::new(&part.header, &part.sections)
         }
     }
 
@@ -153,9 +265,9 @@ impl<'a> Unit<'a> {
 
     /// Leaves out the instances whose code is not in the image, with what is inlined into them; and where no line says
     /// where a function begins, as in assembly, its extents: it is a symbol's.
-    fn leave_out_discarded(&mut self, sections: &'a DebugSections<'_>, code: &Code<'_>) {
+    fn leave_out_discarded(&mut self, code: &Code<'_>) {
         let is_live = |instance: &Instance| match instance.entry {
-            0 => code.is_live_at_zero(self.text_of(sections, instance.declaration)),
+            0 => code.is_live_at_zero(self.text_of(instance.declaration)),
             entry => code.is_at(entry),
         };
         // What is inlined goes by what it is inlined into.
@@ -185,18 +297,18 @@ impl<'a> Unit<'a> {
     }
 
     /// The name that a symbol has, of a declaration of this unit.
-    fn text_of(&self, sections: &'a DebugSections<'_>, mut offset: usize) -> Option<&'a [u8]> {
+    fn text_of(&self, mut offset: usize) -> Option<&'a [u8]> {
         let mut name = None;
         for _ in 0..MAX_ORIGINS {
             let Some(declaration) = self.declaration(offset) else { break };
             if let Some(linkage_name) = declaration.linkage_name {
-                return sections.text(&linkage_name, &self.bases);
+                return self.sections.text(&linkage_name, &self.bases);
             }
             name = name.or(declaration.name);
             let Some(origin) = declaration.origin else { break };
             offset = origin;
         }
-        sections.text(&name?, &self.bases)
+        self.sections.text(&name?, &self.bases)
     }
 
     fn note_what_ran(&mut self, has_run: impl Fn(u64, u64) -> bool) {
@@ -220,17 +332,29 @@ struct Place<'a> {
     entry_pc: Option<AttributeValue<Slice<'a>>>,
 }
 
-struct Reader<'w, 'a, 's> {
-    sections: &'a DebugSections<'s>,
+struct Reader<'w, 'a> {
     unit: &'w mut Unit<'a>,
     /// The instances out of line around what is read, with their depths.
     around: Vec<(isize, u32)>,
     ranges_left: usize,
 }
 
-impl<'w, 'a, 's> Reader<'w, 'a, 's> {
-    fn new(sections: &'a DebugSections<'s>, unit: &'w mut Unit<'a>) -> Self {
-        Self { sections, unit, around: Vec::new(), ranges_left: 0 }
+impl<'w, 'a> Reader<'w, 'a> {
+    fn new(unit: &'w mut Unit<'a>) -> Self {
+        Self { unit, around: Vec::new(), ranges_left: 0 }
+    }
+
+    /// Reads the first entry alone.
+    fn read_root(
+        &mut self,
+        header: &UnitHeader<Slice<'a>>,
+        abbreviations: &Abbreviations,
+    ) -> gimli::Result<()> {
+        let mut entries = header.entries_raw(abbreviations, None)?;
+        match entries.read_abbreviation()? {
+            Some(abbreviation) => self.root(&mut entries, abbreviation),
+            None => Ok(()),
+        }
     }
 
     fn read(&mut self, header: &UnitHeader<Slice<'a>>, abbreviations: &Abbreviations) -> Result<(), String> {
@@ -272,7 +396,7 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
         entries: &mut EntriesRaw<'_, Slice<'a>>,
         abbreviation: &Abbreviation,
     ) -> gimli::Result<()> {
-        let (mut folder, mut name, mut low_pc) = (None, None, None);
+        let (mut folder, mut name, mut low_pc, mut file) = (None, None, None, None);
         let unit = &mut *self.unit;
         for spec in abbreviation.attributes() {
             let attribute = entries.read_attribute(*spec)?;
@@ -280,23 +404,30 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
                 (_, AttributeValue::DebugStrOffsetsBase(base)) => unit.bases.strings = base,
                 (_, AttributeValue::DebugAddrBase(base)) => unit.bases.addresses = base,
                 (_, AttributeValue::DebugRngListsBase(base)) => unit.bases.range_lists = base,
-                (dw::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) => {
+                (dw::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) if !unit.is_found => {
                     unit.line_program = Some(offset.0);
                 }
                 (dw::DW_AT_comp_dir, value) => folder = Some(value),
                 (dw::DW_AT_name, value) => name = Some(value),
                 (dw::DW_AT_low_pc, value) => low_pc = Some(value),
-                (dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name, _) => unit.is_split = true,
+                (dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name, value) => file = Some(value),
+                (dw::DW_AT_GNU_dwo_id, AttributeValue::DwoId(id)) => unit.split.id = Some(id.0),
                 _ => {}
             }
         }
         // The bases may stand behind what needs them.
-        let bases = unit.bases;
-        let text = |value: Option<_>| value.and_then(|value| self.sections.text(&value, &bases));
-        unit.folder = text(folder);
-        unit.name = text(name);
-        unit.bases.low_pc =
-            low_pc.and_then(|value| self.sections.address(&value, &bases)).unwrap_or_default();
+        let (bases, sections) = (unit.bases, unit.sections);
+        let text = |value: Option<_>| value.and_then(|value| sections.text(&value, &bases));
+        unit.folder = text(folder).or(unit.folder);
+        unit.name = text(name).or(unit.name);
+        let low_pc = low_pc.and_then(|value| sections.address(&value, &bases));
+        unit.bases.low_pc = low_pc.unwrap_or(unit.bases.low_pc);
+        if unit.is_found {
+            unit.split = Split::default();
+        } else {
+            unit.split.name = text(file);
+            unit.line_bases = unit.bases;
+        }
         Ok(())
     }
 
@@ -345,7 +476,9 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
             dw::DW_AT_abstract_origin | dw::DW_AT_specification => {
                 declaration.origin = match value {
                     AttributeValue::UnitRef(offset) => self.unit.offset.checked_add(offset.0),
-                    AttributeValue::DebugInfoRef(DebugInfoOffset(offset)) => Some(offset),
+                    AttributeValue::DebugInfoRef(DebugInfoOffset(offset)) => {
+                        self.unit.first.checked_add(offset)
+                    }
                     _ => None,
                 }
             }
@@ -377,7 +510,7 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
     }
 
     fn ranges(&self, place: &Place<'a>) -> Vec<(u64, u64)> {
-        let (sections, bases) = (self.sections, &self.unit.bases);
+        let (sections, bases) = (self.unit.sections, &self.unit.bases);
         if let Some(value) = &place.ranges {
             let ranges = sections.ranges(value, bases, self.ranges_left).unwrap_or_default();
             return ranges.into_iter().filter(|(start, end)| start < end).collect();
@@ -392,9 +525,9 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
     /// Where an instance is entered, as an address or, as GCC has it, from its low address on.
     fn entry_address(&self, place: &Place<'a>) -> Option<u64> {
         let value = place.entry_pc.as_ref()?;
-        let bases = &self.unit.bases;
-        self.sections.address(value, bases).or_else(|| {
-            let low = place.low_pc.as_ref().and_then(|low| self.sections.address(low, bases));
+        let (sections, bases) = (self.unit.sections, &self.unit.bases);
+        sections.address(value, bases).or_else(|| {
+            let low = place.low_pc.as_ref().and_then(|low| sections.address(low, bases));
             low.unwrap_or(bases.low_pc).checked_add(value.udata_value()?)
         })
     }

@@ -72,7 +72,7 @@ impl<'a> Names<'_, 'a, '_> {
         let mut next = Some(declaration);
         for _ in 0..MAX_ORIGINS {
             let Some((unit, found)) = next.and_then(|offset| self.declaration(offset)) else { break };
-            let text = |value: Option<AttributeValue<Slice<'a>>>| self.sections.text(&value?, &unit.bases);
+            let text = |value: Option<AttributeValue<Slice<'a>>>| unit.sections.text(&value?, &unit.bases);
             name = name.or_else(|| text(found.name));
             linkage_name = linkage_name.or_else(|| text(found.linkage_name));
             if let (None, Some(line), Some(file)) = (place, found.line, found.file) {

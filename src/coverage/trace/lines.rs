@@ -103,7 +103,7 @@ impl<'a> LineProgram<'a> {
         let slice = |text: &'a [u8]| EndianSlice::new(text, sections.endian);
         let program = DebugLine::new(&sections.line, sections.endian).program(
             DebugLineOffset(offset),
-            unit.bases.encoding.address_size,
+            unit.line_bases.encoding.address_size,
             unit.folder.map(slice),
             unit.name.map(slice),
         );
@@ -113,7 +113,7 @@ impl<'a> LineProgram<'a> {
         Ok(Self {
             offset,
             program: program.map_err(damaged)?,
-            bases: unit.bases,
+            bases: unit.line_bases,
             folder: unit.folder,
             has_function_at_zero,
         })

@@ -30,6 +30,7 @@ pub(super) fn page(
         }
         main {
             (layout::figures(shown, &totals))
+            (layout::cautions(options))
             (left_out(coverage))
             div.scroll { (files(tree, pages, shown, &totals)) }
         }
