@@ -108,6 +108,22 @@ fn files_of_other_builds_are_left_out() {
     }
 }
 
+/// What would grow out of all proportion is left out, and the rest goes on.
+#[test]
+fn files_that_grow_are_left_out() {
+    let one = Built::new(Isa::Thumb, CLANG, "program.c", &["-O0", "-gdwarf-4", "-gsplit-dwarf"]);
+    let [dwo, zeros] = ["program.dwo", "zeros"].map(|name| one.path(name).display().to_string());
+    fs::File::create(&zeros).unwrap().set_len(64 << 20).unwrap();
+    let update = format!(".debug_str.dwo={zeros}");
+    run("llvm-objcopy-19", ["--update-section", &update, &dwo]).unwrap();
+    run("llvm-objcopy-19", ["--compress-debug-sections=zlib", &dwo]).unwrap();
+    assert!(fs::metadata(&dwo).unwrap().len() < 1 << 20);
+    let said = report(&one.elf_text(), &one.trace(), &[]);
+    assert!(said.notes.contains("are more than is plausible"), "{}", said.notes);
+    assert!(said.notes.contains("program.dwo for one"), "{}", said.notes);
+    assert_eq!(said.functions["program"], 1);
+}
+
 /// Whatever bytes such a file has, nothing panics or runs away.
 #[test]
 fn damaged_files_do_no_harm() {

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[allow(dead_code, reason = "no keys are pressed here")]
 #[path = "../html/browser.rs"]
 mod browser;
 #[path = "../common/mod.rs"]

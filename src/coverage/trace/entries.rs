@@ -163,10 +163,6 @@ pub(super) fn units<'a>(
 
 /// The units whose rest is in another file, in the order of their offsets; each number once.
 pub(super) fn skeletons(sections: &DebugSections<'_>) -> Vec<SplitUnit> {
-    // What is elsewhere has its addresses here.
-    if sections.addresses.is_empty() {
-        return Vec::new();
-    }
     let heads = Heads::of(sections);
     let mut parsed = std::collections::HashMap::new();
     let mut known = std::collections::HashSet::new();

@@ -52,6 +52,10 @@ pub struct SplitUnit {
 /// The units of an image that are in other files, in the image's order; each number once.
 #[must_use]
 pub fn split_units(image: &Image) -> Vec<SplitUnit> {
+    // What is elsewhere has its addresses here. Without any, nothing need be decompressed.
+    if image.section(".debug_addr").is_none() {
+        return Vec::new();
+    }
     DebugSections::of(image).map(|sections| entries::skeletons(&sections)).unwrap_or_default()
 }
 
