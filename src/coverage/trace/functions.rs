@@ -11,10 +11,10 @@ use gimli::AttributeValue;
 use rayon::prelude::*;
 
 use super::code::{Function, without_clone};
-use super::entries::{Declaration, MAX_ORIGINS, Unit};
 use super::executed::Executed;
 use super::lines::LineProgram;
 use super::sections::{DebugSections, Slice};
+use super::unit::{Declaration, MAX_ORIGINS, Unit};
 use crate::coverage::FileName;
 
 /// A function that has code.

@@ -19,10 +19,10 @@ use std::collections::HashMap;
 use gimli::{DebugLine, DebugLineOffset, EndianSlice, IncompleteLineProgram};
 
 use super::code::{Code, Function};
-use super::entries::Unit;
 use super::executed::Executed;
 use super::sections::{Bases, DebugSections, Slice};
 use super::segments::Segment;
+use super::unit::Unit;
 use crate::coverage::mapping::join;
 use crate::profile::trace::Run;
 

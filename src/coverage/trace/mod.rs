@@ -20,6 +20,7 @@ mod sections;
 mod segments;
 mod sources;
 mod split;
+mod unit;
 mod unmapped;
 
 use rayon::prelude::*;
@@ -30,7 +31,6 @@ use crate::image::{Image, ImageType, Slide};
 use crate::profile::trace::{Counting, Space};
 
 use code::{Code, Function};
-use entries::Unit;
 use executed::Executed;
 use functions::Names;
 use lines::{Around, LineProgram, Lines};
@@ -38,6 +38,7 @@ use sections::DebugSections;
 use segments::Segment;
 use sources::Sources;
 use split::{SplitFile, SplitParts};
+use unit::Unit;
 
 pub use split::{SplitUnit, packaged, split_units};
 pub use unmapped::{Mapped, Unmapped};
