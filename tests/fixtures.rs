@@ -41,7 +41,7 @@ fn read(guest: &str, file: &str) -> Result<Vec<u8>> {
 /// Every image there is, by its path below tests/fixtures.
 fn images() -> Vec<String> {
     let plain = GUESTS.iter().map(|guest| format!("{guest}/plain.elf"));
-    plain.chain(covered_images()).collect()
+    plain.chain(["arm-cortexm/debug.elf".to_owned()]).chain(covered_images()).collect()
 }
 
 /// The images with counters.

@@ -543,7 +543,7 @@ fn damaged_files_do_no_harm() {
     let trace = builder.finish();
     let map = |bytes: Vec<u8>| {
         let image = Image::parse("small", bytes).ok()?;
-        TracedImage::new(&image, Slide::ZERO, trace.space("").unwrap(), trace.counting).ok()
+        TracedImage::new(&image, &[], Slide::ZERO, trace.space("").unwrap(), trace.counting).ok()
     };
     let whole = map(elf.clone()).expect("it can be mapped");
     assert!(whole.has_lines && whole.problems.is_empty(), "{:?}", whole.problems);

@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod session;
 mod snapshot;
+mod split;
 mod status;
 mod tap;
 mod target;

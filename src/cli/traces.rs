@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::formats::Formats;
 use super::programs::ElfArg;
+use super::split::SplitArgs;
 use super::terminal::say as note;
 use super::{report, tap};
 use crate::coverage::Coverage;
@@ -37,6 +38,8 @@ pub(super) struct ImageArgs {
     /// address spaces (--image bl2=bl2.elf)
     #[arg(long, value_name = "FILE", conflicts_with = "by_test")]
     tfa_json: Option<PathBuf>,
+    #[command(flatten)]
+    split: SplitArgs,
 }
 
 /// A program in an address space.
@@ -117,6 +120,7 @@ pub(super) enum TraceReportError {
 /// A program that is loaded, and where it is.
 struct Placed {
     image: Image,
+    path: PathBuf,
     slide: Slide,
     space: String,
 }
@@ -140,11 +144,11 @@ impl Placed {
     }
 
     /// Its lines and functions, and the lines of its instructions if they are wanted.
-    fn traced(&self, trace: &Trace, wants_places: bool) -> Result<TracedImage> {
+    fn traced(&self, trace: &Trace, split: &[Image], wants_places: bool) -> Result<TracedImage> {
         let (space, counting) = (self.space_of(trace), trace.counting);
         Ok(match wants_places {
-            true => TracedImage::with_places(&self.image, self.slide, space, counting),
-            false => TracedImage::new(&self.image, self.slide, space, counting),
+            true => TracedImage::with_places(&self.image, split, self.slide, space, counting),
+            false => TracedImage::new(&self.image, split, self.slide, space, counting),
         }?)
     }
 }
@@ -154,7 +158,8 @@ impl ImageArgs {
     pub(super) fn wants(&self) -> Option<&'static str> {
         let object = self.object.as_ref().map(|_| "--object is given");
         let tfa_json = self.tfa_json.as_ref().map(|_| "--tfa-json is given");
-        object.or(tfa_json).or((!self.images.is_empty()).then_some("--image is given"))
+        let image = (!self.images.is_empty()).then_some("--image is given");
+        object.or(tfa_json).or(image).or(self.split.any().then_some("--dwo is given"))
     }
 
     /// The programs that are named.
@@ -196,15 +201,16 @@ impl ImageArgs {
         let mut traced = Vec::new();
         for (program, object) in placed.iter().zip(&objects) {
             let wants_places = formats.wants_site() || self.tfa_json.is_some() || trace.has_branches;
-            let mut of_program = program.traced(&trace, wants_places)?;
-            say(&of_program, &program.image, all);
+            let split = self.split.find(&program.image, &program.path, &|name| formats.moved(name))?;
+            let mut of_program = program.traced(&trace, &split, wants_places)?;
+            say(&of_program, &program.image, all, formats);
             formats.rename_traced(&mut of_program);
             traced.push((of_program, object));
         }
         for (program, left_out) in placed.iter().zip(put_branches(&mut traced)) {
             say_left_out(program.image.name(), left_out);
         }
-        say_counting(trace.counting);
+        say_counting(trace.counting, formats);
         let mut coverage = Coverage::default();
         for (program, (traced, _)) in placed.iter().zip(&traced) {
             coverage.add_unit(program.image.name(), &traced.unit);
@@ -273,7 +279,7 @@ fn write_object(objects: &[ObjectCoverage<'_>], out: &mut dyn io::Write) -> io::
 
 fn load(elf: &ElfArg, space: &str) -> Result<Placed> {
     let slide = elf.slide.unwrap_or_default();
-    Ok(Placed { image: tap::load(&elf.path)?, slide, space: space.to_owned() })
+    Ok(Placed { image: tap::load(&elf.path)?, path: elf.path.clone(), slide, space: space.to_owned() })
 }
 
 /// Reads traces, and adds them up.
@@ -328,7 +334,7 @@ fn say_unmapped(unmapped: &Unmapped, placed: &[Placed], trace: &Trace) -> Result
 }
 
 /// Says what of a program could not be put on lines.
-fn say(traced: &TracedImage, image: &Image, all: bool) {
+fn say(traced: &TracedImage, image: &Image, all: bool, formats: &mut Formats<'_>) {
     let name = image.name();
     if !traced.has_lines {
         note(&format!("{name} has no line information: only its functions are shown, by its symbols"));
@@ -337,15 +343,20 @@ fn say(traced: &TracedImage, image: &Image, all: bool) {
         let num = traced.num_without_line;
         note(&format!("{num} functions of {name} have no line information and are left out"));
     }
-    if traced.is_split {
+    if let Some(first) = traced.missing.first() {
+        let (missing, all) = (traced.missing.len(), traced.num_split);
         note(&format!(
-            "{name} has functions whose debug information is in other files (.dwo): symbols tell where they begin"
+            "{name}: debug information of {missing} of {all} units that have it in files of their own (.dwo) was not found, \
+             {first} for one: symbols alone tell their functions; --dwo says where such files are"
         ));
     }
     if matches!(image.architecture(), "arm" | "thumb") {
-        note(&format!(
-            "{name}: instructions of an IT block count as executed also if their condition was false"
-        ));
+        caution(
+            formats,
+            &format!(
+                "{name}: instructions of an IT block count as executed also if their condition was false"
+            ),
+        );
     }
     let problems: Vec<String> =
         traced.problems.iter().map(|problem| format!("left out of {name}: {problem}")).collect();
@@ -364,12 +375,21 @@ fn say_left_out(name: &str, LeftOut { num_unknown, num_without_line }: LeftOut) 
     }
 }
 
-fn say_counting(counting: Counting) {
+fn say_counting(counting: Counting, formats: &mut Formats<'_>) {
     match counting {
         Counting::Times => {}
-        Counting::Reached => note("the trace says what was reached, not how often: counts are 0 or 1"),
-        Counting::Samples => {
-            note("the trace has samples: counts are 0 or 1, and what has 0 may have been executed too");
+        Counting::Reached => {
+            caution(formats, "the trace says what was reached, not how often: counts are 0 or 1");
         }
+        Counting::Samples => caution(
+            formats,
+            "the trace has samples: counts are 0 or 1, and what has 0 may have been executed too",
+        ),
     }
+}
+
+/// Says what is to be known of counts here, and to who reads the pages.
+fn caution(formats: &mut Formats<'_>, text: &str) {
+    note(text);
+    formats.caution(text);
 }

@@ -17,6 +17,7 @@ use super::super::queue::Told;
 use super::super::session::{Session, Stop};
 use super::super::{ResetEvidence, Schedule};
 use super::*;
+use crate::image::{Image, Slide};
 use crate::locate::MergeRule;
 
 const BASE: TargetAddr = TargetAddr::new(0x2000_0000);

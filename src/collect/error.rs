@@ -2,8 +2,8 @@
 
 use covtap_link::{LinkError, TargetAddr};
 
-use super::calls::CallError;
 use super::find_image::FindError;
+use super::function::CallError;
 
 /// Collecting counters failed.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use covtap_link::{Endianness, LinkError, PointerWidth, ReadRequest, RunControl, TargetAddr};
 
 use super::abi::Place;
-use super::calls::{CallError, Function, Wanted, read_any};
+use super::function::{CallError, Function, Wanted, read_any};
 use super::labels::MAX_TEST_NAME_BYTES;
 use super::{CollectError, MeteredLink};
 use crate::image::{Image, Slide, uint, wrap};

@@ -199,7 +199,8 @@ impl Reader {
     /// Whether the writer still has what the next reading would be put into, and more memory is not to be had lightly.
     #[must_use]
     pub(super) fn waits_for_writer(&self) -> bool {
-        let len_bytes: u64 = self.places.regions().iter().map(|region| region.range.len_bytes()).sum();
+        let len_bytes = self.places.regions().iter().map(|region| region.range.len_bytes());
+        let len_bytes = len_bytes.fold(0, u64::saturating_add);
         len_bytes >= MANY_BYTES && !self.pool.is_empty() && !self.pool.iter().any(is_free)
     }
 

@@ -50,7 +50,7 @@ impl Image {
     fn parts_of_code(&self) -> Vec<(u64, u64, Content)> {
         let Some(usual) = self.usual_isa() else { return Vec::new() };
         let mark = |symbol: Symbol<'_>| Some((symbol.address.get(), content(&symbol, usual)?));
-        let mut marks: Vec<(u64, Content)> = self.symbols().filter_map(mark).collect();
+        let mut marks: Vec<(u64, Content)> = self.symbols_of_code().filter_map(mark).collect();
         // Of several at one address the last one tells.
         marks.sort_by_key(|(address, _)| *address);
         let sections = self.sections().filter(|section| section.is_loaded() && section.is_executable());

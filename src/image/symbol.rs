@@ -2,6 +2,7 @@
 
 use object::elf;
 
+use super::section::SectionHeader;
 use super::{Image, ImageAddr};
 
 /// A symbol table entry. The name is an offset into the string table of its kind, 0 for none.
@@ -51,6 +52,20 @@ impl Image {
     pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
         let names = self.symbol_names();
         self.parts.symbols.iter().filter(|entry| entry.is_defined()).map(move |entry| view(entry, names))
+    }
+
+    /// As [`symbols`](Self::symbols), without those of sections that are known to have no code: compilers mark data in debug
+    /// information too, where an address is an offset.
+    pub(super) fn symbols_of_code(&self) -> impl Iterator<Item = Symbol<'_>> {
+        let names = self.symbol_names();
+        let entries = self.parts.symbols.iter().filter(|entry| entry.is_defined() && self.may_be_code(entry));
+        entries.map(move |entry| view(entry, names))
+    }
+
+    fn may_be_code(&self, entry: &SymbolEntry) -> bool {
+        let is_executable =
+            |header: &SectionHeader| header.flags.contains(elf::SHF_ALLOC | elf::SHF_EXECINSTR);
+        self.parts.sections.get(usize::from(entry.section.0)).is_none_or(is_executable)
     }
 
     /// The defined symbol of that name; the first one, where several have it.

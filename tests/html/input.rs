@@ -115,6 +115,7 @@ pub(crate) fn write_traced(
     let options = Options {
         images: &["build/program.elf".into()],
         profiles: &["one.profraw".into(), "<two>.profraw".into()],
+        cautions: &[],
         made_at: "2026-02-03T04:05:06Z".parse().unwrap(),
         read_source: &|name| read(name).map_or_else(|| sources::read(b"/nowhere/to/be/found.c"), Ok),
         programs,

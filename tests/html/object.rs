@@ -75,7 +75,8 @@ impl Traced {
     /// Writes the site, with the program as often as there are spaces.
     fn write(&self, spaces: &[&str]) -> PathBuf {
         let space = self.trace.space("").unwrap();
-        let traced = TracedImage::with_places(&self.image, Slide::ZERO, space, self.trace.counting).unwrap();
+        let traced =
+            TracedImage::with_places(&self.image, &[], Slide::ZERO, space, self.trace.counting).unwrap();
         let mut coverage = Coverage::default();
         coverage.add_unit("program.elf", &traced.unit);
         let object = self.object();

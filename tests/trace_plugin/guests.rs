@@ -147,7 +147,8 @@ impl Built {
         let listed = testbed::run("llvm-nm-19", [&elf]).expect("symbols");
         let found = listed.lines().find_map(|line| line.strip_suffix(&format!(" {name}")));
         let address = found.and_then(|rest| rest.split(' ').next()).expect("the symbol");
-        u64::from_str_radix(address, 16).expect("an address") & !1
+        let thumb_bit = u64::from(self.machine == Machine::CortexM);
+        u64::from_str_radix(address, 16).expect("an address") & !thumb_bit
     }
 
     /// The guest's instructions as llvm-objdump has them: address, length and mnemonic.

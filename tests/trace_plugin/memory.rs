@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use covtap::profile::trace::{Entry, TraceMemory, TraceMemoryError};
+use covtap::profile::trace::{Entry, Trace, TraceMemory, TraceMemoryError};
 
 use crate::common::PATIENCE;
 use crate::guests::{Built, Machine};
@@ -24,6 +24,15 @@ fn read(path: &Path) -> Result<(TraceMemory, Vec<Entry>), TraceMemoryError> {
         Ok(())
     })?;
     Ok((header, entries))
+}
+
+/// The trace that a file has.
+pub(crate) fn trace(path: &Path) -> Trace {
+    let file = std::fs::File::open(path).expect("a file");
+    let mut read_at = |offset: u64, bytes: &mut [u8]| -> io::Result<()> { file.read_exact_at(bytes, offset) };
+    let header = TraceMemory::read(&mut read_at).expect("a header");
+    assert_eq!((header.unseen_outcomes, header.is_privilege_unknown), (0, false));
+    header.trace(&mut read_at).expect("a trace")
 }
 
 /// Counts by address.

@@ -49,6 +49,18 @@ enum Variant {
     Covered,
     /// Covered, and steps follow each other as fast as they can.
     Spin,
+    /// As a developer has it: not instrumented, with debug information; steps as fast as it can.
+    Debug,
+}
+
+impl Variant {
+    fn is_covered(self) -> bool {
+        matches!(self, Self::Covered | Self::Spin)
+    }
+
+    fn is_flat_out(self) -> bool {
+        matches!(self, Self::Spin | Self::Debug)
+    }
 }
 
 impl Variant {
@@ -57,6 +69,7 @@ impl Variant {
             Self::Plain => "plain",
             Self::Covered => "covered",
             Self::Spin => "spin",
+            Self::Debug => "debug",
         }
     }
 }
@@ -81,7 +94,7 @@ const GUESTS: &[Guest] = &[
         name: "arm-cortexm",
         machine: Machine::An385,
         source: Source::Rust { target: "thumbv7m-none-eabi" },
-        variants: &[Variant::Plain, Variant::Covered],
+        variants: &[Variant::Plain, Variant::Covered, Variant::Debug],
     },
     Guest {
         name: "c-an385",

@@ -10,17 +10,23 @@ use std::marker::PhantomData;
 /// The version that QEMU is asked for.
 pub(crate) const API_VERSION: c_int = 2;
 
-/// From this version on an instruction's bytes are copied, and were lent before.
-const COPIES_BYTES: c_int = 3;
+/// From this version on an instruction's bytes are copied, and were lent before; and QEMU's own code can store, and call
+/// under a condition.
+const SINCE_9_1: c_int = 3;
 
 /// No instruction is longer.
 const MAX_INSN_BYTES: usize = 16;
 
-/// A callback that needs no registers.
+/// What callbacks need of registers: nothing, and that they can be read.
 const NO_REGISTERS: c_int = 0;
+const READ_REGISTERS: c_int = 1;
 
-/// An inline addition.
+/// Inline operations: an addition, and a store.
 const ADD: c_int = 0;
+const STORE: c_int = 1;
+
+/// A condition: the word is not the number.
+const NOT_EQUAL: c_int = 3;
 
 /// Which plugin is meant, to QEMU.
 pub(crate) type PluginId = u64;
@@ -109,7 +115,6 @@ functions! {
     register_atexit_cb: fn(PluginId, EndCallback, *mut c_void);
     register_vcpu_tb_exec_cb: fn(*mut RawBlock, ExecutedCallback, c_int, *mut c_void);
     register_vcpu_insn_exec_cb: fn(*mut RawInsn, ExecutedCallback, c_int, *mut c_void);
-    register_vcpu_tb_exec_inline_per_vcpu: fn(*mut RawBlock, c_int, RawWord, u64);
     register_vcpu_insn_exec_inline_per_vcpu: fn(*mut RawInsn, c_int, RawWord, u64);
     tb_n_insns: fn(*const RawBlock) -> usize;
     tb_get_insn: fn(*const RawBlock, usize) -> *mut RawInsn;
@@ -120,7 +125,8 @@ functions! {
     scoreboard_find: fn(*mut RawScoreboard, c_uint) -> *mut c_void;
 }
 
-fn find(name: &str) -> Result<*mut c_void, String> {
+/// A function of QEMU's, or of a library of its, by its name with a zero byte.
+pub(crate) fn find(name: &str) -> Result<*mut c_void, String> {
     // SAFETY: the name ends with a zero byte.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast()) };
     let name = name.trim_end_matches('\0');
@@ -130,15 +136,29 @@ fn find(name: &str) -> Result<*mut c_void, String> {
     Ok(found)
 }
 
+type CallUnderCondition =
+    unsafe extern "C" fn(*mut RawBlock, ExecutedCallback, c_int, c_int, RawWord, u64, *mut c_void);
+
 /// The interface of the QEMU that has loaded the plugin.
 pub(crate) struct Api {
     functions: Functions,
     version: c_int,
+    call_under_condition: Option<CallUnderCondition>,
 }
 
 impl Api {
     pub(crate) fn find(version: c_int) -> Result<Self, String> {
-        Ok(Self { functions: Functions::find()?, version })
+        let functions = Functions::find()?;
+        let name = "qemu_plugin_register_vcpu_tb_exec_cond_cb\0";
+        let found = (version >= SINCE_9_1).then(|| find(name).ok()).flatten();
+        // SAFETY: QEMU's header declares the function of this name so.
+        let convert = |found| unsafe { std::mem::transmute::<*mut c_void, CallUnderCondition>(found) };
+        Ok(Self { functions, version, call_under_condition: found.map(convert) })
+    }
+
+    /// Whether QEMU's own code can store, and call under a condition.
+    pub(crate) fn has_conditions(&self) -> bool {
+        self.call_under_condition.is_some()
     }
 
     pub(crate) fn on_translation(&self, id: PluginId, callback: TranslatedCallback) {
@@ -184,14 +204,8 @@ pub(crate) struct Scoreboard(*mut RawScoreboard);
 
 // SAFETY: QEMU's functions lock what they need, and nothing here looks behind the pointer.
 unsafe impl Send for Scoreboard {}
-
-/// Something that is executed, and counted then.
-pub(crate) trait Executed {
-    /// One is added to the word `offset` bytes from the start of the executing vCPU's element.
-    fn add(&self, scoreboard: Scoreboard, offset: usize);
-    /// The callback is called with `given`.
-    fn call(&self, callback: ExecutedCallback, given: *mut c_void);
-}
+// SAFETY: as above.
+unsafe impl Sync for Scoreboard {}
 
 /// A block while it is translated.
 pub(crate) struct Block<'a> {
@@ -218,7 +232,42 @@ impl Block<'_> {
     }
 }
 
+impl Block<'_> {
+    /// The callback is called with `given` when the block begins and the first word of the executing vCPU's element is not
+    /// zero. Only where QEMU [has conditions](Api::has_conditions).
+    pub(crate) fn call_unless_zero(
+        &self,
+        scoreboard: Scoreboard,
+        callback: ExecutedCallback,
+        given: *mut c_void,
+    ) {
+        let word = RawWord { scoreboard: scoreboard.0, offset: 0 };
+        if let Some(register) = self.api.call_under_condition {
+            // SAFETY: the block is lent, the scoreboard QEMU's, and the callback stays where it is.
+            unsafe { register(self.raw, callback, READ_REGISTERS, NOT_EQUAL, word, 0, given) };
+        }
+    }
+
+    /// The same whenever the block begins.
+    pub(crate) fn call_with_registers(&self, callback: ExecutedCallback, given: *mut c_void) {
+        // SAFETY: the block is lent, and the callback stays where it is.
+        unsafe {
+            (self.api.functions.register_vcpu_tb_exec_cb)(self.raw, callback, READ_REGISTERS, given);
+        }
+    }
+}
+
 impl Insn<'_> {
+    /// The value is stored in the first word of the executing vCPU's element. Only where QEMU
+    /// [has conditions](Api::has_conditions).
+    pub(crate) fn store(&self, scoreboard: Scoreboard, value: u64) {
+        let word = RawWord { scoreboard: scoreboard.0, offset: 0 };
+        // SAFETY: the instruction is lent, and the scoreboard QEMU's.
+        unsafe {
+            (self.api.functions.register_vcpu_insn_exec_inline_per_vcpu)(self.raw, STORE, word, value);
+        }
+    }
+
     pub(crate) fn vaddr(&self) -> u64 {
         // SAFETY: the instruction is lent.
         unsafe { (self.api.functions.insn_vaddr)(self.raw) }
@@ -229,7 +278,7 @@ impl Insn<'_> {
         let mut copy = [0; MAX_INSN_BYTES];
         // SAFETY: the instruction is lent.
         let len = unsafe { (self.api.functions.insn_size)(self.raw) }.min(MAX_INSN_BYTES);
-        if self.api.version >= COPIES_BYTES {
+        if self.api.version >= SINCE_9_1 {
             // SAFETY: `copy` has room for `len` bytes.
             unsafe { (self.api.functions.insn_data)(self.raw, copy.as_mut_ptr(), len) };
         } else {
@@ -249,27 +298,16 @@ impl Insn<'_> {
     }
 }
 
-impl Executed for Block<'_> {
-    fn add(&self, scoreboard: Scoreboard, offset: usize) {
-        let word = RawWord { scoreboard: scoreboard.0, offset };
-        // SAFETY: the block is lent, and the scoreboard QEMU's.
-        unsafe { (self.api.functions.register_vcpu_tb_exec_inline_per_vcpu)(self.raw, ADD, word, 1) };
-    }
-
-    fn call(&self, callback: ExecutedCallback, given: *mut c_void) {
-        // SAFETY: the block is lent, and the callback stays where it is.
-        unsafe { (self.api.functions.register_vcpu_tb_exec_cb)(self.raw, callback, NO_REGISTERS, given) };
-    }
-}
-
-impl Executed for Insn<'_> {
-    fn add(&self, scoreboard: Scoreboard, offset: usize) {
+impl Insn<'_> {
+    /// One is added to the word `offset` bytes from the start of the executing vCPU's element.
+    pub(crate) fn add(&self, scoreboard: Scoreboard, offset: usize) {
         let word = RawWord { scoreboard: scoreboard.0, offset };
         // SAFETY: the instruction is lent, and the scoreboard QEMU's.
         unsafe { (self.api.functions.register_vcpu_insn_exec_inline_per_vcpu)(self.raw, ADD, word, 1) };
     }
 
-    fn call(&self, callback: ExecutedCallback, given: *mut c_void) {
+    /// The callback is called with `given`.
+    pub(crate) fn call(&self, callback: ExecutedCallback, given: *mut c_void) {
         // SAFETY: the instruction is lent, and the callback stays where it is.
         unsafe { (self.api.functions.register_vcpu_insn_exec_cb)(self.raw, callback, NO_REGISTERS, given) };
     }

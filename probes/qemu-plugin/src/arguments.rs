@@ -1,15 +1,19 @@
-//! The plugin's arguments: `trace=PATH,mode=blocks|edges|insns[,counts=inline|callbacks]`. (QEMU keeps `file` to itself.)
+//! The plugin's arguments: `trace=PATH,mode=blocks|edges|insns[,only=user|privileged][,counts=inline|callbacks]`. (QEMU keeps
+//! `file` to itself.)
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::layout::Mode;
+use crate::privilege::Privilege;
 
 /// Arguments that were checked.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Arguments {
     pub(crate) file: OsString,
     pub(crate) mode: Mode,
+    /// Whose code is counted; none: all.
+    pub(crate) only: Option<Privilege>,
     /// Whether counts may be added by QEMU's own code.
     pub(crate) is_inline: bool,
 }
@@ -17,7 +21,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Takes arguments as QEMU splits them at commas.
     pub(crate) fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, String> {
-        let (mut file, mut mode, mut is_inline) = (None, Mode::Blocks, true);
+        let (mut file, mut mode, mut only, mut is_inline) = (None, Mode::Blocks, None, true);
         for word in words {
             let shown = || String::from_utf8_lossy(word).into_owned();
             let mut halves = word.splitn(2, |byte| *byte == b'=');
@@ -27,19 +31,21 @@ impl Arguments {
                 (b"mode", b"blocks") => mode = Mode::Blocks,
                 (b"mode", b"edges") => mode = Mode::Edges,
                 (b"mode", b"insns") => mode = Mode::Insns,
+                (b"only", b"user") => only = Some(Privilege::User),
+                (b"only", b"privileged") => only = Some(Privilege::Privileged),
                 (b"counts", b"inline") => is_inline = true,
                 (b"counts", b"callbacks") => is_inline = false,
                 _ => {
                     return Err(format!(
-                        "read the arguments: {} is none of trace=PATH, mode=blocks|edges|insns and \
-                         counts=inline|callbacks",
+                        "read the arguments: {} is none of trace=PATH, mode=blocks|edges|insns, \
+                         only=user|privileged and counts=inline|callbacks",
                         shown()
                     ));
                 }
             }
         }
         let file = file.ok_or("read the arguments: there is no trace=PATH")?;
-        Ok(Self { file, mode, is_inline })
+        Ok(Self { file, mode, only, is_inline })
     }
 }
 
@@ -54,10 +60,11 @@ mod tests {
 
     #[test]
     fn arguments_are_taken_in_any_order() {
-        let all = parse(&["mode=edges", "counts=callbacks", "trace=/a=b"]).unwrap();
-        assert_eq!(all, Arguments { file: "/a=b".into(), mode: Mode::Edges, is_inline: false });
+        let all = parse(&["mode=edges", "only=user", "counts=callbacks", "trace=/a=b"]).unwrap();
+        let only = Some(Privilege::User);
+        assert_eq!(all, Arguments { file: "/a=b".into(), mode: Mode::Edges, only, is_inline: false });
         let least = parse(&["trace=x"]).unwrap();
-        assert_eq!(least, Arguments { file: "x".into(), mode: Mode::Blocks, is_inline: true });
+        assert_eq!(least, Arguments { file: "x".into(), mode: Mode::Blocks, only: None, is_inline: true });
     }
 
     #[test]

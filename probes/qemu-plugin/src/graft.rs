@@ -10,7 +10,7 @@
 #![allow(unsafe_code, reason = "pages of QEMU's are replaced")]
 
 use crate::api::{Api, Scoreboard};
-use crate::layout::ROW_BYTES;
+use crate::layout::{ELEMENT_BYTES, ROW_BYTES};
 use crate::mapping::{page_bytes, replace};
 use crate::memory::Memory;
 
@@ -29,8 +29,8 @@ impl Graft {
     /// Makes one, and gives every vCPU that is there its row.
     pub(crate) fn new(api: &Api, memory: &Memory, chunk: usize, vcpus: &[u32]) -> Result<Self, String> {
         let page = page_bytes();
-        // One page more, because QEMU's memory does not begin on one.
-        let scoreboard = api.scoreboard(ROW_BYTES.saturating_add(page));
+        // It has more than a row, because QEMU's memory does not begin on a page.
+        let scoreboard = api.scoreboard(ELEMENT_BYTES);
         let first = api.element(scoreboard, vcpus.first().copied().unwrap_or(0));
         let graft = Self { scoreboard, offset: first.next_multiple_of(page).saturating_sub(first) };
         vcpus.iter().try_for_each(|vcpu| graft.vcpu(api, memory, chunk, *vcpu))?;
@@ -41,11 +41,12 @@ impl Graft {
     pub(crate) fn vcpu(self, api: &Api, memory: &Memory, chunk: usize, vcpu: u32) -> Result<(), String> {
         let (file, at) = memory.row(chunk, vcpu as usize).ok_or("there is no row for it")?;
         let place = api.element(self.scoreboard, vcpu).saturating_add(self.offset);
-        if !place.is_multiple_of(page_bytes()) {
+        let is_within = self.offset.saturating_add(ROW_BYTES) <= ELEMENT_BYTES;
+        if !is_within || !place.is_multiple_of(page_bytes()) {
             return Err("QEMU's elements are not on pages".to_owned());
         }
-        // SAFETY: the pages lie in the element, which has a page more than they and `offset` less than one; only QEMU's
-        // code for this plugin uses it, to add to what is to be in the file.
+        // SAFETY: the pages lie in the element; only QEMU's code for this plugin uses it, to add to what is to be in the
+        // file.
         unsafe { replace(place, ROW_BYTES, file, at) }.map_err(|error| format!("map counters: {error}"))
     }
 }

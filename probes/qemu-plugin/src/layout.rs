@@ -9,12 +9,19 @@ pub(crate) const VERSION: u64 = 1;
 /// The length of the header: a multiple of every host's page.
 pub(crate) const HEADER_BYTES: usize = 1 << 16;
 
-/// Entries of one chunk. 2 MiB of counts for each vCPU: QEMU allocates at least 16 such rows at once, which no heap keeps
-/// among small blocks, so that the pages replaced there are nobody else's.
-pub(crate) const CHUNK_ENTRIES: usize = 1 << 18;
+/// What QEMU keeps for each vCPU and chunk. A power of two: QEMU's code finds a vCPU's by a shift then, and not by a
+/// multiplication. It allocates at least 16 at once, which no heap keeps among small blocks, so that the pages replaced there
+/// are nobody else's.
+pub(crate) const ELEMENT_BYTES: usize = 1 << 20;
 
-/// More chunks are not made: 16 million entries.
-pub(crate) const MAX_CHUNKS: usize = 64;
+/// What of it is not used, because it does not begin on a page: the longest page of any host.
+const MAX_PAGE_BYTES: usize = 1 << 16;
+
+/// Entries of one chunk.
+pub(crate) const CHUNK_ENTRIES: usize = (ELEMENT_BYTES - MAX_PAGE_BYTES) / WORD;
+
+/// More chunks are not made: 15 million entries.
+pub(crate) const MAX_CHUNKS: usize = 128;
 
 /// Words of one entry.
 pub(crate) const ENTRY_WORDS: usize = 4;
@@ -37,10 +44,11 @@ pub(crate) mod word {
     pub(crate) const FLAGS: usize = 10;
     pub(crate) const HEADER_BYTES: usize = 11;
     pub(crate) const ARCHITECTURE: usize = 12;
+    pub(crate) const UNSEEN_OUTCOMES: usize = 15;
 }
 
 /// Bytes of the architecture's name.
-pub(crate) const ARCHITECTURE_BYTES: usize = 32;
+pub(crate) const ARCHITECTURE_BYTES: usize = 24;
 
 /// The guest may run.
 pub(crate) const STATE_RUNS: u64 = 1;
@@ -56,6 +64,9 @@ pub(crate) const COUNTING_CALLBACKS: u64 = 2;
 
 /// Of the header: a vCPU has no row of counts, and what it executed is missing.
 pub(crate) const FLAG_UNCOUNTED_VCPU: u64 = 1;
+
+/// Of the header: it was asked for code of one privilege, and of some blocks it is not known, so that they are missing.
+pub(crate) const FLAG_UNKNOWN_PRIVILEGE: u64 = 2;
 
 /// Of an entry: other bytes were executed at the same address before.
 pub(crate) const FLAG_OTHER_BYTES: u64 = 1;

@@ -11,11 +11,15 @@ mod api;
 mod arguments;
 mod branch;
 mod callbacks;
+mod exits;
 mod graft;
+mod interrupted;
 mod layout;
 mod mapping;
 mod memory;
 mod plugin;
+mod privilege;
+mod registers;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;

@@ -84,6 +84,11 @@ impl Memory {
         self.header.get(word).map_or(0, |place| place.load(Ordering::Relaxed))
     }
 
+    /// Where it is counted how often it is not known which way a branch went.
+    pub(crate) fn unseen_outcomes(&self) -> Option<&'static AtomicU64> {
+        self.header.get(word::UNSEEN_OUTCOMES)
+    }
+
     /// How many chunks there are.
     pub(crate) fn num_chunks(&self) -> usize {
         self.chunks.len()

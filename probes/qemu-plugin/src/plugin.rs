@@ -1,25 +1,35 @@
-//! What is done when QEMU translates a block: it gets an entry in the file, and is counted there when it is executed.
+//! What is done when QEMU translates a block: it is cut into pieces, which get entries in the file, and are counted there when
+//! they are executed.
 //!
-//! What always holds: the same code at the same address has one entry, however often it is translated; other bytes at the
-//! same address have another one, which says so; code that found no room is executed uncounted, and counted as that.
+//! What always holds: a piece that has begun is executed to its end, but for its last instruction, which may fault; the same
+//! code at the same address has one entry, however often it is translated; other bytes at the same address have another one,
+//! which says so; code that found no room is executed uncounted, and counted as that.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use covtap_insn::Isa;
 
-use crate::api::{Api, Block, Executed, Info};
+use crate::api::{Api, Block, Info, Insn};
 use crate::arguments::Arguments;
 use crate::branch;
-use crate::callbacks::{self, Branch, Ended};
+use crate::callbacks::{self, Branch, Follower};
+use crate::exits;
 use crate::graft::{self, Graft};
+use crate::interrupted::Read;
 use crate::layout::{self, CHUNK_ENTRIES, Kind, Mode, WORD, word};
 use crate::memory::{Counter, Entry, Memory};
+use crate::privilege::{self, Privilege};
+use crate::registers::{self, Registers};
 
 /// The plugin in one QEMU.
 pub(crate) struct Plugin {
     pub(crate) api: Api,
     mode: Mode,
+    /// Whose code is counted; none: all.
+    only: Option<Privilege>,
+    /// Where it is counted which way branches go.
+    follower: Option<Follower>,
     state: Mutex<State>,
 }
 
@@ -33,20 +43,18 @@ struct State {
     grafts: Option<Vec<Option<Graft>>>,
     /// What was given to calls, by entry.
     counters: HashMap<usize, &'static Counter>,
-    ends: HashMap<usize, &'static Ended>,
+    /// Conditional branches, by the entry of being taken.
+    branches: HashMap<usize, &'static Branch>,
     isa: Option<Isa>,
-    /// A block that found no room.
-    unrecorded: &'static Ended,
+    /// Whether an instruction of two bytes was seen.
+    has_short: bool,
 }
 
-/// Instructions that follow one another.
-#[derive(Default)]
-struct Code {
+/// An instruction of a block.
+struct Translated<'a> {
+    insn: Insn<'a>,
     vaddr: u64,
     bytes: Vec<u8>,
-    /// The last one's address and length.
-    last: (u64, usize),
-    has_short: bool,
 }
 
 impl Plugin {
@@ -57,9 +65,10 @@ impl Plugin {
         }
         let mode = arguments.mode;
         let memory = Memory::create(arguments.file.as_ref(), mode, &info.target_name, info.max_vcpus)?;
-        let is_inline = arguments.is_inline && mode != Mode::Edges && info.max_vcpus <= graft::MAX_VCPUS;
-        callbacks::prepare(info.max_vcpus);
-        let unrecorded = Box::leak(Box::new(Ended { vaddr: 0, counter: None, branch: None }));
+        let is_inline = arguments.is_inline && info.max_vcpus <= graft::MAX_VCPUS;
+        let unseen = memory.unseen_outcomes();
+        let follower = (mode == Mode::Edges).then(|| Follower::new(&api, info.max_vcpus, is_inline, unseen));
+        registers::prepare(info.max_vcpus);
         let state = State {
             memory,
             ids: HashMap::new(),
@@ -67,45 +76,56 @@ impl Plugin {
             vcpus: Vec::new(),
             grafts: is_inline.then(Vec::new),
             counters: HashMap::new(),
-            ends: HashMap::new(),
+            branches: HashMap::new(),
             isa: branch::isa_of(&info.target_name),
-            unrecorded,
+            has_short: false,
         };
         state.say_how();
-        Ok(Self { api, mode, state: Mutex::new(state) })
+        Ok(Self { api, mode, only: arguments.only, follower, state: Mutex::new(state) })
     }
 
     /// A vCPU is there, and has executed nothing.
     pub(crate) fn vcpu(&self, vcpu: u32) {
         let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.only.is_some() || self.follower.is_some() {
+            registers::learn(vcpu);
+        }
+        if let Some(follower) = &self.follower {
+            follower.vcpu(&self.api, vcpu);
+        }
         if let Err(error) = state.vcpu(&self.api, vcpu) {
             crate::say(&format!("count vCPU {vcpu}: {error}; what it executes is missing"));
-            let flags = state.memory.get(word::FLAGS) | layout::FLAG_UNCOUNTED_VCPU;
-            state.memory.set(word::FLAGS, flags);
+            state.flag(layout::FLAG_UNCOUNTED_VCPU);
         }
     }
 
     /// A block is translated.
     pub(crate) fn translated(&self, block: &Block<'_>) {
         let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.mode == Mode::Insns {
-            for insn in block.insns() {
-                let mut code = Code::default();
-                code.append(insn.vaddr(), |bytes| insn.read(bytes));
-                if let Some(id) = state.entry(&self.api, &code.entry(Kind::Instruction)) {
-                    state.count(&insn, id);
-                }
-            }
+        let insns: Vec<_> = block.insns().map(Translated::read).collect();
+        let is_thumb = state.learn(&insns);
+        let is_wanted = self.only.is_none_or(|only| state.is_of(only, is_thumb));
+        // First what came before is counted: it has ended when this block begins.
+        if let Some(follower) = &self.follower {
+            let Some((first, last)) = insns.first().zip(insns.last()) else { return };
+            let branch = is_wanted.then(|| state.branch(&self.api, last)).flatten();
+            follower.follow(block, first.vaddr, branch.map(|branch| (&last.insn, branch)));
+        }
+        if !is_wanted {
             return;
         }
-        let mut code = Code::default();
-        block.insns().for_each(|insn| code.append(insn.vaddr(), |bytes| insn.read(bytes)));
-        let id = state.entry(&self.api, &code.entry(Kind::Block));
-        match (self.mode, id) {
-            (Mode::Edges, Some(id)) => callbacks::follow(block, state.ended(&self.api, &code, id)),
-            (Mode::Edges, None) => callbacks::follow(block, state.unrecorded),
-            (_, Some(id)) => state.count(block, id),
-            (_, None) => {}
+        let (kind, isas) = match self.mode {
+            Mode::Insns => (Kind::Instruction, Vec::new()),
+            Mode::Blocks | Mode::Edges => (Kind::Block, state.isas(is_thumb)),
+        };
+        let goes_on = |insn: &Translated<'_>| {
+            !isas.is_empty() && isas.iter().all(|isa| exits::goes_on(*isa, &insn.bytes))
+        };
+        for piece in insns.chunk_by(|insn, _| goes_on(insn)) {
+            let Some(first) = piece.first() else { continue };
+            if let Some(id) = state.entry(&self.api, &entry(piece, kind)) {
+                state.count(&first.insn, id);
+            }
         }
     }
 
@@ -121,6 +141,22 @@ impl State {
     fn say_how(&self) {
         let how = if self.grafts.is_some() { layout::COUNTING_INLINE } else { layout::COUNTING_CALLBACKS };
         self.memory.set(word::COUNTING, how);
+    }
+
+    fn flag(&self, flag: u64) {
+        self.memory.set(word::FLAGS, self.memory.get(word::FLAGS) | flag);
+    }
+
+    /// Whether the vCPU that translates does so with this privilege. What is not known is not, and is said to be missing.
+    fn is_of(&self, only: Privilege, is_thumb: bool) -> bool {
+        let vcpu = registers::of_any();
+        // A processor of 64 bits that executes code of 32 does not tell.
+        let is_told = |vcpu: &&Registers| !is_thumb || vcpu.register("x30").is_none();
+        let privilege = vcpu.filter(is_told).and_then(privilege::of);
+        if privilege.is_none() {
+            self.flag(layout::FLAG_UNKNOWN_PRIVILEGE);
+        }
+        privilege == Some(only)
     }
 
     /// Gives a vCPU that has executed nothing its rows.
@@ -178,62 +214,75 @@ impl State {
         }
     }
 
-    /// Has the executions of some code counted.
-    fn count(&mut self, code: &impl Executed, id: usize) {
+    /// Has the executions of an instruction counted.
+    fn count(&mut self, insn: &Insn<'_>, id: usize) {
         let graft = self.grafts.as_ref().and_then(|grafts| grafts.get(id / CHUNK_ENTRIES));
         if let Some(Some(graft)) = graft {
             let offset = (id % CHUNK_ENTRIES).saturating_mul(WORD).saturating_add(graft.offset);
-            code.add(graft.scoreboard, offset);
+            insn.add(graft.scoreboard, offset);
         } else if let Some(counter) = self.memory.counter(id) {
             let given = self.counters.entry(id).or_insert_with(|| Box::leak(Box::new(counter)));
-            callbacks::count(code, given);
+            callbacks::count(insn, given);
         }
     }
 
-    /// What is followed of a block that ends.
-    fn ended(&mut self, api: &Api, code: &Code, id: usize) -> &'static Ended {
-        if let Some(ended) = self.ends.get(&id) {
-            return ended;
-        }
-        let branch = self.branch(api, code);
-        let ended = Ended { vaddr: code.vaddr, counter: self.memory.counter(id), branch };
-        let ended = Box::leak(Box::new(ended));
-        self.ends.insert(id, ended);
-        ended
-    }
-
-    fn branch(&mut self, api: &Api, code: &Code) -> Option<Branch> {
-        if code.has_short && self.isa == Some(Isa::A32) {
+    /// What instructions tell of the instruction set: whether these are Thumb's for sure.
+    fn learn(&mut self, insns: &[Translated<'_>]) -> bool {
+        let is_arm = matches!(self.isa, Some(Isa::A32 | Isa::Thumb | Isa::A64));
+        let is_thumb = is_arm && insns.iter().any(|insn| insn.bytes.len() == 2);
+        self.has_short |= is_thumb;
+        if is_thumb && self.isa == Some(Isa::A32) {
             self.isa = Some(Isa::Thumb);
         }
-        let (vaddr, len) = code.last;
-        let bytes = code.bytes.get(code.bytes.len().checked_sub(len)?..)?;
-        let target = branch::target(self.isa?, vaddr, bytes)?;
-        let last = Code { vaddr, bytes: bytes.to_vec(), ..Code::default() };
+        is_thumb
+    }
+
+    /// The instruction sets that a block may be of; none if it may be of any. QEMU does not tell Arm's apart.
+    fn isas(&self, is_thumb: bool) -> Vec<Isa> {
+        match self.isa {
+            _ if is_thumb => vec![Isa::Thumb],
+            Some(Isa::A32 | Isa::Thumb) => vec![Isa::A32, Isa::Thumb],
+            // The processor, or its programs, may be of 32 bits.
+            Some(Isa::A64) if self.has_short => Vec::new(),
+            other => other.into_iter().collect(),
+        }
+    }
+
+    /// The conditional branch that an instruction is.
+    fn branch(&mut self, api: &Api, insn: &Translated<'_>) -> Option<&'static Branch> {
+        let target = branch::target(self.isa?, insn.vaddr, &insn.bytes)?;
         let [taken, fell_through] = [Kind::BranchTaken, Kind::BranchFellThrough]
-            .map(|kind| self.entry(api, &last.entry(kind)).and_then(|id| self.memory.counter(id)));
-        let next = vaddr.wrapping_add(len as u64);
-        Some(Branch { next, target, taken: taken?, fell_through: fell_through? })
+            .map(|kind| self.entry(api, &entry(std::slice::from_ref(insn), kind)));
+        let id = taken?;
+        if let Some(branch) = self.branches.get(&id) {
+            return Some(branch);
+        }
+        let counter = |id| self.memory.counter(id);
+        let (taken, fell_through) = (counter(id)?, counter(fell_through?)?);
+        let next = insn.vaddr.wrapping_add(insn.bytes.len() as u64);
+        let branch = Box::leak(Box::new(Branch { next, target, taken, fell_through }));
+        self.branches.insert(id, branch);
+        Some(branch)
     }
 }
 
-impl Code {
-    fn append(&mut self, vaddr: u64, read: impl FnOnce(&mut Vec<u8>) -> usize) {
-        if self.bytes.is_empty() {
-            self.vaddr = vaddr;
-        }
-        self.last = (vaddr, read(&mut self.bytes));
-        self.has_short |= self.last.1 == 2;
+impl<'a> Translated<'a> {
+    fn read(insn: Insn<'a>) -> Self {
+        let mut bytes = Vec::new();
+        insn.read(&mut bytes);
+        Self { vaddr: insn.vaddr(), bytes, insn }
     }
+}
 
-    fn entry(&self, kind: Kind) -> Entry {
-        let len_bytes = self.bytes.len().try_into().unwrap_or(u32::MAX);
-        Entry { vaddr: self.vaddr, len_bytes, kind, hash: hash(&self.bytes) }
-    }
+/// The entry of instructions that follow one another.
+fn entry(insns: &[Translated<'_>], kind: Kind) -> Entry {
+    let len_bytes = insns.iter().map(|insn| insn.bytes.len()).sum::<usize>().try_into().unwrap_or(u32::MAX);
+    let vaddr = insns.first().map_or(0, |insn| insn.vaddr);
+    Entry { vaddr, len_bytes, kind, hash: hash(insns.iter().flat_map(|insn| &insn.bytes)) }
 }
 
 /// FNV-1a of 64 bits.
-fn hash(bytes: &[u8]) -> u64 {
+fn hash<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+    bytes.fold(0xcbf2_9ce4_8422_2325, step)
 }

@@ -66,9 +66,14 @@ impl FileArgs {
         });
     }
 
+    /// Where a file is now that was compiled elsewhere, if that was said.
+    pub(super) fn moved(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.path_map.iter().find_map(|map| map.apply(name))
+    }
+
     /// Gives the sources of a trace, whose names are whole, the names that they are shown under.
     pub(super) fn rename_traced(&self, traced: &mut TracedImage) {
-        traced.rename_files(|name| self.path_map.iter().find_map(|map| map.apply(name)));
+        traced.rename_files(|name| self.moved(name));
     }
 
     /// Leaves out the files that are not wanted.

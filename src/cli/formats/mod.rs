@@ -56,6 +56,8 @@ pub(super) const MORE_THAN_ONE: &str = "write to stdout: more than one option wa
 pub(super) struct Formats<'a> {
     args: &'a FormatArgs,
     images: Vec<PathBuf>,
+    /// What is to be known of the counts, for who reads the pages.
+    cautions: Vec<String>,
     last: Option<Coverage>,
     said: HashSet<String>,
     /// lcov's traces of tests, in place of one of the coverage.
@@ -89,7 +91,7 @@ impl<'a> Formats<'a> {
         }
         args.exports.check()?;
         args.site.check()?;
-        Ok(Self { args, images, last: None, said: HashSet::new(), trace: None })
+        Ok(Self { args, images, cautions: Vec::new(), last: None, said: HashSet::new(), trace: None })
     }
 
     /// Whether anything was asked for that needs the source.
@@ -147,6 +149,16 @@ impl<'a> Formats<'a> {
         unit
     }
 
+    /// Where a file is now that was compiled elsewhere, if that was said.
+    pub(super) fn moved(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.args.files.moved(name)
+    }
+
+    /// Keeps what is to be known of the counts.
+    pub(super) fn caution(&mut self, text: &str) {
+        self.cautions.push(text.to_owned());
+    }
+
     /// Gives the sources of a trace the names that they are shown under.
     pub(super) fn rename_traced(&self, traced: &mut TracedImage) {
         self.args.files.rename_traced(traced);
@@ -188,7 +200,8 @@ impl<'a> Formats<'a> {
             self.note_once(line, &note);
         }
         self.args.exports.write(&coverage, self.trace.as_ref())?;
-        for line in self.args.site.write(&coverage, &self.images, profiles, programs)? {
+        let site = &self.args.site;
+        for line in site.write(&coverage, &self.images, profiles, programs, &self.cautions)? {
             self.note_once(line, &note);
         }
         self.last = Some(coverage);

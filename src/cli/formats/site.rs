@@ -47,10 +47,11 @@ impl SiteArgs {
         images: &[PathBuf],
         profiles: &[PathBuf],
         programs: &[ObjectProgram<'_>],
+        cautions: &[String],
     ) -> Result<Vec<String>> {
         let Some(dir) = &self.html else { return Ok(Vec::new()) };
         let (made_at, read_source) = (Timestamp::now(), &sources::read);
-        let options = html::Options { images, profiles, made_at, read_source, programs };
+        let options = html::Options { images, profiles, cautions, made_at, read_source, programs };
         let site = html::write(coverage, dir, &options)?;
         Ok(site.without_text.iter().map(ToString::to_string).collect())
     }

@@ -49,6 +49,9 @@ pub(super) struct TraceArgs {
     /// names no other file
     #[arg(long, value_name = "WHAT", conflicts_with_all = OF_PROFILES)]
     trace: Option<TraceMode>,
+    /// Trace only what is executed with this privilege
+    #[arg(long, value_name = "WHOSE", requires = "trace")]
+    trace_only: Option<Privilege>,
     /// The plugin that QEMU loads for it; without it libcovtap_qemu_plugin.so beside covtap
     #[arg(long, value_name = "FILE", env = "COVTAP_QEMU_PLUGIN")]
     plugin: Option<PathBuf>,
@@ -61,8 +64,17 @@ pub(super) enum TraceMode {
     Blocks,
     /// Blocks, and which way each conditional branch went
     Edges,
-    /// Each instruction by itself: exact where a fault ends a block early
+    /// Each instruction by itself
     Insns,
+}
+
+/// Whose code is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Privilege {
+    /// That of programs: EL0, U mode, ring 3, unprivileged threads of Cortex-M
+    User,
+    /// All other: firmware, kernels, hypervisors
+    Privileged,
 }
 
 /// A trace cannot be had.
@@ -121,7 +133,10 @@ pub(super) fn run(
     let plugin = args.trace.plugin()?;
     let memory = TraceFile::create().map_err(TraceRunError::Memory)?;
     let mut words = command.args.clone();
-    words.extend([OsString::from("-plugin"), plugin_option(&plugin, &memory.path(), mode)]);
+    words.extend([
+        OsString::from("-plugin"),
+        plugin_option(&plugin, &memory.path(), mode, args.trace.trace_only),
+    ]);
     let started = qemu::launch(&command.program, &words, &args.link_options());
     let (link, mut qemu) = started.map_err(|error| refused(error, &plugin))?;
     let ask = interrupts.ask.clone();
@@ -134,7 +149,7 @@ pub(super) fn run(
         qemu.resume()?;
     }
     let path = args.options.output().unwrap_or(DEFAULT_OUTPUT).as_ref();
-    let tracing = Tracing { args, mode, memory: &memory, path };
+    let tracing = Tracing { args, memory: &memory, path };
     let ended = tracing.until_the_end(interrupts);
     // Also after an error, QEMU ends before covtap does; it was held at its end by the link.
     drop(link);
@@ -152,12 +167,12 @@ fn finish(
     let status = qemu.end();
     let Some(ended) = ended? else { return Ok(None) };
     let header = tracing.write()?;
-    tracing.complain(&header);
+    Tracing::complain(&header);
     Ok(Some((ended, status?)))
 }
 
 /// What QEMU is given; commas end an option, and are doubled in a name.
-fn plugin_option(plugin: &Path, memory: &Path, mode: TraceMode) -> OsString {
+fn plugin_option(plugin: &Path, memory: &Path, mode: TraceMode, only: Option<Privilege>) -> OsString {
     let mut option = doubled(plugin.as_os_str());
     option.extend(b",trace=");
     option.append(&mut doubled(memory.as_os_str()));
@@ -167,6 +182,11 @@ fn plugin_option(plugin: &Path, memory: &Path, mode: TraceMode) -> OsString {
         TraceMode::Insns => ",mode=insns",
     };
     option.extend(mode.as_bytes());
+    option.extend(match only {
+        None => b"".as_slice(),
+        Some(Privilege::User) => b",only=user",
+        Some(Privilege::Privileged) => b",only=privileged",
+    });
     OsString::from_vec(option)
 }
 
@@ -189,7 +209,6 @@ fn refused(error: LaunchError, plugin: &Path) -> anyhow::Error {
 
 struct Tracing<'a> {
     args: &'a RunArgs,
-    mode: TraceMode,
     memory: &'a TraceFile,
     path: &'a Path,
 }
@@ -230,13 +249,13 @@ impl Tracing<'_> {
         }
     }
 
-    /// Says what is missing, and what is not true.
-    fn complain(&self, header: &TraceMemory) {
-        if self.mode != TraceMode::Insns && !self.args.options.quiet {
-            terminal::say(
-                "instructions behind one that faulted, or reached a device, in the midst of a block are counted too often; \
-                 with --trace insns they are not",
-            );
+    /// Says what is missing.
+    fn complain(header: &TraceMemory) {
+        if header.unseen_outcomes > 0 {
+            let num = header.unseen_outcomes;
+            terminal::say(&format!(
+                "the trace is not whole: of {num} branches it is not known which way they went"
+            ));
         }
         if header.not_recorded > 0 {
             let num = header.not_recorded;
@@ -244,6 +263,11 @@ impl Tracing<'_> {
         }
         if header.is_vcpu_missing {
             terminal::say("the trace is not whole: what one of the vCPUs executed is missing");
+        }
+        if header.is_privilege_unknown {
+            terminal::say(
+                "the trace is not whole: QEMU does not tell with which privilege some code was executed, which is missing",
+            );
         }
     }
 }
@@ -254,7 +278,9 @@ mod tests {
 
     #[test]
     fn commas_in_names_are_doubled() {
-        let option = plugin_option("/a,b/p.so".as_ref(), "/proc/1/fd/3".as_ref(), TraceMode::Edges);
-        assert_eq!(option, "/a,,b/p.so,trace=/proc/1/fd/3,mode=edges");
+        let option =
+            |only| plugin_option("/a,b/p.so".as_ref(), "/proc/1/fd/3".as_ref(), TraceMode::Edges, only);
+        assert_eq!(option(None), "/a,,b/p.so,trace=/proc/1/fd/3,mode=edges");
+        assert_eq!(option(Some(Privilege::User)), "/a,,b/p.so,trace=/proc/1/fd/3,mode=edges,only=user");
     }
 }

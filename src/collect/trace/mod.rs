@@ -18,7 +18,7 @@ use covtap_link::{LinkError, RunControl, RunState};
 
 use super::MeteredLink;
 use super::abi::Abi;
-use super::calls::read_any;
+use super::function::read_any;
 use crate::image::Image;
 use crate::profile::trace::{Counting, Trace, TraceTooLarge};
 

@@ -1,9 +1,9 @@
 //! The entries of a unit that make functions: what is declared, and where instances of it are.
 //!
-//! What enters is the debug sections of an image; what leaves is a [`Unit`] for each unit. What always holds: the work is
-//! proportional to the sections' length, whatever they say: no entry has more attributes, and no unit more ranges, than
-//! the unit's bytes warrant, and a table of abbreviations ends where the next one begins. A damaged unit is left where
-//! the damage is, and the damage is told. What is of discarded code is left out, with all that is inlined into it.
+//! What enters is the debug sections of an image, and those of files that have the rest of its units; what leaves is a
+//! [`Unit`] for each unit. What always holds: the work is proportional to the sections' length, whatever they say: no entry
+//! has more attributes, and no unit more ranges, than the unit's bytes warrant, and a table of abbreviations ends where the
+//! next one begins. A damaged unit is left where the damage is, and the damage is told.
 //!
 //! ```text
 //! DW_TAG_subprogram              DW_AT_name, DW_AT_linkage_name, DW_AT_decl_file, DW_AT_decl_line: what is declared;
@@ -14,15 +14,16 @@
 //! Source: DWARF 5, sections 3.3 and 7.5; DWARF 2 to 4, the same.
 
 use gimli::{
-    Abbreviation, Abbreviations, Attribute, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugAddrBase,
-    DebugInfo, DebugInfoOffset, DebugRngListsBase, DebugStrOffsetsBase, EntriesRaw, UnitHeader,
-    constants as dw,
+    Abbreviation, Abbreviations, Attribute, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugInfo,
+    DebugInfoOffset, EntriesRaw, UnitHeader, UnitType, constants as dw,
 };
 use rayon::prelude::*;
 
 use super::code::Code;
-use super::sections::{Bases, DebugSections, Slice};
+use super::sections::{DebugSections, Slice};
 use super::segments::Extent;
+use super::split::{SplitParts, SplitUnit};
+use super::unit::{Declaration, Instance, Split, Unit};
 
 /// More attributes for each byte of a unit are a decompression bomb of a kind.
 const MAX_ATTRIBUTES_PER_BYTE: usize = 16;
@@ -30,88 +31,95 @@ const MAX_ATTRIBUTES_PER_BYTE: usize = 16;
 /// More ranges for each byte of a unit are: lists of ranges are elsewhere, and may be referred to by many entries.
 const MAX_RANGES_PER_BYTE: usize = 16;
 
-/// What a unit has of functions.
-#[derive(Debug)]
-pub(super) struct Unit<'a> {
-    /// Where it begins in `.debug_info`.
-    pub(super) offset: usize,
-    pub(super) bases: Bases,
-    /// Where its lines are in `.debug_line`.
-    pub(super) line_program: Option<usize>,
-    pub(super) folder: Option<&'a [u8]>,
-    pub(super) name: Option<&'a [u8]>,
-    /// Whether the rest of it is in another file.
-    pub(super) is_split: bool,
-    /// In the order of their offsets.
-    pub(super) declarations: Vec<Declaration<'a>>,
-    pub(super) instances: Vec<Instance>,
-    pub(super) extents: Vec<Extent>,
-    /// What is wrong with it.
-    pub(super) fault: Option<String>,
+/// The heads of units, and the tables of abbreviations that they refer to.
+struct Heads<'a> {
+    headers: Vec<UnitHeader<Slice<'a>>>,
+    /// Where the tables begin, each once.
+    tables: Vec<usize>,
+    /// What ended the units early.
+    fault: Option<String>,
 }
 
-/// A function as an entry declares it; what it does not say, its origin may.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Declaration<'a> {
-    pub(super) offset: usize,
-    /// The entry that says more: `DW_AT_abstract_origin` or `DW_AT_specification`.
-    pub(super) origin: Option<usize>,
-    pub(super) name: Option<AttributeValue<Slice<'a>>>,
-    pub(super) linkage_name: Option<AttributeValue<Slice<'a>>>,
-    pub(super) file: Option<u64>,
-    pub(super) line: Option<u64>,
+impl<'a> Heads<'a> {
+    fn of(sections: &'a DebugSections<'_>) -> Self {
+        let info = DebugInfo::new(&sections.info, sections.endian);
+        let (mut headers, mut fault) = (Vec::new(), None);
+        for header in info.units() {
+            match header {
+                Ok(header) => headers.push(header),
+                Err(error) => fault = Some(format!("the units of .debug_info end early: {error}")),
+            }
+        }
+        let mut tables: Vec<usize> = headers.iter().map(|header| header.debug_abbrev_offset().0).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        Self { headers, tables, fault }
+    }
+
+    fn table(&self, header: &UnitHeader<Slice<'_>>) -> Option<usize> {
+        self.tables.binary_search(&header.debug_abbrev_offset().0).ok()
+    }
 }
 
-/// Where a function is, out of line or inlined.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Instance {
-    /// The entry that declares it.
-    pub(super) declaration: usize,
-    /// Its first address, where it is entered.
-    pub(super) entry: u64,
-    /// Whether its code is in the image.
-    pub(super) is_live: bool,
-    /// Whether any of it was executed.
-    pub(super) has_run: bool,
-    /// The number of the instance out of line that it is inlined into; its own if it is none.
-    around: u32,
-}
-
-/// Reads all units, in their order; and what ended them early.
+/// Reads all units, in the order of their offsets; and what ended them early.
 pub(super) fn units<'a>(
-    sections: &'a DebugSections<'_>,
+    sections: &'a DebugSections<'a>,
+    parts: &'a SplitParts<'a>,
     code: &Code<'_>,
     has_run: impl Fn(u64, u64) -> bool + Sync,
 ) -> (Vec<Unit<'a>>, Option<String>) {
-    let info = DebugInfo::new(&sections.info, sections.endian);
-    let (mut headers, mut fault) = (Vec::new(), None);
-    for header in info.units() {
-        match header {
-            Ok(header) => headers.push(header),
-            Err(error) => fault = Some(format!("the units of .debug_info end early: {error}")),
-        }
-    }
-    let mut tables: Vec<usize> = headers.iter().map(|header| header.debug_abbrev_offset().0).collect();
-    tables.sort_unstable();
-    tables.dedup();
-    let parsed: Vec<_> =
-        (0..tables.len()).into_par_iter().map(|index| table(sections, &tables, index)).collect();
+    let heads = Heads::of(sections);
+    let tables = 0..heads.tables.len();
+    let parsed: Vec<_> = tables.into_par_iter().map(|index| table(sections, &heads.tables, index)).collect();
     let read = |header: &UnitHeader<Slice<'a>>| {
-        let table = tables.binary_search(&header.debug_abbrev_offset().0).ok();
-        let abbreviations = table.and_then(|index| parsed.get(index));
-        let mut unit = Unit::new(header);
-        let done = match abbreviations {
-            Some(Ok(abbreviations)) => Reader::new(sections, &mut unit).read(header, abbreviations),
+        let abbreviations = heads.table(header).and_then(|index| parsed.get(index));
+        let mut unit = Unit::new(header, sections);
+        let mut done = match abbreviations {
+            Some(Ok(abbreviations)) => Reader::new(&mut unit).read(header, abbreviations),
             Some(Err(error)) => Err(error.to_string()),
             None => Ok(()),
         };
-        unit.fault =
-            done.err().map(|detail| format!("a unit at {:#x} of .debug_info: {detail}", unit.offset));
-        unit.leave_out_discarded(sections, code);
+        let part = unit.split.id.and_then(|id| parts.get(id, unit.offset));
+        if let Some(part) = part.filter(|_| done.is_ok()) {
+            unit = Unit::rest_of(&unit, part);
+            let abbreviations = table(&part.sections, &[0], 0).map_err(|error| error.to_string());
+            done = abbreviations.and_then(|table| Reader::new(&mut unit).read(&part.header, &table));
+        }
+        unit.fault = done.err().map(|detail| {
+            let section = if unit.is_found { ".debug_info.dwo" } else { ".debug_info" };
+            format!("a unit at {:#x} of {section}: {detail}", unit.offset.saturating_sub(unit.first))
+        });
+        unit.leave_out_discarded(code);
         unit.note_what_ran(&has_run);
         unit
     };
-    (headers.par_iter().map(read).collect(), fault)
+    let mut units: Vec<_> = heads.headers.par_iter().map(read).collect();
+    units.sort_by_key(|unit| unit.offset);
+    (units, heads.fault)
+}
+
+/// The units whose rest is in another file, in the order of their offsets; each number once.
+pub(super) fn skeletons(sections: &DebugSections<'_>) -> Vec<SplitUnit> {
+    let heads = Heads::of(sections);
+    let mut parsed = std::collections::HashMap::new();
+    let mut known = std::collections::HashSet::new();
+    let mut skeletons = Vec::new();
+    for header in &heads.headers {
+        if header.version() >= 5 && !matches!(header.type_(), UnitType::Skeleton(_)) {
+            continue;
+        }
+        let Some(index) = heads.table(header) else { continue };
+        let abbreviations = parsed.entry(index).or_insert_with(|| table(sections, &heads.tables, index).ok());
+        let Some(abbreviations) = abbreviations else { continue };
+        let mut unit = Unit::new(header, sections);
+        let _ = Reader::new(&mut unit).read_root(header, abbreviations);
+        let Split { name: Some(name), id: Some(id) } = unit.split else { continue };
+        if known.insert(id) {
+            let folder = unit.folder.unwrap_or_default().to_owned();
+            skeletons.push(SplitUnit { id, name: name.to_owned(), folder, skeleton: unit.offset });
+        }
+    }
+    skeletons
 }
 
 /// A table of abbreviations, up to the next.
@@ -122,95 +130,6 @@ fn table(sections: &DebugSections<'_>, tables: &[usize], index: usize) -> gimli:
     DebugAbbrev::new(bytes, sections.endian).abbreviations(DebugAbbrevOffset(0))
 }
 
-impl<'a> Unit<'a> {
-    fn new(header: &UnitHeader<Slice<'a>>) -> Self {
-        let bases = Bases {
-            encoding: header.encoding(),
-            strings: DebugStrOffsetsBase(0),
-            addresses: DebugAddrBase(0),
-            range_lists: DebugRngListsBase(0),
-            low_pc: 0,
-        };
-        Self {
-            offset: header.offset().0,
-            bases,
-            line_program: None,
-            folder: None,
-            name: None,
-            is_split: false,
-            declarations: Vec::new(),
-            instances: Vec::new(),
-            extents: Vec::new(),
-            fault: None,
-        }
-    }
-
-    /// The declaration at an offset.
-    pub(super) fn declaration(&self, offset: usize) -> Option<&Declaration<'a>> {
-        let index = self.declarations.binary_search_by_key(&offset, |declaration| declaration.offset).ok()?;
-        self.declarations.get(index)
-    }
-
-    /// Leaves out the instances whose code is not in the image, with what is inlined into them; and where no line says
-    /// where a function begins, as in assembly, its extents: it is a symbol's.
-    fn leave_out_discarded(&mut self, sections: &'a DebugSections<'_>, code: &Code<'_>) {
-        let is_live = |instance: &Instance| match instance.entry {
-            0 => code.is_live_at_zero(self.text_of(sections, instance.declaration)),
-            entry => code.is_at(entry),
-        };
-        // What is inlined goes by what it is inlined into.
-        let around = |instance: &Instance| self.instances.get(instance.around as usize);
-        let live: Vec<bool> =
-            self.instances.iter().map(|instance| around(instance).is_some_and(is_live)).collect();
-        for (instance, is_live) in self.instances.iter_mut().zip(&live) {
-            instance.is_live = *is_live;
-        }
-        let has_line: Vec<bool> =
-            self.instances.iter().map(|instance| self.has_line(instance.declaration)).collect();
-        let is_kept = |index: usize| live.get(index).zip(has_line.get(index)) == Some((&true, &true));
-        self.extents.retain(|extent| is_kept(extent.instance as usize));
-    }
-
-    /// Whether a declaration says where it is, or another unit may.
-    fn has_line(&self, mut offset: usize) -> bool {
-        for _ in 0..MAX_ORIGINS {
-            let Some(declaration) = self.declaration(offset) else { return true };
-            if declaration.line.is_some() {
-                return true;
-            }
-            let Some(origin) = declaration.origin else { return false };
-            offset = origin;
-        }
-        false
-    }
-
-    /// The name that a symbol has, of a declaration of this unit.
-    fn text_of(&self, sections: &'a DebugSections<'_>, mut offset: usize) -> Option<&'a [u8]> {
-        let mut name = None;
-        for _ in 0..MAX_ORIGINS {
-            let Some(declaration) = self.declaration(offset) else { break };
-            if let Some(linkage_name) = declaration.linkage_name {
-                return sections.text(&linkage_name, &self.bases);
-            }
-            name = name.or(declaration.name);
-            let Some(origin) = declaration.origin else { break };
-            offset = origin;
-        }
-        sections.text(&name?, &self.bases)
-    }
-
-    fn note_what_ran(&mut self, has_run: impl Fn(u64, u64) -> bool) {
-        for extent in &self.extents {
-            if let Some(instance) = self.instances.get_mut(extent.instance as usize) {
-                instance.has_run |= has_run(extent.start, extent.end);
-            }
-        }
-    }
-}
-
-/// As often an entry refers to another that says more.
-pub(super) const MAX_ORIGINS: usize = 8;
-
 /// What an entry says that is of interest.
 #[derive(Default)]
 struct Place<'a> {
@@ -220,17 +139,29 @@ struct Place<'a> {
     entry_pc: Option<AttributeValue<Slice<'a>>>,
 }
 
-struct Reader<'w, 'a, 's> {
-    sections: &'a DebugSections<'s>,
+struct Reader<'w, 'a> {
     unit: &'w mut Unit<'a>,
     /// The instances out of line around what is read, with their depths.
     around: Vec<(isize, u32)>,
     ranges_left: usize,
 }
 
-impl<'w, 'a, 's> Reader<'w, 'a, 's> {
-    fn new(sections: &'a DebugSections<'s>, unit: &'w mut Unit<'a>) -> Self {
-        Self { sections, unit, around: Vec::new(), ranges_left: 0 }
+impl<'w, 'a> Reader<'w, 'a> {
+    fn new(unit: &'w mut Unit<'a>) -> Self {
+        Self { unit, around: Vec::new(), ranges_left: 0 }
+    }
+
+    /// Reads the first entry alone.
+    fn read_root(
+        &mut self,
+        header: &UnitHeader<Slice<'a>>,
+        abbreviations: &Abbreviations,
+    ) -> gimli::Result<()> {
+        let mut entries = header.entries_raw(abbreviations, None)?;
+        match entries.read_abbreviation()? {
+            Some(abbreviation) => self.root(&mut entries, abbreviation),
+            None => Ok(()),
+        }
     }
 
     fn read(&mut self, header: &UnitHeader<Slice<'a>>, abbreviations: &Abbreviations) -> Result<(), String> {
@@ -272,7 +203,7 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
         entries: &mut EntriesRaw<'_, Slice<'a>>,
         abbreviation: &Abbreviation,
     ) -> gimli::Result<()> {
-        let (mut folder, mut name, mut low_pc) = (None, None, None);
+        let (mut folder, mut name, mut low_pc, mut file) = (None, None, None, None);
         let unit = &mut *self.unit;
         for spec in abbreviation.attributes() {
             let attribute = entries.read_attribute(*spec)?;
@@ -280,23 +211,30 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
                 (_, AttributeValue::DebugStrOffsetsBase(base)) => unit.bases.strings = base,
                 (_, AttributeValue::DebugAddrBase(base)) => unit.bases.addresses = base,
                 (_, AttributeValue::DebugRngListsBase(base)) => unit.bases.range_lists = base,
-                (dw::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) => {
+                (dw::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) if !unit.is_found => {
                     unit.line_program = Some(offset.0);
                 }
                 (dw::DW_AT_comp_dir, value) => folder = Some(value),
                 (dw::DW_AT_name, value) => name = Some(value),
                 (dw::DW_AT_low_pc, value) => low_pc = Some(value),
-                (dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name, _) => unit.is_split = true,
+                (dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name, value) => file = Some(value),
+                (dw::DW_AT_GNU_dwo_id, AttributeValue::DwoId(id)) => unit.split.id = Some(id.0),
                 _ => {}
             }
         }
         // The bases may stand behind what needs them.
-        let bases = unit.bases;
-        let text = |value: Option<_>| value.and_then(|value| self.sections.text(&value, &bases));
-        unit.folder = text(folder);
-        unit.name = text(name);
-        unit.bases.low_pc =
-            low_pc.and_then(|value| self.sections.address(&value, &bases)).unwrap_or_default();
+        let (bases, sections) = (unit.bases, unit.sections);
+        let text = |value: Option<_>| value.and_then(|value| sections.text(&value, &bases));
+        unit.folder = text(folder).or(unit.folder);
+        unit.name = text(name).or(unit.name);
+        let low_pc = low_pc.and_then(|value| sections.address(&value, &bases));
+        unit.bases.low_pc = low_pc.unwrap_or(unit.bases.low_pc);
+        if unit.is_found {
+            unit.split = Split::default();
+        } else {
+            unit.split.name = text(file);
+            unit.line_bases = unit.bases;
+        }
         Ok(())
     }
 
@@ -345,7 +283,9 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
             dw::DW_AT_abstract_origin | dw::DW_AT_specification => {
                 declaration.origin = match value {
                     AttributeValue::UnitRef(offset) => self.unit.offset.checked_add(offset.0),
-                    AttributeValue::DebugInfoRef(DebugInfoOffset(offset)) => Some(offset),
+                    AttributeValue::DebugInfoRef(DebugInfoOffset(offset)) => {
+                        self.unit.first.checked_add(offset)
+                    }
                     _ => None,
                 }
             }
@@ -377,7 +317,7 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
     }
 
     fn ranges(&self, place: &Place<'a>) -> Vec<(u64, u64)> {
-        let (sections, bases) = (self.sections, &self.unit.bases);
+        let (sections, bases) = (self.unit.sections, &self.unit.bases);
         if let Some(value) = &place.ranges {
             let ranges = sections.ranges(value, bases, self.ranges_left).unwrap_or_default();
             return ranges.into_iter().filter(|(start, end)| start < end).collect();
@@ -392,9 +332,9 @@ impl<'w, 'a, 's> Reader<'w, 'a, 's> {
     /// Where an instance is entered, as an address or, as GCC has it, from its low address on.
     fn entry_address(&self, place: &Place<'a>) -> Option<u64> {
         let value = place.entry_pc.as_ref()?;
-        let bases = &self.unit.bases;
-        self.sections.address(value, bases).or_else(|| {
-            let low = place.low_pc.as_ref().and_then(|low| self.sections.address(low, bases));
+        let (sections, bases) = (self.unit.sections, &self.unit.bases);
+        sections.address(value, bases).or_else(|| {
+            let low = place.low_pc.as_ref().and_then(|low| sections.address(low, bases));
             low.unwrap_or(bases.low_pc).checked_add(value.udata_value()?)
         })
     }

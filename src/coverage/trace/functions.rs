@@ -11,10 +11,10 @@ use gimli::AttributeValue;
 use rayon::prelude::*;
 
 use super::code::{Function, without_clone};
-use super::entries::{Declaration, MAX_ORIGINS, Unit};
 use super::executed::Executed;
 use super::lines::LineProgram;
 use super::sections::{DebugSections, Slice};
+use super::unit::{Declaration, MAX_ORIGINS, Unit};
 use crate::coverage::FileName;
 
 /// A function that has code.
@@ -72,7 +72,7 @@ impl<'a> Names<'_, 'a, '_> {
         let mut next = Some(declaration);
         for _ in 0..MAX_ORIGINS {
             let Some((unit, found)) = next.and_then(|offset| self.declaration(offset)) else { break };
-            let text = |value: Option<AttributeValue<Slice<'a>>>| self.sections.text(&value?, &unit.bases);
+            let text = |value: Option<AttributeValue<Slice<'a>>>| unit.sections.text(&value?, &unit.bases);
             name = name.or_else(|| text(found.name));
             linkage_name = linkage_name.or_else(|| text(found.linkage_name));
             if let (None, Some(line), Some(file)) = (place, found.line, found.file) {

@@ -19,11 +19,11 @@ use std::collections::HashMap;
 use gimli::{ColumnType, DebugLine, DebugLineOffset, EndianSlice, IncompleteLineProgram};
 
 use super::code::{Code, Function};
-use super::entries::Unit;
 use super::executed::Executed;
 use super::places::PlaceRow;
 use super::sections::{Bases, DebugSections, Slice};
 use super::segments::Segment;
+use super::unit::Unit;
 use crate::coverage::mapping::join;
 use crate::profile::trace::Run;
 
@@ -110,7 +110,7 @@ impl<'a> LineProgram<'a> {
         let slice = |text: &'a [u8]| EndianSlice::new(text, sections.endian);
         let program = DebugLine::new(&sections.line, sections.endian).program(
             DebugLineOffset(offset),
-            unit.bases.encoding.address_size,
+            unit.line_bases.encoding.address_size,
             unit.folder.map(slice),
             unit.name.map(slice),
         );
@@ -120,7 +120,7 @@ impl<'a> LineProgram<'a> {
         Ok(Self {
             offset,
             program: program.map_err(damaged)?,
-            bases: unit.bases,
+            bases: unit.line_bases,
             folder: unit.folder,
             has_function_at_zero,
         })

@@ -21,6 +21,8 @@ mod places;
 mod sections;
 mod segments;
 mod sources;
+mod split;
+mod unit;
 mod unmapped;
 
 use std::collections::HashMap;
@@ -33,17 +35,19 @@ use crate::image::{Image, ImageType, Slide};
 use crate::profile::trace::{Counting, Space};
 
 use code::{Code, Function};
-use entries::Unit;
 use executed::Executed;
 use functions::Names;
 use lines::{Around, LineProgram, Lines};
 use sections::DebugSections;
 use segments::Segment;
 use sources::Sources;
+use split::{SplitFile, SplitParts};
+use unit::Unit;
 
 pub use branches::{LeftOut, put_branches};
 pub(crate) use code::without_clone;
 pub use places::{Place, Places};
+pub use split::{SplitUnit, packaged, split_units};
 pub use unmapped::{Mapped, Unmapped};
 
 /// What was executed of an image, on its source.
@@ -56,9 +60,10 @@ pub struct TracedImage {
     pub has_lines: bool,
     /// How many functions its symbols name that have no line, and are left out beside others that do.
     pub num_without_line: usize,
-    /// Whether the debug information of some units is in files of their own, and their functions are known by their
-    /// symbols alone.
-    pub is_split: bool,
+    /// How many units have their debug information in files of their own.
+    pub num_split: usize,
+    /// The names of those files of them that were not found: functions in these units are known by their symbols alone.
+    pub missing: Vec<String>,
     /// What of the debug information could not be read.
     pub problems: Vec<String>,
     /// The lines of its instructions, if they were asked for.
@@ -91,18 +96,20 @@ pub enum TracedImageError {
 }
 
 impl TracedImage {
-    /// Puts what was executed in an address space on the lines of an image that was moved by `slide` there.
+    /// Puts what was executed in an address space on the lines of an image that was moved by `slide` there. `split` are the
+    /// files, or packages of them, that have debug information of the image's units ([`split_units`]).
     ///
     /// # Errors
     ///
     /// The image cannot be mapped.
     pub fn new(
         image: &Image,
+        split: &[Image],
         slide: Slide,
         space: &Space,
         counting: Counting,
     ) -> Result<Self, TracedImageError> {
-        Self::map(image, slide, space, counting, false)
+        Self::map(image, split, slide, space, counting, false)
     }
 
     /// The same, with the line of every instruction.
@@ -112,11 +119,12 @@ impl TracedImage {
     /// The image cannot be mapped.
     pub fn with_places(
         image: &Image,
+        split: &[Image],
         slide: Slide,
         space: &Space,
         counting: Counting,
     ) -> Result<Self, TracedImageError> {
-        Self::map(image, slide, space, counting, true)
+        Self::map(image, split, slide, space, counting, true)
     }
 
     /// Gives sources other names; `None` keeps the one they have.
@@ -127,6 +135,7 @@ impl TracedImage {
 
     fn map(
         image: &Image,
+        split: &[Image],
         slide: Slide,
         space: &Space,
         counting: Counting,
@@ -140,8 +149,15 @@ impl TracedImage {
         let executed = Executed::of(space, &code, slide, image.pointer_width());
         let sections = DebugSections::of(image)
             .map_err(|detail| TracedImageError::Sections { image: name(), detail })?;
+        let files: Vec<_> = split.iter().map(SplitFile::of).collect();
+        let (files, faults): (Vec<_>, Vec<_>) = files.into_iter().partition(Result::is_ok);
+        let files: Vec<_> = files.into_iter().flatten().collect();
+        let wanted = if files.is_empty() { Vec::new() } else { entries::skeletons(&sections) };
+        let parts = SplitParts::find(&sections, &files, &wanted);
         let max = if counting == Counting::Times { u64::MAX } else { 1 };
-        let traced = Mapping::of(&sections, &code, &executed).finish(image, max, wants_places);
+        let mut traced = Mapping::of(&sections, &parts, &code, &executed).finish(image, max, wants_places);
+        traced.problems.extend(faults.into_iter().filter_map(Result::err));
+        traced.problems.extend_from_slice(&parts.problems);
         if traced.unit.sources.is_empty() {
             return Err(TracedImageError::Stripped { image: name() });
         }
@@ -150,8 +166,8 @@ impl TracedImage {
 }
 
 /// What the debug information of an image says, as far as it is read.
-struct Mapping<'w, 'a, 's> {
-    sections: &'a DebugSections<'s>,
+struct Mapping<'w, 'a> {
+    sections: &'a DebugSections<'a>,
     code: &'w Code<'w>,
     executed: &'w Executed,
     units: Vec<Unit<'a>>,
@@ -159,10 +175,15 @@ struct Mapping<'w, 'a, 's> {
     problems: Vec<String>,
 }
 
-impl<'w, 'a, 's> Mapping<'w, 'a, 's> {
-    fn of(sections: &'a DebugSections<'s>, code: &'w Code<'w>, executed: &'w Executed) -> Self {
+impl<'w, 'a> Mapping<'w, 'a> {
+    fn of(
+        sections: &'a DebugSections<'a>,
+        parts: &'a SplitParts<'a>,
+        code: &'w Code<'w>,
+        executed: &'w Executed,
+    ) -> Self {
         let has_run = |start, end| executed.any(start, end);
-        let (mut units, fault) = entries::units(sections, code, has_run);
+        let (mut units, fault) = entries::units(sections, parts, code, has_run);
         let mut problems: Vec<String> = units.iter_mut().filter_map(|unit| unit.fault.take()).collect();
         problems.extend(fault);
         let (places, overlapping) = places(sections, &units);
@@ -204,7 +225,8 @@ impl<'w, 'a, 's> Mapping<'w, 'a, 's> {
             unit: UnitCoverage { sources, mismatches: Vec::new(), incoherent: Vec::new() },
             has_lines,
             num_without_line: if has_lines { num_without_line } else { 0 },
-            is_split: self.units.iter().any(|unit| unit.is_split),
+            num_split: self.units.iter().filter(|unit| unit.is_found || unit.split.name.is_some()).count(),
+            missing: self.units.iter().filter_map(|unit| unit.split.name).map(text).collect(),
             problems: self.problems,
             places: if wants_places { Places::of(places, &paths, segments) } else { Places::default() },
         }
@@ -279,6 +301,10 @@ fn places<'u, 'a>(
         is_apart
     });
     (places, problems)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The functions that symbols alone name.

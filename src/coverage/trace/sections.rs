@@ -27,12 +27,12 @@ pub(super) struct DebugSections<'a> {
     pub(super) info: Cow<'a, [u8]>,
     pub(super) abbrev: Cow<'a, [u8]>,
     pub(super) line: Cow<'a, [u8]>,
-    strings: Cow<'a, [u8]>,
-    line_strings: Cow<'a, [u8]>,
-    string_offsets: Cow<'a, [u8]>,
-    addresses: Cow<'a, [u8]>,
-    ranges: Cow<'a, [u8]>,
-    range_lists: Cow<'a, [u8]>,
+    pub(super) strings: Cow<'a, [u8]>,
+    pub(super) line_strings: Cow<'a, [u8]>,
+    pub(super) string_offsets: Cow<'a, [u8]>,
+    pub(super) addresses: Cow<'a, [u8]>,
+    pub(super) ranges: Cow<'a, [u8]>,
+    pub(super) range_lists: Cow<'a, [u8]>,
 }
 
 /// Where references of a unit start from.
@@ -42,8 +42,38 @@ pub(super) struct Bases {
     pub(super) strings: DebugStrOffsetsBase<usize>,
     pub(super) addresses: DebugAddrBase<usize>,
     pub(super) range_lists: DebugRngListsBase<usize>,
+    /// Where references into `.debug_ranges` start from: elsewhere in split DWARF 4 alone.
+    pub(super) ranges: usize,
     /// Where addresses in ranges start from.
     pub(super) low_pc: u64,
+}
+
+/// Reads sections of a file, within what is plausible for it.
+struct Reading<'a> {
+    image: &'a Image,
+    budget: TextBudget,
+}
+
+impl<'a> Reading<'a> {
+    fn of(image: &'a Image) -> Self {
+        let len_bytes = usize::try_from(image.file_len_bytes()).unwrap_or(usize::MAX);
+        Self { image, budget: TextBudget::of(len_bytes) }
+    }
+
+    fn section(&mut self, name: &str) -> Result<Cow<'a, [u8]>, String> {
+        let Some(section) = self.image.section(name) else { return Ok(Cow::default()) };
+        let len = usize::try_from(section.data_len_bytes()).unwrap_or(usize::MAX);
+        let read = |detail| format!("read {name} of {}: {detail}", self.image.name());
+        self.budget.take(len).map_err(read)?;
+        section.data().map_err(|error| error.to_string())
+    }
+}
+
+fn endian(image: &Image) -> RunTimeEndian {
+    match image.endianness() {
+        Endianness::Little => RunTimeEndian::Little,
+        Endianness::Big => RunTimeEndian::Big,
+    }
 }
 
 impl<'a> DebugSections<'a> {
@@ -53,28 +83,42 @@ impl<'a> DebugSections<'a> {
     ///
     /// One cannot be read, or is larger than is plausible: the text says which and why.
     pub(super) fn of(image: &'a Image) -> Result<Self, String> {
-        let mut budget = TextBudget::of(usize::try_from(image.file_len_bytes()).unwrap_or(usize::MAX));
-        let mut data = |name: &str| -> Result<Cow<'a, [u8]>, String> {
-            let Some(section) = image.section(name) else { return Ok(Cow::default()) };
-            let len = usize::try_from(section.data_len_bytes()).unwrap_or(usize::MAX);
-            budget.take(len).map_err(|detail| format!("read {name} of {}: {detail}", image.name()))?;
-            section.data().map_err(|error| error.to_string())
-        };
+        let mut data = Reading::of(image);
         Ok(Self {
-            endian: match image.endianness() {
-                Endianness::Little => RunTimeEndian::Little,
-                Endianness::Big => RunTimeEndian::Big,
-            },
-            info: data(".debug_info")?,
-            abbrev: data(".debug_abbrev")?,
-            line: data(".debug_line")?,
-            strings: data(".debug_str")?,
-            line_strings: data(".debug_line_str")?,
-            string_offsets: data(".debug_str_offsets")?,
-            addresses: data(".debug_addr")?,
-            ranges: data(".debug_ranges")?,
-            range_lists: data(".debug_rnglists")?,
+            endian: endian(image),
+            info: data.section(".debug_info")?,
+            abbrev: data.section(".debug_abbrev")?,
+            line: data.section(".debug_line")?,
+            strings: data.section(".debug_str")?,
+            line_strings: data.section(".debug_line_str")?,
+            string_offsets: data.section(".debug_str_offsets")?,
+            addresses: data.section(".debug_addr")?,
+            ranges: data.section(".debug_ranges")?,
+            range_lists: data.section(".debug_rnglists")?,
         })
+    }
+
+    /// Takes the sections of a file that has units of another image, without those that are in the image; and its index,
+    /// which packages have.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Self::of).
+    pub(super) fn of_split(image: &'a Image) -> Result<(Self, Cow<'a, [u8]>), String> {
+        let mut data = Reading::of(image);
+        let sections = Self {
+            endian: endian(image),
+            info: data.section(".debug_info.dwo")?,
+            abbrev: data.section(".debug_abbrev.dwo")?,
+            line: Cow::default(),
+            strings: data.section(".debug_str.dwo")?,
+            line_strings: Cow::default(),
+            string_offsets: data.section(".debug_str_offsets.dwo")?,
+            addresses: Cow::default(),
+            ranges: Cow::default(),
+            range_lists: data.section(".debug_rnglists.dwo")?,
+        };
+        Ok((sections, data.section(".debug_cu_index")?))
     }
 
     /// How long the program of line numbers at an offset is, by its head.
@@ -126,8 +170,8 @@ impl<'a> DebugSections<'a> {
             DebugRngLists::from(EndianSlice::new(&self.range_lists, self.endian)),
         );
         let offset = match value {
-            AttributeValue::RangeListsRef(offset) => RangeListsOffset(offset.0),
-            AttributeValue::SecOffset(offset) => RangeListsOffset(*offset),
+            AttributeValue::RangeListsRef(offset) => RangeListsOffset(offset.0.checked_add(bases.ranges)?),
+            AttributeValue::SecOffset(offset) => RangeListsOffset(offset.checked_add(bases.ranges)?),
             AttributeValue::DebugRngListsIndex(index) => {
                 lists.get_offset(bases.encoding, bases.range_lists, *index).ok()?
             }

@@ -37,11 +37,13 @@ mod word {
     pub(super) const FLAGS: usize = 10;
     pub(super) const HEADER_BYTES: usize = 11;
     pub(super) const ARCHITECTURE: usize = 12;
+    pub(super) const UNSEEN_OUTCOMES: usize = 15;
 }
 
 const STATE_ENDED: u64 = 2;
 const MODE_EDGES: u64 = 2;
 const FLAG_UNCOUNTED_VCPU: u64 = 1;
+const FLAG_UNKNOWN_PRIVILEGE: u64 = 2;
 
 /// Gives bytes from a place on.
 pub type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> io::Result<()> + 'a;
@@ -94,6 +96,10 @@ pub struct TraceMemory {
     pub not_recorded: u64,
     /// Whether a processor's executions are missing.
     pub is_vcpu_missing: bool,
+    /// Whether only code of one privilege was to be counted, and of some it was not known, so that it is missing.
+    pub is_privilege_unknown: bool,
+    /// How often a branch was executed, and it is not known which way it went.
+    pub unseen_outcomes: u64,
     num_vcpus: u64,
     chunk_entries: u64,
     num_entries: u64,
@@ -154,14 +160,16 @@ impl TraceMemory {
         let num_chunks = within(word::NUM_CHUNKS, "the number of chunks", 0, MAX_CHUNKS)?;
         let room = chunk_entries.saturating_mul(num_chunks);
         let header_bytes = (HEADER_WORDS as u64).saturating_mul(WORD);
-        let name: Vec<u8> =
-            bytes.iter().copied().skip(word::ARCHITECTURE * 8).take_while(|byte| *byte != 0).collect();
+        let name = bytes.iter().copied().take(word::UNSEEN_OUTCOMES * 8).skip(word::ARCHITECTURE * 8);
+        let name: Vec<u8> = name.take_while(|byte| *byte != 0).collect();
         Ok(Self {
             architecture: String::from_utf8_lossy(&name).chars().filter(|c| !c.is_control()).collect(),
             has_ended: word(word::STATE) == STATE_ENDED,
             has_branches: within(word::MODE, "the mode", 1, 3)? == MODE_EDGES,
             not_recorded: word(word::NOT_RECORDED),
             is_vcpu_missing: word(word::FLAGS) & FLAG_UNCOUNTED_VCPU != 0,
+            is_privilege_unknown: word(word::FLAGS) & FLAG_UNKNOWN_PRIVILEGE != 0,
+            unseen_outcomes: word(word::UNSEEN_OUTCOMES),
             num_vcpus: within(word::NUM_VCPUS, "the number of vCPUs", 1, MAX_VCPUS)?,
             chunk_entries,
             num_entries: within(word::NUM_ENTRIES, "the number of entries", 0, room)?,

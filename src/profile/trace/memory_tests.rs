@@ -61,7 +61,8 @@ fn counts_of_all_vcpus_and_chunks_are_added_up() {
 
 #[test]
 fn the_header_says_what_is_known() {
-    let bytes = memory(1, &[]);
+    let mut bytes = memory(1, &[]);
+    (bytes[80], bytes[120]) = (2, 7);
     let header = TraceMemory::read(&mut |_, out: &mut [u8]| {
         out.copy_from_slice(&bytes[..out.len()]);
         Ok(())
@@ -70,6 +71,10 @@ fn the_header_says_what_is_known() {
     assert_eq!(
         (header.architecture.as_str(), header.has_ended, header.has_branches),
         ("riscv64", false, false)
+    );
+    assert_eq!(
+        (header.is_vcpu_missing, header.is_privilege_unknown, header.unseen_outcomes),
+        (false, true, 7)
     );
 }
 

@@ -56,6 +56,7 @@ impl FilePage<'_, '_> {
             (self.header())
             main {
                 (layout::figures(self.shown, &self.page.statistics))
+                (layout::cautions(self.options))
                 @if let Some(error) = &error {
                     p.warn { "⚠ The text is not shown: " (visible(error.to_string().as_bytes())) }
                 }

@@ -33,6 +33,7 @@ pub(super) fn page(
         }
         main {
             (layout::figures(shown, &totals))
+            (layout::cautions(options))
             (object_code(object))
             (left_out(coverage))
             div.scroll { (files(tree, pages, shown, &totals)) }

@@ -77,6 +77,13 @@ pub(super) fn footer(options: &Options<'_>) -> Markup {
     }
 }
 
+/// What is to be known of the counts.
+pub(super) fn cautions(options: &Options<'_>) -> Markup {
+    html! {
+        @for caution in options.cautions { p.caution { (visible(caution.as_bytes())) } }
+    }
+}
+
 /// The figures of a file or of all.
 pub(super) fn figures(shown: &[Column], statistics: &Statistics) -> Markup {
     tallies(shown.iter().map(|column| (column.name, statistics.of(column.metric))))

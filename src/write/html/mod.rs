@@ -71,6 +71,8 @@ pub struct Options<'a> {
     pub images: &'a [PathBuf],
     /// The profiles.
     pub profiles: &'a [PathBuf],
+    /// What is to be known of the counts.
+    pub cautions: &'a [String],
     /// When the site is made.
     pub made_at: Timestamp,
     /// [`sources::read`](super::sources::read), or what looks elsewhere first.

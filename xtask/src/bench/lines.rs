@@ -122,7 +122,7 @@ fn describe(image: &Image, addresses: &[u64]) {
 fn map(image: &Image, trace: &Trace, is_shown: bool) -> Result<Duration> {
     let space = trace.space("").context("the trace has a space")?;
     let started = Instant::now();
-    let traced = TracedImage::new(image, Slide::ZERO, space, trace.counting)?;
+    let traced = TracedImage::new(image, &[], Slide::ZERO, space, trace.counting)?;
     let elapsed = started.elapsed();
     let lines = traced.unit.sources.iter().flat_map(|source| &source.lines);
     let (num_lines, num_hit) = (lines.clone().count(), lines.filter(|line| line.count > 0).count());

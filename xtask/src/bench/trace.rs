@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
     /// Rounds of the guest's work in each run
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 }
 

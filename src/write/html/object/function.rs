@@ -49,7 +49,7 @@ impl FunctionPage<'_, '_> {
             (self.header(&name, around))
             main data-noun="instruction" {
                 (table::figures(self.found.tally(), object.has_branches()))
-                @if let Some(counting) = table::said_of(object.counting()) { p.warn { "⚠ " (counting) } }
+                (layout::cautions(self.options))
                 @if !object.has_branches() { p.warn { "⚠ Nobody looked which way branches went." } }
                 @if !HAS_ASSEMBLY {
                     p.warn { "⚠ covtap was built without disassembly: instructions are shown as bytes." }

@@ -8,7 +8,6 @@ use super::super::metrics::tally_cell;
 use super::super::number::{counted, grouped, short};
 use super::{DIR, Function, MAX_PAGES, ObjectPages, Program, function_name};
 use crate::coverage::object::ObjectTally;
-use crate::profile::trace::Counting;
 
 pub(super) fn page(pages: &ObjectPages<'_>, options: &Options<'_>) -> Markup {
     let subject = layout::subject(options);
@@ -20,6 +19,7 @@ pub(super) fn page(pages: &ObjectPages<'_>, options: &Options<'_>) -> Markup {
         }
         main {
             (figures(pages.tally(), pages.has_branches()))
+            (layout::cautions(options))
             (doubts(pages))
             div.scroll { (functions(pages)) }
         }
@@ -34,24 +34,11 @@ pub(super) fn figures(tally: ObjectTally, has_branches: bool) -> Markup {
     layout::tallies([("Instructions", tally.instructions)].into_iter().chain(ways))
 }
 
-/// What the counts do not say.
-pub(super) fn said_of(counting: Counting) -> Option<&'static str> {
-    match counting {
-        Counting::Times => None,
-        Counting::Reached => Some("The trace says what was reached, not how often: counts are 0 or 1."),
-        Counting::Samples => {
-            Some("The trace has samples: counts are 0 or 1, and what has 0 may have been executed too.")
-        }
-    }
-}
-
 fn doubts(pages: &ObjectPages<'_>) -> Markup {
-    let counting = pages.programs.iter().find_map(|program| said_of(program.program.object.counting()));
     let without_page =
         pages.programs.iter().flat_map(|program| &program.functions).filter(|it| it.page.is_none()).count();
     let unknown = pages.tally().unknown;
     html! {
-        @if let Some(counting) = counting { p.warn { "⚠ " (counting) } }
         @if !pages.has_branches() {
             p.warn { "⚠ Nobody looked which way branches went." }
         } @else if unknown > 0 {
