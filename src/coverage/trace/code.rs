@@ -97,7 +97,7 @@ impl<'a> Code<'a> {
 }
 
 /// The name of the function that GCC made a clone of.
-pub(super) fn without_clone(name: &str) -> &str {
+pub(in crate::coverage) fn without_clone(name: &str) -> &str {
     const CLONES: [&str; 5] = [".part.", ".constprop.", ".isra.", ".cold", ".lto_priv."];
     let cut = CLONES.iter().filter_map(|clone| name.find(clone)).min();
     cut.filter(|at| *at > 0).and_then(|at| name.get(..at)).unwrap_or(name)

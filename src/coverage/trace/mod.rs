@@ -41,6 +41,7 @@ use split::{SplitFile, SplitParts};
 use unit::Unit;
 
 pub use split::{SplitUnit, packaged, split_units};
+pub(super) use code::without_clone;
 pub use unmapped::{Mapped, Unmapped};
 
 /// What was executed of an image, on its source.
