@@ -40,8 +40,8 @@ use sources::Sources;
 use split::{SplitFile, SplitParts};
 use unit::Unit;
 
-pub use split::{SplitUnit, packaged, split_units};
 pub(super) use code::without_clone;
+pub use split::{SplitUnit, packaged, split_units};
 pub use unmapped::{Mapped, Unmapped};
 
 /// What was executed of an image, on its source.
