@@ -29,6 +29,33 @@ use covtap_testbed::{Guest, Machine, tool};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// clang notes no arc into some of the blocks that it puts between others: sums of such a function say nothing.
+#[test]
+fn functions_whose_notes_lack_an_arc_are_not_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let [source, object, elf] =
+        ["a.c", "a.o", "a.elf"].map(|name| dir.path().join(name).display().to_string());
+    let text = "int f(int); int plain(int n) { return n ? f(1) : 2; }\n\
+                int lacking(int n) { if (f(n) && f(1) || f(2) && (f(3) || n)) return 1; return 0; }\n";
+    fs::write(&source, text).unwrap();
+    let compile =
+        ["--target=thumbv7m-none-eabi", "-O0", "-fprofile-arcs", "-ftest-coverage", "-w", "-c", "-o"];
+    covtap_testbed::run("clang-19", compile.iter().chain(&[object.as_str(), &source])).unwrap();
+    let link = ["--unresolved-symbols=ignore-all", "-e", "lacking", "-o", &elf, &object];
+    covtap_testbed::run("ld.lld-19", link).unwrap();
+    let image = Image::parse("a.elf", fs::read(&elf).unwrap()).unwrap();
+    let located = gcov::locate(&image, Slide::ZERO).unwrap();
+    let notes = Notes::parse(&fs::read(dir.path().join("a.gcno")).unwrap()).unwrap();
+    let mut check = FlowCheck::default();
+    let unchecked = check.add(&located.image, 0, [Some(&notes)]);
+    let reasons: Vec<_> = unchecked.iter().map(|unchecked| unchecked.reason.to_string()).collect();
+    assert!(
+        matches!(&reasons[..], [it] if it.starts_with("function lacking: its notes have no arc to block ")),
+        "{reasons:?}"
+    );
+    assert_eq!(check.num_functions(), 1);
+}
+
 /// A guest of two functions that never rest, one of which never returns.
 struct Storm {
     guest: Guest,

@@ -20,7 +20,7 @@ use std::process::{Child, Command};
 use common::{PATIENCE, Session, assert_done, stderr};
 use covtap::coverage::object::function_instructions;
 use covtap::image::Image;
-use covtap::profile::trace::{Counting, Trace, Ways, parse};
+use covtap::profile::trace::{Counting, Space, Trace, Ways, parse};
 use covtap_insn::Flow;
 use covtap_testbed::{Guest, Machine, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
@@ -240,11 +240,24 @@ fn blocks_are_those_of_the_log(machine: Machine) {
     assert_eq!(trace.counting, Counting::Samples, "blocks took turns");
     let space = trace.space("").expect("a space");
     let image = image(&round.elf);
-    let reached: BTreeSet<u64> = function_instructions(&image)
-        .map(|insn| insn.address)
-        .filter(|address| space.count_at(*address) > 0)
-        .collect();
-    assert_eq!(reached, steady);
+    let reached = |space: &Space| -> BTreeSet<u64> {
+        let addresses = function_instructions(&image).map(|insn| insn.address);
+        addresses.filter(|address| space.count_at(*address) > 0).collect()
+    };
+    assert_eq!(reached(space), steady);
+    round.assert_left_alone();
+    // All at a time.
+    let output = common::run(args(
+        &round.guest,
+        &round.elf,
+        &round.dir,
+        &["--method", "breakpoints", "--window", "all", "--for", "2s"],
+    ));
+    assert_done(&output);
+    assert!(stderr(&output).contains("all were watched from the start"), "{}", stderr(&output));
+    let trace = read_trace(&round.dir);
+    assert_eq!(trace.counting, Counting::Reached);
+    assert_eq!(reached(trace.space("").expect("a space")), steady);
     round.assert_left_alone();
 }
 

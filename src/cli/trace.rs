@@ -47,6 +47,9 @@ pub(super) struct TraceArgs {
     /// The share of time for which the target may be halted to be sampled, or to have other blocks watched
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = parse_share)]
     budget: f64,
+    /// Set so many breakpoints at a time, or "all": with all from the start nothing is missed, and QEMU is slower with each
+    #[arg(long, value_name = "N", value_parser = parse_window)]
+    window: Option<usize>,
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
     force: bool,
@@ -155,7 +158,8 @@ fn trace(
 ) -> Result<Done> {
     let Some(first) = programs.first() else { anyhow::bail!("trace: no ELF was given") };
     let watches = watches(programs);
-    let limits = Limits { duration: args.duration, is_asked: &|| interrupts.has_come(), budget: args.budget };
+    let is_asked = &|| interrupts.has_come();
+    let limits = Limits { duration: args.duration, is_asked, budget: args.budget, window: args.window };
     let mut tracer = Tracer::new(link, &first.image, limits)?;
     let method = match args.method {
         Some(method) => {
@@ -288,9 +292,29 @@ fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads how many breakpoints are set at a time.
+fn parse_window(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        number => match number.parse() {
+            Ok(0) => Err("must be more than 0".to_owned()),
+            Ok(window) => Ok(window),
+            Err(error) => Err(format!("{error}; write a number, or all")),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_is_a_number_or_all() {
+        assert_eq!((parse_window("16"), parse_window("all")), (Ok(16), Ok(usize::MAX)));
+        for wrong in ["0", "-1", "every"] {
+            assert!(parse_window(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_budget_is_a_share_of_time() {

@@ -33,6 +33,8 @@ pub enum Machine {
     Riscv32Virt,
     /// One 64-bit RISC-V hart with memory at 0x8000_0000.
     Riscv64Virt,
+    /// Cortex-A53 in its first exception level, with memory at 0x4000_0000.
+    A64Virt,
 }
 
 impl Machine {
@@ -45,10 +47,13 @@ impl Machine {
             Self::Aarch64Virt => "qemu-system-aarch64",
             Self::Riscv32Virt => "qemu-system-riscv32",
             Self::Riscv64Virt => "qemu-system-riscv64",
+            Self::A64Virt => "qemu-system-aarch64",
         }
     }
 
-    fn args(self) -> &'static [&'static str] {
+    /// What makes the emulator this machine.
+    #[must_use]
+    pub fn args(self) -> &'static [&'static str] {
         match self {
             Self::An385 => &["-M", "mps2-an385"],
             Self::X86Pvh => &["-M", "q35", "-m", "64", "-accel", "tcg", "-vga", "none", "-net", "none"],
@@ -58,6 +63,7 @@ impl Machine {
             }
             Self::Aarch64Virt => &["-M", "virt", "-cpu", "cortex-a53", "-m", "64"],
             Self::Riscv32Virt | Self::Riscv64Virt => &["-M", "virt", "-m", "16", "-bios", "none"],
+            Self::A64Virt => &["-M", "virt", "-cpu", "cortex-a53", "-m", "64"],
         }
     }
 }

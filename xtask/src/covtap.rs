@@ -1,8 +1,8 @@
 //! The covtap that the chores run: built here, from this workspace.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::child;
@@ -15,6 +15,16 @@ pub(crate) fn build() -> Result<PathBuf> {
 /// Builds covtap as the tests have it, not optimised, and gives the program's path.
 pub(crate) fn build_unoptimised() -> Result<PathBuf> {
     build_with(&[])
+}
+
+/// Builds QEMU's plugin as the tests have it, and gives its path: beside covtap.
+pub(crate) fn build_plugin(covtap: &Path) -> Result<PathBuf> {
+    let mut command = child::cargo(["build", "--package", "covtap-qemu-plugin"]);
+    println!("$ {}", child::show(&command));
+    child::run_well(command.arg("--quiet"))?;
+    let plugin = covtap.with_file_name("libcovtap_qemu_plugin.so");
+    ensure!(plugin.is_file(), "build the plugin: {} is not there", plugin.display());
+    Ok(plugin)
 }
 
 fn build_with(profile: &[&str]) -> Result<PathBuf> {

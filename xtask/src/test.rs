@@ -43,7 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", about: "all tests pass, those with guests in QEMU too", run: tests },
     Step {
         name: "conformance",
-        about: "reports are LLVM's own, for a part of the corpus",
+        about: "reports are LLVM's own, and traces what QEMU logs, for a part of the corpus",
         run: conformance::quick,
     },
     Step { name: "doc", about: "the documentation builds and its links lead somewhere", run: doc },

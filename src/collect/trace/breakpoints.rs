@@ -72,7 +72,8 @@ impl Tracer<'_> {
         if all.is_empty() {
             return Err(TraceError::NoBlocks { endpoint: info.endpoint });
         }
-        let max = if info.server.starts_with("QEMU") { MAX_WINDOW_OF_QEMU } else { MAX_WINDOW };
+        let known = if info.server.starts_with("QEMU") { MAX_WINDOW_OF_QEMU } else { MAX_WINDOW };
+        let max = self.limits.window.unwrap_or(known);
         let mut windows = Windows {
             all,
             set: BTreeMap::new(),

@@ -36,6 +36,8 @@ pub struct Limits<'a> {
     pub is_asked: &'a dyn Fn() -> bool,
     /// The share of time, up to 1, for which the target may be stopped to be sampled, or to have other blocks watched.
     pub budget: f64,
+    /// How many breakpoints are set at a time; without, as many as the server is known to bear.
+    pub window: Option<usize>,
 }
 
 /// Why a trace has ended.

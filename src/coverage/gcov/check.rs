@@ -18,7 +18,7 @@ use super::gcno::{Function, Notes};
 use crate::collect::{Coherence, Group, Part};
 use crate::coverage::FileName;
 use crate::image::uint;
-use crate::locate::gcov::{self as located, CounterKind, GcovImage, Object};
+use crate::locate::gcov::{self as located, CounterKind, Dialect, GcovImage, Object};
 
 const COUNTER_BYTES: usize = 8;
 
@@ -67,6 +67,14 @@ pub enum UncheckedReason {
         /// The function.
         name: FileName,
     },
+    /// One function is not.
+    #[error("function {}: its notes have no arc to block {block}", .name.escape_ascii())]
+    Unentered {
+        /// The function.
+        name: FileName,
+        /// The block.
+        block: u32,
+    },
 }
 
 impl FlowCheck {
@@ -105,12 +113,14 @@ impl FlowCheck {
         }
         let by_ident: HashMap<u32, &Function> = notes.functions.iter().map(|it| (it.ident, it)).collect();
         let functions = object.functions.iter().flatten();
-        functions.filter_map(|function| self.add_function(place, function, &by_ident).err()).collect()
+        let mut add = |function| self.add_function(place, object.dialect, function, &by_ident);
+        functions.filter_map(|function| add(function).err()).collect()
     }
 
     fn add_function(
         &mut self,
         (endianness, first_region): (Endianness, usize),
+        dialect: Dialect,
         function: &located::Function,
         notes: &HashMap<u32, &Function>,
     ) -> Result<(), UncheckedReason> {
@@ -125,6 +135,9 @@ impl FlowCheck {
             return Err(because(reason));
         }
         let name = || Arc::clone(&noted.name);
+        if let (Dialect::Clang, Some(block)) = (dialect, unentered(noted)) {
+            return Err(UncheckedReason::Unentered { name: name(), block });
+        }
         let flow = Conservation::of(noted).ok_or_else(|| UncheckedReason::Unsolvable { name: name() })?;
         let len_bytes = num.saturating_mul(COUNTER_BYTES);
         let part =
@@ -133,6 +146,19 @@ impl FlowCheck {
         self.flows.push((endianness, flow));
         Ok(())
     }
+}
+
+/// A block that is left and, by the notes, never entered, beside the first. clang puts blocks between two others to count
+/// there, and notes no arc to some of them (19.1): sums of such a function's arcs are wrong.
+fn unentered(function: &Function) -> Option<u32> {
+    let mut is_entered = vec![false; usize::try_from(function.num_blocks).unwrap_or_default()];
+    for arc in &function.arcs {
+        let entered = usize::try_from(arc.destination).ok().and_then(|block| is_entered.get_mut(block));
+        entered.into_iter().for_each(|is_entered| *is_entered = true);
+    }
+    let is_left = |block: u32| function.arcs.iter().any(|arc| arc.source == block);
+    let unentered = (0..).zip(is_entered).skip(1).filter(|(_, is_entered)| !is_entered);
+    unentered.map(|(block, _)| block).find(|block| is_left(*block))
 }
 
 impl Coherence for FlowCheck {

@@ -2,13 +2,14 @@
 //!
 //! What enters is an [`Image`]; what leaves is its blocks by address. What always holds: blocks are apart, each begins at
 //! an instruction, and only its last one goes anywhere else than on; only code of functions is in any, since a breakpoint
-//! in what is data would change it. Where a jump goes that does not say so is not known: a block that is entered by such
-//! jumps alone may be a part of the one before it.
+//! in what is data would change it. Where a jump goes that does not say so is not known: in a function that has such jumps
+//! each instruction is a block.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use covtap_insn::{Flow, Insn, Isa, instructions};
 
+use super::super::trace::without_clone;
 use super::functions::extents;
 use crate::image::{CodePart, Image, ImageAddr};
 
@@ -26,13 +27,22 @@ pub struct Block {
 /// The basic blocks of an image's functions, by address.
 #[must_use]
 pub fn blocks(image: &Image) -> Vec<Block> {
-    let functions: Vec<Vec<CodePart>> = extents(image).into_iter().map(|function| function.parts).collect();
-    let parts = || functions.iter().flatten();
-    let insns = |part: &CodePart| decoded(image, part);
-    let targets: BTreeSet<u64> = parts().flat_map(insns).filter_map(|(_, insn)| target(insn.flow)).collect();
+    let functions = extents(image);
+    let (mut targets, mut have_computed) = (BTreeSet::new(), HashSet::new());
+    for function in &functions {
+        for (_, insn) in function.parts.iter().flat_map(|part| decoded(image, part)) {
+            targets.extend(target(insn.flow));
+            if insn.flow == (Flow::Jump { target: None }) {
+                // It may go into a part of the function that has a name of its own.
+                have_computed.insert(without_clone(function.name));
+            }
+        }
+    }
     let mut blocks = Vec::new();
-    for part in parts() {
-        split(insns(part), &targets, &mut blocks);
+    for function in &functions {
+        let each = have_computed.contains(without_clone(function.name));
+        let ends = |insn: &Insn| each || insn.flow != Flow::Next;
+        function.parts.iter().for_each(|part| split(decoded(image, part), &targets, ends, &mut blocks));
     }
     blocks
 }
@@ -57,8 +67,13 @@ fn target(flow: Flow) -> Option<u64> {
     }
 }
 
-/// Splits a part's instructions: behind those that go elsewhere, and before those that something goes to.
-fn split(insns: impl Iterator<Item = (Isa, Insn)>, targets: &BTreeSet<u64>, blocks: &mut Vec<Block>) {
+/// Splits a part's instructions: behind those that end a block, and before those that something goes to.
+fn split(
+    insns: impl Iterator<Item = (Isa, Insn)>,
+    targets: &BTreeSet<u64>,
+    ends: impl Fn(&Insn) -> bool,
+    blocks: &mut Vec<Block>,
+) {
     let mut open: Option<Block> = None;
     for (isa, insn) in insns {
         if insn.flow == Flow::Invalid {
@@ -74,7 +89,7 @@ fn split(insns: impl Iterator<Item = (Isa, Insn)>, targets: &BTreeSet<u64>, bloc
             breakpoint_kind: breakpoint_kind(isa, insn.len_bytes),
         });
         block.len_bytes = block.len_bytes.saturating_add(insn.len_bytes as u64);
-        if insn.flow != Flow::Next {
+        if ends(&insn) {
             blocks.extend(open.take());
         }
     }
@@ -100,7 +115,7 @@ mod tests {
         let insns: Vec<_> = instructions(isa, code, address).map(|insn| (isa, insn)).collect();
         let targets = insns.iter().filter_map(|(_, insn)| target(insn.flow)).collect();
         let mut blocks = Vec::new();
-        split(insns.into_iter(), &targets, &mut blocks);
+        split(insns.into_iter(), &targets, |insn| insn.flow != Flow::Next, &mut blocks);
         let plain = |block: Block| (block.address.get(), block.len_bytes, block.breakpoint_kind);
         blocks.into_iter().map(plain).collect()
     }

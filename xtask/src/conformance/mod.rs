@@ -22,6 +22,7 @@ mod oracle;
 mod rust_core;
 mod setups;
 mod table;
+mod trace;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -53,6 +54,8 @@ enum Family {
     Llvm(LlvmArgs),
     /// Compare with libgcov and gcov
     Gcov(gcov::Args),
+    /// Compare traces with QEMU's log of each instruction, and their lines with gcov's
+    Trace(trace::Args),
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -96,11 +99,13 @@ fn work_dir() -> PathBuf {
 
 /// Runs what is asked for.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
-    provision::ensure(Need::Conformance)?;
+    let is_of_traces = matches!(args.family, Family::Trace(_));
+    provision::ensure(if is_of_traces { Need::ConformanceTrace } else { Need::Conformance })?;
     let _alone = Alone::in_dir(&work_dir())?;
     match &args.family {
         Family::Llvm(args) => llvm(args),
         Family::Gcov(args) => gcov::run(args),
+        Family::Trace(args) => trace::run(args),
     }
 }
 
@@ -115,6 +120,8 @@ pub(crate) fn quick() -> Result<()> {
     ensure!(outcome == Outcome::Passed, "covtap's reports are not those of LLVM's tools");
     let outcome = gcov::run(&gcov::Args::quick())?;
     ensure!(outcome == Outcome::Passed, "covtap's files and counts are not those of libgcov and gcov");
+    let outcome = trace::run(&trace::Args::quick())?;
+    ensure!(outcome == Outcome::Passed, "covtap's traces are not what QEMU logs, or their lines not gcov's");
     Ok(())
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Fixtures,
     /// `cargo xtask conformance`
     Conformance,
+    /// `cargo xtask conformance trace`
+    ConformanceTrace,
     /// `cargo xtask e2e linux`
     E2e,
 }
@@ -60,30 +62,30 @@ pub(super) struct Package {
 }
 
 use FileName::{Fixed, ProfileRuntime};
-use Need::{Bench, Conformance, Demo, E2e, Fixtures, Soak, Test};
+use Need::{Bench, Conformance, ConformanceTrace, Demo, E2e, Fixtures, Soak, Test};
 use Proof::{File, FoundBy, Program, Qemu};
 
 #[rustfmt::skip] // One line for each package.
 pub(super) const PACKAGES: &[Package] = &[
-    Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures, E2e] },
-    Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Soak, Fixtures] },
-    Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures] },
-    Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance] },
+    Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures, E2e, ConformanceTrace] },
+    Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Soak, Fixtures, ConformanceTrace] },
+    Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures, ConformanceTrace] },
+    Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance, ConformanceTrace] },
     Package { name: "llvm-14", purpose: "llvm-profdata and llvm-cov 14, the oldest judged by", proof: Program("llvm-profdata-14"), needed_by: &[Test, Fixtures, Conformance] },
-    Package { name: "clang-19", purpose: "compiles instrumented C as LLVM 19 does", proof: Program("clang-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance] },
+    Package { name: "clang-19", purpose: "compiles instrumented C as LLVM 19 does", proof: Program("clang-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance, ConformanceTrace] },
     Package { name: "clang-14", purpose: "compiles instrumented C as LLVM 14 does", proof: Program("clang-14"), needed_by: &[Test, Fixtures, Conformance] },
     Package { name: "llvm-16", purpose: "llvm-profdata and llvm-cov 16, whose profiles covtap reads", proof: Program("llvm-profdata-16"), needed_by: &[Test, Conformance] },
     Package { name: "clang-16", purpose: "compiles instrumented C as LLVM 16 does", proof: Program("clang-16"), needed_by: &[Test, Conformance] },
     Package { name: "libclang-rt-16-dev", purpose: "LLVM 16's own profiling runtime, to compare with", proof: FoundBy("clang-16", ProfileRuntime), needed_by: &[Test, Conformance] },
     Package { name: "libclang-rt-19-dev", purpose: "LLVM 19's own profiling runtime, to compare with", proof: FoundBy("clang-19", ProfileRuntime), needed_by: &[Test, Bench, Fixtures, Conformance] },
     Package { name: "libclang-rt-14-dev", purpose: "LLVM 14's own profiling runtime, to compare with", proof: FoundBy("clang-14", ProfileRuntime), needed_by: &[Test, Fixtures, Conformance] },
-    Package { name: "lld-19", purpose: "links guests for other processors", proof: Program("ld.lld-19"), needed_by: &[Test, Soak, Fixtures, Conformance] },
+    Package { name: "lld-19", purpose: "links guests for other processors", proof: Program("ld.lld-19"), needed_by: &[Test, Soak, Fixtures, Conformance, ConformanceTrace] },
     Package { name: "binutils-arm-none-eabi", purpose: "GNU ld, which takes covtap's linker script as well", proof: Program("arm-none-eabi-ld"), needed_by: &[Test] },
     Package { name: "gdb-multiarch", purpose: "the client that covtap's GDB link is measured against", proof: Program("gdb-multiarch"), needed_by: &[Test, Bench] },
     Package { name: "gdb", purpose: "gcore, which dumps a process", proof: Program("gcore"), needed_by: &[Test] },
     Package { name: "wrk", purpose: "loads the server that is tapped", proof: Program("wrk"), needed_by: &[Bench] },
     Package { name: "gdbserver", purpose: "a GDB server that is not QEMU's", proof: Program("gdbserver"), needed_by: &[Test] },
-    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Bench, Fixtures, Conformance, E2e] },
+    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Bench, Fixtures, Conformance, E2e, ConformanceTrace] },
     Package { name: "g++", purpose: "the standard library of C++ programs", proof: FoundBy("clang-19", Fixed("libstdc++.a")), needed_by: &[Test, Conformance] },
     Package { name: "gcc-12", purpose: "gcov's counters as GCC 12 has them, and its gcov tools", proof: Program("gcov-tool-12"), needed_by: &[Test, Conformance] },
     Package { name: "g++-12", purpose: "the same of C++ programs", proof: Program("g++-12"), needed_by: &[Test, Conformance] },
@@ -91,8 +93,9 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "g++-11", purpose: "the same of C++ programs", proof: Program("g++-11"), needed_by: &[Test, Conformance] },
     Package { name: "lcov", purpose: "reads gcov's files, and takes traces", proof: Program("geninfo"), needed_by: &[Test, E2e] },
     Package { name: "gcovr", purpose: "reads gcov's files", proof: Program("gcovr"), needed_by: &[Test, E2e] },
-    Package { name: "gcc-arm-none-eabi", purpose: "compiles Cortex-M guests with GCC's own coverage; gcov's tools for its files", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test, Soak] },
-    Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test] },
+    Package { name: "gcc-arm-none-eabi", purpose: "compiles Cortex-M guests with GCC's own coverage; gcov's tools for its files", proof: Program("arm-none-eabi-gcov-dump"), needed_by: &[Test, Soak, ConformanceTrace] },
+    Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test, ConformanceTrace] },
+    Package { name: "gcc-aarch64-linux-gnu", purpose: "compiles 64-bit Arm guests", proof: Program("aarch64-linux-gnu-gcov"), needed_by: &[Test, ConformanceTrace] },
     Package { name: "gcc-powerpc-linux-gnu", purpose: "compiles big-endian programs with GCC's own coverage", proof: Program("powerpc-linux-gnu-gcc"), needed_by: &[Test] },
     Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Bench, Fixtures, Conformance, E2e] },
     Package { name: "chromium", purpose: "the browser that opens the HTML site", proof: Program("chromium"), needed_by: &[Test] },
