@@ -9,10 +9,11 @@
 )]
 
 mod common;
+#[path = "trace_gdb/round.rs"]
+mod round;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -24,13 +25,8 @@ use covtap::profile::trace::{Counting, Trace, Ways, parse};
 use covtap_insn::Flow;
 use covtap_testbed::{Guest, Machine, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use round::{Round, build, image, logged};
 use tempfile::TempDir;
-
-fn image(elf: &Path) -> Image {
-    Image::parse("guest", fs::read(elf).expect("the ELF")).expect("an ELF")
-}
 
 /// A command line that traces a guest into `trace` in a folder.
 fn args(guest: &Guest, elf: &Path, dir: &TempDir, more: &[&str]) -> Vec<String> {
@@ -56,70 +52,6 @@ fn number_before(said: &str, words: &str) -> usize {
         .next()
         .and_then(|number| number.parse().ok())
         .unwrap_or_else(|| panic!("{said}"))
-}
-
-/// The first instructions that a guest executes, by QEMU's log of a run of its own.
-fn logged(machine: Machine, elf: &Path, num: usize) -> Vec<u64> {
-    let dir = tempfile::tempdir().expect("a folder");
-    let log = dir.path().join("log");
-    mkfifo(&log, Mode::S_IRWXU).expect("a pipe");
-    let guest = Guest::builder(machine, elf).args(["-S"]).start().expect("the guest starts");
-    let path = log.clone();
-    let reader = std::thread::spawn(move || {
-        let mut addresses = Vec::new();
-        for line in BufReader::new(File::open(path).expect("the log")).lines().map_while(Result::ok) {
-            // Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] name
-            let address = line.split('/').nth(1).and_then(|word| u64::from_str_radix(word, 16).ok());
-            match address.filter(|_| line.starts_with("Trace")) {
-                // Only what follows tells that the last one was executed.
-                Some(_) if addresses.len() == num => break,
-                Some(address) => addresses.push(address),
-                // "Stopped execution of TB chain before": the last one was not, and is logged again.
-                None if line.starts_with("Stopped") => drop(addresses.pop()),
-                None => {}
-            }
-        }
-        addresses
-    });
-    let mut monitor = Monitor::connect(guest.qmp()).expect("a monitor");
-    for command in ["one-insn-per-tb on", &format!("logfile {}", log.display()), "log exec,nochain", "cont"] {
-        assert_eq!(monitor.human(command).expect(command), "", "{command}");
-    }
-    reader.join().expect("no panic")
-}
-
-/// Builds the guest that goes round for ever.
-fn build(machine: Machine, dir: &TempDir) -> PathBuf {
-    let (elf, object) = (dir.path().join("guest.elf"), dir.path().join("guest.o"));
-    let tests = workspace_root().join("tests");
-    let (target, base): (&[&str], _) = match machine {
-        Machine::An385 => (&["--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"], "0"),
-        Machine::Riscv64Virt => {
-            let target = &["--target=riscv64-none-elf", "-march=rv64imac", "-mabi=lp64", "-mcmodel=medany"];
-            (target, "0x80000000")
-        }
-        _ => (&["--target=i386-none-elf", "-march=i686", "-fno-pic"], "0x100000"),
-    };
-    let [source, object_path, elf_path] =
-        [&tests.join("trace_gdb/guest.c"), &object, &elf].map(|path| path.display().to_string());
-    let compile = [
-        "-std=c17",
-        "-O1",
-        "-ffreestanding",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-c",
-        &source,
-        "-o",
-        &object_path,
-    ];
-    covtap_testbed::run("clang-19", target.iter().chain(&compile)).expect("it compiles");
-    let script = format!("-T{}", tests.join("run/guest.x").display());
-    let base = format!("--defsym=BASE={base}");
-    let link = ["--build-id=sha1", "--nmagic", &base, &script, "-o", &elf_path, &object_path];
-    covtap_testbed::run("ld.lld-19", link).expect("it links");
-    elf
 }
 
 /// Every instruction's count, and every branch's ways, are those of the log.
@@ -163,69 +95,6 @@ fn a_risc_v_is_stepped_as_qemu_logs_it() {
     steps_are_those_of_the_log(Machine::Riscv64Virt);
 }
 
-/// A guest that goes round for ever.
-struct Round {
-    dir: TempDir,
-    elf: PathBuf,
-    guest: Guest,
-    monitor: Monitor,
-    turns_at: u64,
-}
-
-impl Round {
-    fn new(machine: Machine) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let elf = build(machine, &dir);
-        let image = image(&elf);
-        let turns = image.symbols().find(|symbol| symbol.name == "turns").expect("a counter");
-        let turns_at = turns.address.get();
-        let guest = Guest::builder(machine, &elf).start().expect("the guest starts");
-        let monitor = Monitor::connect(guest.qmp()).expect("a monitor");
-        let mut round = Self { dir, elf, guest, monitor, turns_at };
-        round.wait_for_turns(8);
-        round
-    }
-
-    fn turns(&mut self) -> u32 {
-        let bytes = self.monitor.physical_memory(self.turns_at, 4).expect("its memory");
-        u32::from_le_bytes(bytes.try_into().expect("four bytes"))
-    }
-
-    fn wait_for_turns(&mut self, more: u32) {
-        let before = self.turns();
-        while self.turns().wrapping_sub(before) < more {
-            std::thread::yield_now();
-        }
-    }
-
-    /// The instructions that it executes again and again, by QEMU's log.
-    fn steady(&mut self) -> BTreeSet<u64> {
-        let log = self.dir.path().join("log");
-        let file = format!("logfile {}", log.display());
-        // Blocks that are chained would go on as they are.
-        for command in ["stop", "one-insn-per-tb on", &file, "log in_asm,nochain", "cont"] {
-            assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
-        }
-        self.wait_for_turns(64);
-        for command in ["stop", "log none", "one-insn-per-tb off", "cont"] {
-            assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
-        }
-        let text = fs::read_to_string(&log).expect("the log");
-        let address = |line: &str| u64::from_str_radix(line.strip_prefix("0x")?.split(':').next()?, 16).ok();
-        text.lines().filter_map(address).collect()
-    }
-
-    /// Its code is what it was, and it runs.
-    fn assert_left_alone(&mut self) {
-        assert_eq!(self.monitor.status().expect("a state"), "running");
-        let image = image(&self.elf);
-        let text = image.section(".text").expect("code");
-        let there = self.monitor.physical_memory(text.address().get(), text.len_bytes()).expect("its memory");
-        assert!(image.bytes_at(text.address(), text.len_bytes()) == Some(&*there));
-        self.wait_for_turns(2);
-    }
-}
-
 fn blocks_are_those_of_the_log(machine: Machine) {
     let mut round = Round::new(machine);
     let steady = round.steady();
@@ -238,13 +107,7 @@ fn blocks_are_those_of_the_log(machine: Machine) {
     assert!(said.contains("16 at a time in "), "{said}");
     let trace = read_trace(&round.dir);
     assert_eq!(trace.counting, Counting::Samples, "blocks took turns");
-    let space = trace.space("").expect("a space");
-    let image = image(&round.elf);
-    let reached: BTreeSet<u64> = function_instructions(&image)
-        .map(|insn| insn.address)
-        .filter(|address| space.count_at(*address) > 0)
-        .collect();
-    assert_eq!(reached, steady);
+    assert_eq!(round.reached(&trace), steady);
     round.assert_left_alone();
 }
 
@@ -389,7 +252,7 @@ fn a_way_without_a_debugger_is_refused() {
     let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
     let dir = tempfile::tempdir().expect("a folder");
     let [qmp, elf, output] = [guest.qmp(), &elf, &trace_in(&dir)].map(|path| path.display().to_string());
-    let output = common::run(["trace", "--qemu", &qmp, &elf, "-o", &output]);
+    let output = common::run(["trace", "--qemu", &qmp, &elf, "-o", &output, "--method", "step"]);
     common::assert_refused(&output, "no steps, breakpoints or registers", "--gdb");
     assert!(!trace_in(&dir).exists(), "nothing was traced");
 }
