@@ -340,13 +340,19 @@ fn summary(method: Means, tracer: &Tracer<'_>, watched: Watched, budget: f64) ->
             format!("{num} samples, {different} different; {stood}, with a budget of {:.1} %", budget * 100.0)
         }
         Means::Breakpoints => {
-            let Watched { blocks, reached, window, turns, is_complete } = watched;
+            let Watched { blocks, reached, window, turns, rested, is_complete } = watched;
             let missed = if is_complete {
                 "all were watched from the start".to_owned()
             } else {
                 format!("{window} at a time in {turns} turns: one that ran out of its turn is not seen")
             };
-            format!("{reached} of {blocks} blocks were reached; {missed}; {stood}")
+            let alone = match rested {
+                Duration::ZERO => String::new(),
+                _ => {
+                    format!("; nothing new was reached, and it was let alone for {}", units::duration(rested))
+                }
+            };
+            format!("{reached} of {blocks} blocks were reached; {missed}{alone}; {stood}")
         }
     }
 }
