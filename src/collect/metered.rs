@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use covtap_link::{
     AddrRange, Link, LinkError, LinkInfo, LogBlocks, MappedFile, PhysicalMemory, ReadReport, ReadRequest,
-    RunControl, TargetEvent,
+    RunControl, TargetEvent, WriteMemory,
 };
 
 use super::CollectError;
@@ -81,6 +81,11 @@ impl MeteredLink {
     /// Whether the link logs which code is executed.
     pub fn has_block_log(&mut self) -> bool {
         self.link.block_log().is_some()
+    }
+
+    /// Writing memory, where the link can.
+    pub(super) fn writer(&mut self) -> Option<&mut dyn WriteMemory> {
+        self.link.writer()
     }
 
     /// The workload was stopped so long, beside reads.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use covtap_link::{LinkError, TargetAddr};
+use covtap_link::{LinkError, ReadRequest, TargetAddr};
 
 use super::{Ended, TraceError, Tracer};
 
@@ -71,6 +71,21 @@ struct Windows<'w> {
     first_refusal: Option<LinkError>,
 }
 
+/// Where blocks lie, as stretches that are no longer than a page, and first addresses behind them.
+fn stretches(all: &[Watch]) -> Vec<(u64, u64)> {
+    const PAGE_BYTES: u64 = 0x1000;
+    let mut stretches: Vec<(u64, u64)> = Vec::new();
+    for watch in all {
+        let (start, len) = (watch.at.get(), watch.len_bytes.min(PAGE_BYTES));
+        let end = start.saturating_add(len);
+        match stretches.last_mut() {
+            Some((first, last)) if *last == start && end - *first <= PAGE_BYTES => *last = end,
+            _ => stretches.push((start, end)),
+        }
+    }
+    stretches
+}
+
 impl Windows<'_> {
     /// Whether all have had their turn since one was reached last.
     fn is_saturated(&self) -> bool {
@@ -122,6 +137,7 @@ impl Tracer<'_> {
         loop {
             watched.window = watched.window.max(windows.set.len());
             if windows.set.is_empty() && windows.waiting.is_empty() {
+                self.renew(windows)?;
                 self.leave(Some(stopped))?;
                 return Ok(Ended::AllReached);
             }
@@ -148,11 +164,13 @@ impl Tracer<'_> {
             self.note_all(windows)?;
             self.clear_all(windows)?;
             if let Some(ended) = ended {
+                self.renew(windows)?;
                 self.leave(Some(stopped))?;
                 return Ok(ended);
             }
             watched.turns += 1;
             if is_saturated {
+                self.renew(windows)?;
                 let took = turn + resumed.elapsed();
                 let rest = took.saturating_mul(REST_PARTS - 1);
                 if let Some(ended) = self.rest(rest, &mut stopped, watched)? {
@@ -162,6 +180,32 @@ impl Tracer<'_> {
             }
             self.fill(windows)?;
         }
+    }
+
+    /// Writes what is there into the code that had breakpoints, while the target stands still: QEMU's guests stay slower
+    /// after their breakpoints are gone, to a third of their speed with 10.0, until their code is translated anew.
+    fn renew(&mut self, windows: &Windows<'_>) -> Result<(), TraceError> {
+        if !windows.is_slowed {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        for (start, end) in stretches(windows.all) {
+            let len = usize::try_from(end - start).unwrap_or_default();
+            bytes.resize(len, 0);
+            let at = TargetAddr::new(start);
+            let read = self.link.read_many(&mut [ReadRequest { addr: at, buf: &mut bytes }]);
+            let written = read.and_then(|_| match self.link.writer() {
+                Some(writer) => writer.write(at, &bytes),
+                None => Ok(()),
+            });
+            // Where there is no memory now, there are no translations to be rid of.
+            if let Err(error) = written
+                && error.is_fatal()
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(())
     }
 
     /// Lets the target alone, without breakpoints. It stands still afterwards, since then, unless it has ended.
