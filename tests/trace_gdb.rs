@@ -9,28 +9,25 @@
 )]
 
 mod common;
+#[path = "trace_gdb/round.rs"]
+mod round;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use common::proxy::Proxy;
 use common::{PATIENCE, Session, assert_done, stderr};
 use covtap::coverage::object::function_instructions;
 use covtap::image::Image;
-use covtap::profile::trace::{Counting, Space, Trace, Ways, parse};
+use covtap::profile::trace::{Counting, Trace, Ways, parse};
 use covtap_insn::Flow;
-use covtap_testbed::{Guest, Machine, Monitor, fixture, workspace_root};
+use covtap_testbed::{GdbSocket, Guest, Machine, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use round::{Round, build, image, logged};
 use tempfile::TempDir;
-
-fn image(elf: &Path) -> Image {
-    Image::parse("guest", fs::read(elf).expect("the ELF")).expect("an ELF")
-}
 
 /// A command line that traces a guest into `trace` in a folder.
 fn args(guest: &Guest, elf: &Path, dir: &TempDir, more: &[&str]) -> Vec<String> {
@@ -56,70 +53,6 @@ fn number_before(said: &str, words: &str) -> usize {
         .next()
         .and_then(|number| number.parse().ok())
         .unwrap_or_else(|| panic!("{said}"))
-}
-
-/// The first instructions that a guest executes, by QEMU's log of a run of its own.
-fn logged(machine: Machine, elf: &Path, num: usize) -> Vec<u64> {
-    let dir = tempfile::tempdir().expect("a folder");
-    let log = dir.path().join("log");
-    mkfifo(&log, Mode::S_IRWXU).expect("a pipe");
-    let guest = Guest::builder(machine, elf).args(["-S"]).start().expect("the guest starts");
-    let path = log.clone();
-    let reader = std::thread::spawn(move || {
-        let mut addresses = Vec::new();
-        for line in BufReader::new(File::open(path).expect("the log")).lines().map_while(Result::ok) {
-            // Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] name
-            let address = line.split('/').nth(1).and_then(|word| u64::from_str_radix(word, 16).ok());
-            match address.filter(|_| line.starts_with("Trace")) {
-                // Only what follows tells that the last one was executed.
-                Some(_) if addresses.len() == num => break,
-                Some(address) => addresses.push(address),
-                // "Stopped execution of TB chain before": the last one was not, and is logged again.
-                None if line.starts_with("Stopped") => drop(addresses.pop()),
-                None => {}
-            }
-        }
-        addresses
-    });
-    let mut monitor = Monitor::connect(guest.qmp()).expect("a monitor");
-    for command in ["one-insn-per-tb on", &format!("logfile {}", log.display()), "log exec,nochain", "cont"] {
-        assert_eq!(monitor.human(command).expect(command), "", "{command}");
-    }
-    reader.join().expect("no panic")
-}
-
-/// Builds the guest that goes round for ever.
-fn build(machine: Machine, dir: &TempDir) -> PathBuf {
-    let (elf, object) = (dir.path().join("guest.elf"), dir.path().join("guest.o"));
-    let tests = workspace_root().join("tests");
-    let (target, base): (&[&str], _) = match machine {
-        Machine::An385 => (&["--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"], "0"),
-        Machine::Riscv64Virt => {
-            let target = &["--target=riscv64-none-elf", "-march=rv64imac", "-mabi=lp64", "-mcmodel=medany"];
-            (target, "0x80000000")
-        }
-        _ => (&["--target=i386-none-elf", "-march=i686", "-fno-pic"], "0x100000"),
-    };
-    let [source, object_path, elf_path] =
-        [&tests.join("trace_gdb/guest.c"), &object, &elf].map(|path| path.display().to_string());
-    let compile = [
-        "-std=c17",
-        "-O1",
-        "-ffreestanding",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-c",
-        &source,
-        "-o",
-        &object_path,
-    ];
-    covtap_testbed::run("clang-19", target.iter().chain(&compile)).expect("it compiles");
-    let script = format!("-T{}", tests.join("run/guest.x").display());
-    let base = format!("--defsym=BASE={base}");
-    let link = ["--build-id=sha1", "--nmagic", &base, &script, "-o", &elf_path, &object_path];
-    covtap_testbed::run("ld.lld-19", link).expect("it links");
-    elf
 }
 
 /// Every instruction's count, and every branch's ways, are those of the log.
@@ -163,69 +96,6 @@ fn a_risc_v_is_stepped_as_qemu_logs_it() {
     steps_are_those_of_the_log(Machine::Riscv64Virt);
 }
 
-/// A guest that goes round for ever.
-struct Round {
-    dir: TempDir,
-    elf: PathBuf,
-    guest: Guest,
-    monitor: Monitor,
-    turns_at: u64,
-}
-
-impl Round {
-    fn new(machine: Machine) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let elf = build(machine, &dir);
-        let image = image(&elf);
-        let turns = image.symbols().find(|symbol| symbol.name == "turns").expect("a counter");
-        let turns_at = turns.address.get();
-        let guest = Guest::builder(machine, &elf).start().expect("the guest starts");
-        let monitor = Monitor::connect(guest.qmp()).expect("a monitor");
-        let mut round = Self { dir, elf, guest, monitor, turns_at };
-        round.wait_for_turns(8);
-        round
-    }
-
-    fn turns(&mut self) -> u32 {
-        let bytes = self.monitor.physical_memory(self.turns_at, 4).expect("its memory");
-        u32::from_le_bytes(bytes.try_into().expect("four bytes"))
-    }
-
-    fn wait_for_turns(&mut self, more: u32) {
-        let before = self.turns();
-        while self.turns().wrapping_sub(before) < more {
-            std::thread::yield_now();
-        }
-    }
-
-    /// The instructions that it executes again and again, by QEMU's log.
-    fn steady(&mut self) -> BTreeSet<u64> {
-        let log = self.dir.path().join("log");
-        let file = format!("logfile {}", log.display());
-        // Blocks that are chained would go on as they are.
-        for command in ["stop", "one-insn-per-tb on", &file, "log in_asm,nochain", "cont"] {
-            assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
-        }
-        self.wait_for_turns(64);
-        for command in ["stop", "log none", "one-insn-per-tb off", "cont"] {
-            assert_eq!(self.monitor.human(command).expect(command), "", "{command}");
-        }
-        let text = fs::read_to_string(&log).expect("the log");
-        let address = |line: &str| u64::from_str_radix(line.strip_prefix("0x")?.split(':').next()?, 16).ok();
-        text.lines().filter_map(address).collect()
-    }
-
-    /// Its code is what it was, and it runs.
-    fn assert_left_alone(&mut self) {
-        assert_eq!(self.monitor.status().expect("a state"), "running");
-        let image = image(&self.elf);
-        let text = image.section(".text").expect("code");
-        let there = self.monitor.physical_memory(text.address().get(), text.len_bytes()).expect("its memory");
-        assert!(image.bytes_at(text.address(), text.len_bytes()) == Some(&*there));
-        self.wait_for_turns(2);
-    }
-}
-
 fn blocks_are_those_of_the_log(machine: Machine) {
     let mut round = Round::new(machine);
     let steady = round.steady();
@@ -238,13 +108,7 @@ fn blocks_are_those_of_the_log(machine: Machine) {
     assert!(said.contains("16 at a time in "), "{said}");
     let trace = read_trace(&round.dir);
     assert_eq!(trace.counting, Counting::Samples, "blocks took turns");
-    let space = trace.space("").expect("a space");
-    let image = image(&round.elf);
-    let reached = |space: &Space| -> BTreeSet<u64> {
-        let addresses = function_instructions(&image).map(|insn| insn.address);
-        addresses.filter(|address| space.count_at(*address) > 0).collect()
-    };
-    assert_eq!(reached(space), steady);
+    assert_eq!(round.reached(&trace), steady);
     round.assert_left_alone();
     // All at a time.
     let output = common::run(args(
@@ -257,7 +121,7 @@ fn blocks_are_those_of_the_log(machine: Machine) {
     assert!(stderr(&output).contains("all were watched from the start"), "{}", stderr(&output));
     let trace = read_trace(&round.dir);
     assert_eq!(trace.counting, Counting::Reached);
-    assert_eq!(reached(trace.space("").expect("a space")), steady);
+    assert_eq!(round.reached(&trace), steady);
     round.assert_left_alone();
 }
 
@@ -319,6 +183,99 @@ fn what_was_stepped_is_written_when_the_target_is_killed() {
     assert!(!trace.is_empty() && trace.counting == Counting::Times);
 }
 
+/// The other hart stands still while one takes its step.
+#[test]
+fn two_harts_are_stepped_in_turn_and_watched_together() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (object, elf) = (dir.path().join("harts.o"), dir.path().join("harts.elf"));
+    let tests = workspace_root().join("tests");
+    let [source, object, shown] =
+        [&tests.join("trace_gdb/harts.S"), &object, &elf].map(|path| path.display().to_string());
+    let assemble = ["--target=riscv64-none-elf", "-march=rv64imac", "-c", &source, "-o", &object];
+    covtap_testbed::run("clang-19", assemble).expect("it is assembled");
+    let script = format!("-T{}", tests.join("run/guest.x").display());
+    let link = ["--build-id=sha1", "--nmagic", "--defsym=BASE=0x80000000", &script, "-o", &shown, &object];
+    covtap_testbed::run("ld.lld-19", link).expect("it links");
+    let guest = Guest::builder(Machine::Riscv64Virt, &elf).args(["-smp", "2"]).start().expect("it starts");
+    let image = image(&elf);
+    let of = |name: &str| {
+        let symbol = image.symbols().find(|symbol| symbol.name == name).expect("a function");
+        let range = symbol.address.get()..symbol.address.get() + symbol.len_bytes;
+        function_instructions(&image).filter(move |insn| range.contains(&insn.address)).collect::<Vec<_>>()
+    };
+    for method in ["step", "breakpoints"] {
+        let output = common::run(args(&guest, &elf, &dir, &["--method", method, "--for", "3s"]));
+        assert_done(&output);
+        let trace = read_trace(&dir);
+        let space = trace.space("").expect("a space");
+        let count = |insn: &covtap_insn::Insn| space.count_at(insn.address);
+        assert!(of("never").iter().all(|insn| count(insn) == 0), "{method}");
+        for name in ["first", "second"] {
+            assert!(of(name).iter().all(|insn| count(insn) > 0), "{method}: {name}: {}", stderr(&output));
+        }
+        if method == "breakpoints" {
+            assert_eq!(trace.counting, Counting::Reached, "all fit in one window");
+            continue;
+        }
+        let sum = |name| of(name).iter().map(count).sum::<u64>();
+        assert!(sum("first").abs_diff(sum("second")) <= 1, "{} and {}", sum("first"), sum("second"));
+        for (name, in_vain) in [("first", 1), ("second", 3)] {
+            let insns = of(name);
+            let branch = insns.iter().find(|insn| matches!(insn.flow, Flow::Conditional { .. }));
+            let branch = branch.expect("a branch");
+            let ways = space.branch(branch.address).expect("its ways");
+            assert_eq!(ways.taken + ways.fell_through, count(branch), "{name}: nothing came between");
+            assert!(ways.taken.abs_diff(in_vain * ways.fell_through) <= in_vain, "{name}: {ways:?}");
+        }
+    }
+    let mut monitor = Monitor::connect(guest.qmp()).expect("a monitor");
+    assert_eq!(monitor.status().expect("a state"), "running");
+}
+
+/// Whatever becomes of covtap, or of the wire.
+#[test]
+fn a_guest_that_was_found_halted_stays_so_when_its_trace_is_cut_off() {
+    let elf = fixture("c-an385/plain.elf");
+    for (method, is_killed) in
+        [("step", true), ("step", false), ("breakpoints", true), ("breakpoints", false)]
+    {
+        let dir = tempfile::tempdir().expect("a folder");
+        let guest = Guest::builder(Machine::An385, &elf).args(["-S"]).start().expect("the guest starts");
+        let GdbSocket::Unix(gdb) = guest.gdb() else { panic!("it has a socket") };
+        let wire = dir.path().join("wire");
+        let proxy = Proxy::start(&wire, gdb);
+        let mut args = args(&guest, &elf, &dir, &["--method", method]);
+        args[2] = format!("unix:{}", wire.display());
+        let session = Session::start(&args);
+        guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).expect("it is traced so far");
+        if is_killed {
+            session.signal(Signal::SIGKILL);
+            session.end();
+        } else {
+            proxy.cut();
+            let output = session.end();
+            assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+            assert!(!read_trace(&dir).is_empty(), "what was traced is written");
+        }
+        let mut monitor = Monitor::connect(guest.qmp()).expect("a monitor");
+        if method == "step" {
+            assert_ne!(monitor.status().expect("a state"), "running", "it stands where it was");
+        }
+    }
+}
+
+/// Where nothing new is reached, breakpoints that are never met are not there for most of the time.
+#[test]
+fn a_guest_is_let_alone_when_all_that_runs_was_reached() {
+    let mut round = Round::new(Machine::An385);
+    let more = ["--method", "breakpoints", "--budget", "50%", "--for", "5s"];
+    let output = common::run(args(&round.guest, &round.elf, &round.dir, &more));
+    assert_done(&output);
+    assert!(stderr(&output).contains("it was let alone for "), "{}", stderr(&output));
+    assert_eq!(round.reached(&read_trace(&round.dir)), round.steady());
+    round.assert_left_alone();
+}
+
 /// A program of two threads. Dropping it ends it.
 struct Threads(Child);
 
@@ -370,7 +327,8 @@ fn threads_of_a_program_are_watched_by_all_breakpoints_at_once() {
     {
         let args =
             ["trace", "--gdb", &gdbserver, &elf_path, "-o", &output, "--method", method, "--for", "2s"];
-        let output = common::run(args);
+        // On a machine that others use too, 5 % may be a sample or two.
+        let output = common::run(args.iter().chain(&["--budget", "50%"]));
         assert_done(&output);
         let trace = read_trace(&dir);
         assert_eq!((trace.counting, trace.build_ids.len()), (counting, 1), "{method}");
@@ -402,7 +360,7 @@ fn a_way_without_a_debugger_is_refused() {
     let guest = Guest::builder(Machine::An385, &elf).start().expect("the guest starts");
     let dir = tempfile::tempdir().expect("a folder");
     let [qmp, elf, output] = [guest.qmp(), &elf, &trace_in(&dir)].map(|path| path.display().to_string());
-    let output = common::run(["trace", "--qemu", &qmp, &elf, "-o", &output]);
+    let output = common::run(["trace", "--qemu", &qmp, &elf, "-o", &output, "--method", "step"]);
     common::assert_refused(&output, "no steps, breakpoints or registers", "--gdb");
     assert!(!trace_in(&dir).exists(), "nothing was traced");
 }

@@ -47,7 +47,7 @@ struct TargetKind {
     /// A GDB remote server: HOST:PORT, unix:PATH, serial:/dev/ttyX:BAUD or exec:COMMAND
     #[arg(long, value_name = "ADDR")]
     gdb: Option<gdb_remote::Endpoint>,
-    /// A QEMU monitor that speaks QMP: a Unix socket's path or HOST:PORT; the guest is never stopped
+    /// A QEMU monitor that speaks QMP: a Unix socket's path or HOST:PORT; the guest is not stopped to be read
     #[arg(long, value_name = "QMP")]
     qemu: Option<qemu::QmpEndpoint>,
     /// A process of this host; programs and libraries are found where it has them, and it is never stopped

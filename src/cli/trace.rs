@@ -1,6 +1,6 @@
 //! `covtap trace`: coverage of code that was not instrumented.
 //!
-//! What enters is ELFs and a target that its debugger controls; what leaves is a trace's file. What always holds: what was
+//! What enters is ELFs and a target that its debugger controls, or a QEMU guest; what leaves is a trace's file. What always holds: what was
 //! traced is written, also when the target goes away in the middle; the file says no more than the method tells.
 
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use covtap_link::{LinkError, TargetEvent};
+use covtap_link::{AddrRange, LinkError, LogBegun, TargetEvent};
 
 use super::Verdict;
 use super::attach;
@@ -18,7 +18,7 @@ use super::status::Status;
 use super::tap::load;
 use super::target::TargetArgs;
 use super::units;
-use crate::collect::trace::{Code, Ended, Limits, TraceError, Tracer, Watch, Watched};
+use crate::collect::trace::{Code, Ended, Limits, LogTrace, TraceError, Tracer, Watch, Watched};
 use crate::collect::{self, CollectError, MeteredLink};
 use crate::coverage::object::{blocks, function_instructions};
 use crate::image::identity::Verdict as Identified;
@@ -26,7 +26,7 @@ use crate::image::{BuildId, Image, Slide};
 use crate::profile::trace::{Counting, Trace, encode};
 use crate::write::write_whole;
 
-/// Trace a target that was not instrumented, by its debugger's means, into a file of what it executed.
+/// Trace a target that was not instrumented, by its debugger's means or QEMU's log, into a file of what it executed.
 ///
 /// Ends with Ctrl-C, after --for, when every block was reached (breakpoints), or when the target ends. What was traced is
 /// written in any case. docs/trace.md says what each method does to the target and what its counts say.
@@ -69,9 +69,31 @@ enum Method {
     Breakpoints,
     /// Where the target is, now and then
     Sample,
+    /// With --qemu: what QEMU translates, which it is told to do anew; the guest runs at its own speed
+    Log,
+}
+
+/// What a debugger's server has of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Means {
+    Step,
+    Breakpoints,
+    Sample,
 }
 
 impl Method {
+    /// What it asks of a debugger's server; a log asks nothing.
+    fn means(self) -> Option<Means> {
+        match self {
+            Self::Step => Some(Means::Step),
+            Self::Breakpoints => Some(Means::Breakpoints),
+            Self::Sample => Some(Means::Sample),
+            Self::Log => None,
+        }
+    }
+}
+
+impl Means {
     fn noun(self) -> &'static str {
         match self {
             Self::Step => "steps",
@@ -110,7 +132,11 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
         .into_iter()
         .map(|(image, slide)| identified(&mut link, image, slide, args.force, &status))
         .collect::<Result<Vec<_>>>()?;
-    let done = trace(&args, &mut link, &programs, &interrupts, &status)?;
+    let done = match args.method {
+        Some(Method::Log) => trace_by_log(&args, &mut link, &programs, &interrupts, &status)?,
+        None if link.has_block_log() => trace_by_log(&args, &mut link, &programs, &interrupts, &status)?,
+        _ => trace(&args, &mut link, &programs, &interrupts, &status)?,
+    };
     let ended = how_it_ended(done.ended, &mut link);
     // The target first: a slow disk is no reason for it to wait.
     let left = if ended.is_ok() { link.detach() } else { Ok(()) };
@@ -158,10 +184,9 @@ fn trace(
 ) -> Result<Done> {
     let Some(first) = programs.first() else { anyhow::bail!("trace: no ELF was given") };
     let watches = watches(programs);
-    let is_asked = &|| interrupts.has_come();
-    let limits = Limits { duration: args.duration, is_asked, budget: args.budget, window: args.window };
-    let mut tracer = Tracer::new(link, &first.image, limits)?;
-    let method = match args.method {
+    let is_asked = || interrupts.has_come();
+    let mut tracer = Tracer::new(link, &first.image, limits(args, &is_asked))?;
+    let method = match args.method.and_then(Method::means) {
         Some(method) => {
             status.note(&format!("tracing by {}: as was asked for", method.noun()));
             method
@@ -170,14 +195,14 @@ fn trace(
     };
     let (mut watched, mut counting) = (Watched::default(), Counting::Samples);
     let ended = match method {
-        Method::Step => tracer.step(),
-        Method::Sample => tracer.sample(),
-        Method::Breakpoints => tracer.breakpoints(&watches, &mut watched),
+        Means::Step => tracer.step(),
+        Means::Sample => tracer.sample(),
+        Means::Breakpoints => tracer.breakpoints(&watches, &mut watched),
     };
     match method {
-        Method::Step => counting = Counting::Times,
-        Method::Breakpoints if watched.is_complete => counting = Counting::Reached,
-        Method::Breakpoints | Method::Sample => {}
+        Means::Step => counting = Counting::Times,
+        Means::Breakpoints if watched.is_complete => counting = Counting::Reached,
+        Means::Breakpoints | Means::Sample => {}
     }
     let summary = summary(method, &tracer, watched, args.budget);
     let codes = programs.iter().map(|program| Code {
@@ -189,19 +214,66 @@ fn trace(
     Ok(Done { ended, summary, trace })
 }
 
+fn limits<'a>(args: &TraceArgs, is_asked: &'a dyn Fn() -> bool) -> Limits<'a> {
+    Limits { duration: args.duration, is_asked, budget: args.budget, window: args.window }
+}
+
+/// Traces by what the target's server logs.
+fn trace_by_log(
+    args: &TraceArgs,
+    link: &mut MeteredLink,
+    programs: &[Traced],
+    interrupts: &Interrupts,
+    status: &Status,
+) -> Result<Done> {
+    let is_asked = || interrupts.has_come();
+    let code: Vec<AddrRange> = programs.iter().flat_map(code_of).collect();
+    let log = LogTrace::begin(link, limits(args, &is_asked), &code)?;
+    let LogBegun { pause, missed_bytes } = log.begun;
+    status.note(&format!(
+        "tracing by QEMU's log of the code that it translates; the guest stood still for {} so that it translates all of it \
+         anew, and runs at its own speed",
+        units::duration(pause)
+    ));
+    if missed_bytes > 0 {
+        status.complain(&format!(
+            "{missed_bytes} bytes of the code were not mapped: what has run there before may be missing"
+        ));
+    }
+    let (ended, trace, elapsed) = log.follow();
+    let summary = format!(
+        "{} bytes of code were reached in {}; how often is not known",
+        trace.len_bytes(),
+        units::duration(elapsed)
+    );
+    Ok(Done { ended, summary, trace: Ok(trace) })
+}
+
+/// Where a program has code. One that does not tell has it anywhere.
+fn code_of(program: &Traced) -> Vec<AddrRange> {
+    let Traced { image, slide, .. } = program;
+    let sections = image.sections().filter(|section| section.is_loaded() && section.is_executable());
+    let mut parts: Vec<_> = sections.map(|section| (section.address(), section.len_bytes())).collect();
+    if parts.is_empty() {
+        parts.extend(image.extents().iter().map(|extent| (extent.start, extent.len_bytes)));
+    }
+    let moved = |(start, len_bytes)| AddrRange::new(slide.apply(start, image.pointer_width()), len_bytes);
+    parts.into_iter().filter_map(moved).collect()
+}
+
 /// The method that suits the server, which is said, and why.
-fn choose(tracer: &mut Tracer<'_>, watches: &[Watch], status: &Status) -> Result<Method> {
+fn choose(tracer: &mut Tracer<'_>, watches: &[Watch], status: &Status) -> Result<Means> {
     let takes = match watches.first() {
         Some(watch) => tracer.takes_breakpoints(*watch)?,
         None => false,
     };
     let (method, line) = if takes {
         (
-            Method::Breakpoints,
+            Means::Breakpoints,
             "tracing by breakpoints: the server sets them, and each stops the target once at most",
         )
     } else {
-        (Method::Sample, "tracing by samples: the server sets no breakpoints, or no ELF has functions")
+        (Means::Sample, "tracing by samples: the server sets no breakpoints, or no ELF has functions")
     };
     status.note(line);
     Ok(method)
@@ -228,6 +300,7 @@ fn watches(programs: &[Traced]) -> Vec<Watch> {
 fn how_it_ended(ended: Result<Ended, TraceError>, link: &mut MeteredLink) -> Result<Option<&'static str>> {
     match ended {
         Ok(Ended::Asked | Ended::Elapsed) => Ok(None),
+        Ok(Ended::Exited) => Ok(Some("the target has ended")),
         Ok(Ended::AllReached) => Ok(Some("every block was reached")),
         Ok(Ended::StoppedByOther) => Ok(Some("somebody else has stopped the target, and it is left so")),
         Err(TraceError::Link(LinkError::Refused { .. })) if has_exited(link) => {
@@ -248,7 +321,7 @@ fn has_exited(link: &mut MeteredLink) -> bool {
 }
 
 /// What was seen, and what that did to the target.
-fn summary(method: Method, tracer: &Tracer<'_>, watched: Watched, budget: f64) -> String {
+fn summary(method: Means, tracer: &Tracer<'_>, watched: Watched, budget: f64) -> String {
     let (elapsed, paused) = (tracer.elapsed(), tracer.paused);
     let share = 100.0 * paused.as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
     let (num, different) = (tracer.seen.num(), tracer.seen.num_different());
@@ -258,7 +331,7 @@ fn summary(method: Method, tracer: &Tracer<'_>, watched: Watched, budget: f64) -
         units::duration(elapsed)
     );
     match method {
-        Method::Step => {
+        Means::Step => {
             let rate = num as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
             format!(
                 "{num} instructions were stepped in {}, {rate:.0} a second, {different} different ones; for {share:.1} % of that \
@@ -266,17 +339,23 @@ fn summary(method: Method, tracer: &Tracer<'_>, watched: Watched, budget: f64) -
                 units::duration(elapsed)
             )
         }
-        Method::Sample => {
+        Means::Sample => {
             format!("{num} samples, {different} different; {stood}, with a budget of {:.1} %", budget * 100.0)
         }
-        Method::Breakpoints => {
-            let Watched { blocks, reached, window, turns, is_complete } = watched;
+        Means::Breakpoints => {
+            let Watched { blocks, reached, window, turns, rested, is_complete } = watched;
             let missed = if is_complete {
                 "all were watched from the start".to_owned()
             } else {
                 format!("{window} at a time in {turns} turns: one that ran out of its turn is not seen")
             };
-            format!("{reached} of {blocks} blocks were reached; {missed}; {stood}")
+            let alone = match rested {
+                Duration::ZERO => String::new(),
+                _ => {
+                    format!("; nothing new was reached, and it was let alone for {}", units::duration(rested))
+                }
+            };
+            format!("{reached} of {blocks} blocks were reached; {missed}{alone}; {stood}")
         }
     }
 }

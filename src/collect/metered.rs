@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use covtap_link::{
-    AddrRange, Link, LinkError, LinkInfo, MappedFile, PhysicalMemory, ReadReport, ReadRequest, RunControl,
-    TargetEvent,
+    AddrRange, Link, LinkError, LinkInfo, LogBlocks, MappedFile, PhysicalMemory, ReadReport, ReadRequest,
+    RunControl, TargetEvent, WriteMemory,
 };
 
 use super::CollectError;
@@ -71,6 +71,21 @@ impl MeteredLink {
     /// [adds](Self::add_pause) what that took.
     pub(super) fn control(&mut self) -> Option<&mut dyn RunControl> {
         self.link.control()
+    }
+
+    /// A log of which code is executed, where the link has one. Whoever begins it [adds](Self::add_pause) what that took.
+    pub(super) fn block_log(&mut self) -> Option<&mut dyn LogBlocks> {
+        self.link.block_log()
+    }
+
+    /// Whether the link logs which code is executed.
+    pub fn has_block_log(&mut self) -> bool {
+        self.link.block_log().is_some()
+    }
+
+    /// Writing memory, where the link can.
+    pub(super) fn writer(&mut self) -> Option<&mut dyn WriteMemory> {
+        self.link.writer()
     }
 
     /// The workload was stopped so long, beside reads.

@@ -93,6 +93,7 @@ pub struct GuestBuilder {
     machine: Machine,
     elf: PathBuf,
     gdb_over_tcp: bool,
+    has_gdb: bool,
     extra: Vec<OsString>,
 }
 
@@ -101,6 +102,13 @@ impl GuestBuilder {
     #[must_use]
     pub fn gdb_over_tcp(mut self) -> Self {
         self.gdb_over_tcp = true;
+        self
+    }
+
+    /// Leaves the GDB server out: nobody listens where it would be.
+    #[must_use]
+    pub fn without_gdb(mut self) -> Self {
+        self.has_gdb = false;
         self
     }
 
@@ -129,8 +137,10 @@ impl GuestBuilder {
         command.args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none"]);
         listen_on(&mut command, "qmp", FIRST_LISTENER_FD);
         command.args(["-mon", "chardev=qmp,mode=control"]);
-        listen_on(&mut command, "gdb", FIRST_LISTENER_FD + 1);
-        command.args(["-gdb", "chardev:gdb"]);
+        if self.has_gdb {
+            listen_on(&mut command, "gdb", FIRST_LISTENER_FD + 1);
+            command.args(["-gdb", "chardev:gdb"]);
+        }
         listen_on(&mut command, "control", FIRST_LISTENER_FD + 2);
         command.args(["-mon", "chardev=control,mode=control"]).args(&self.extra);
         command
@@ -178,7 +188,7 @@ pub struct Guest {
 impl Guest {
     /// A guest on `machine` that runs `elf`.
     pub fn builder(machine: Machine, elf: impl Into<PathBuf>) -> GuestBuilder {
-        GuestBuilder { machine, elf: elf.into(), gdb_over_tcp: false, extra: Vec::new() }
+        GuestBuilder { machine, elf: elf.into(), gdb_over_tcp: false, has_gdb: true, extra: Vec::new() }
     }
 
     /// The monitor's Unix socket. It serves one client at a time.

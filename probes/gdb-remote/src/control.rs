@@ -106,6 +106,7 @@ impl GdbRemote {
 
     /// Lets the target run on; nobody holds it afterwards.
     pub(crate) fn run_on(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        self.told_registers.clear();
         let packet = self.resume_packet();
         if self.profile.resume == Resume::Never {
             self.wire.session.assume_running();
@@ -168,6 +169,11 @@ impl GdbRemote {
 
     /// Fails unless the target is stopped.
     pub(crate) fn need_stopped(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        // The server of a target that is stopped as a whole says nothing by itself.
+        let is_silent = matches!(self.hold, Hold::Found | Hold::Us) && !self.reads_while_running();
+        if is_silent && !self.is_left && !self.has_ended {
+            return self.wire.check(operation);
+        }
         self.ready(operation)?;
         match self.hold {
             Hold::Nobody => Err(self.wire.refused(operation, "the target is running")),
@@ -221,8 +227,10 @@ impl GdbRemote {
     }
 
     fn step_once(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        self.told_registers.clear();
         loop {
-            let packet = self.actions.step(self.thread.as_ref());
+            let of_thread = self.thread_actions.filter(|_| self.counted_threads.len() > 1);
+            let packet = of_thread.unwrap_or(self.actions).step(self.thread.as_ref());
             if self.is_non_stop {
                 self.expect_ok(operation, &packet)?;
             } else {
@@ -232,8 +240,12 @@ impl GdbRemote {
             self.hold = Hold::Us;
             self.note_thread(&stop);
             // A signal of the program came first; it is given to it when it runs on.
-            if !matches!(stop, StopReply::Signal { signal, .. } if self.is_programs(signal)) {
-                return self.wire.flush(operation);
+            let StopReply::Signal { signal, registers, .. } = stop else {
+                return self.acknowledge(operation);
+            };
+            if !self.is_programs(signal) {
+                self.told_registers = registers;
+                return self.acknowledge(operation);
             }
         }
     }
@@ -386,6 +398,12 @@ impl RunControl for GdbRemote {
         let Some(endianness) = self.endianness().or(self.options.endianness) else {
             return Err(self.wire.unsupported(&operation, "the server does not tell the byte order"));
         };
+        let told = self.told_registers.iter().find(|(number, _)| *number == register.number as u64);
+        if let Some(bytes) = told.and_then(|(_, digits)| hex::decode(digits))
+            && bytes.len() == register.len_bytes
+        {
+            return Ok(self.number(&bytes, endianness));
+        }
         // `p N` is one register; servers that lack it have `g`, which is all of them.
         let mut reply = self.exchange(&operation, format!("p{:x}", register.number).as_bytes())?;
         let mut offset = 0;

@@ -78,10 +78,15 @@ pub struct GdbRemote {
     pub(crate) hold: Hold,
     /// The target is to run when it is left.
     pub(crate) leaves_running: bool,
+    /// Registers that came with the stop reply of the thread that was stepped last, until anything runs or another thread
+    /// is selected.
+    pub(crate) told_registers: Vec<(u64, Vec<u8>)>,
     /// Ours.
     pub(crate) breakpoints: BTreeMap<u64, Breakpoint>,
     /// The threads that were counted last.
     pub(crate) counted_threads: Vec<ThreadId>,
+    /// How one of several is stepped, once it was asked for: without its thread's name the others would run meanwhile.
+    pub(crate) thread_actions: Option<Actions>,
     /// The handshake is done.
     pub(crate) is_attached: bool,
     pub(crate) attach_pause: Duration,
@@ -130,8 +135,10 @@ impl GdbRemote {
             owed_signals: BTreeMap::new(),
             hold: Hold::Us,
             leaves_running: true,
+            told_registers: Vec::new(),
             breakpoints: BTreeMap::new(),
             counted_threads: Vec::new(),
+            thread_actions: None,
             is_attached: false,
             attach_pause: Duration::ZERO,
             events: VecDeque::new(),
@@ -157,9 +164,14 @@ impl GdbRemote {
     ) -> Result<Vec<u8>, LinkError> {
         self.wire.request(operation, payload, expected)?;
         let reply = self.reply(operation)?;
-        self.wire.session.acknowledge();
-        self.wire.flush(operation)?;
+        self.acknowledge(operation)?;
         Ok(reply)
+    }
+
+    /// Acknowledges what a stopped target's server said; where that may wait, with the next packet.
+    pub(crate) fn acknowledge(&mut self, operation: &Operation) -> Result<(), LinkError> {
+        self.wire.session.acknowledge();
+        if self.profile.acks_on_demand { Ok(()) } else { self.wire.flush(operation) }
     }
 
     /// Waits for the answer to the oldest request.
@@ -238,7 +250,7 @@ impl GdbRemote {
 
     /// Keeps in mind which thread a stop was about, and a signal that it is to have.
     pub(crate) fn note_thread(&mut self, stop: &StopReply) {
-        let StopReply::Signal { signal, thread: Some(thread) } = stop else { return };
+        let StopReply::Signal { signal, thread: Some(thread), .. } = stop else { return };
         self.thread = Some(thread.clone());
         if self.is_non_stop {
             self.stopped_threads.insert(thread.clone());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use covtap_link::{LinkError, Operation};
 
-use crate::core::resume;
+use crate::core::resume::{self, Actions};
 use crate::link::{GdbRemote, Hold};
 
 impl GdbRemote {
@@ -35,6 +35,9 @@ impl GdbRemote {
         let operation = Operation::Command("list the threads".into());
         self.need_stopped(&operation)?;
         self.counted_threads = self.threads(&operation)?.into_iter().collect();
+        if self.counted_threads.len() > 1 && self.thread_actions.is_none() {
+            self.thread_actions = Some(Actions::parse(&self.exchange(&operation, b"vCont?")?));
+        }
         Ok(self.counted_threads.len().max(1))
     }
 
@@ -44,6 +47,7 @@ impl GdbRemote {
         self.need_stopped(&operation)?;
         match self.counted_threads.get(index).cloned() {
             Some(thread) => {
+                self.told_registers.clear();
                 self.expect_ok(&operation, &resume::select(&thread))?;
                 self.thread = Some(thread);
                 Ok(())

@@ -25,8 +25,8 @@ pub use error::{LinkError, Operation};
 pub use info::{Effect, Endianness, LinkInfo, PointerWidth};
 pub use memory::{ReadMemory, ReadReport, ReadRequest};
 pub use power::{
-    HoldBeforeLoss, MappedFile, MappedFiles, PhysicalMemory, RunControl, RunState, SamplePc, TargetEvent,
-    TargetEvents, WriteMemory,
+    HoldBeforeLoss, LogBegun, LogBlocks, MappedFile, MappedFiles, PhysicalMemory, RunControl, RunState,
+    SamplePc, TargetEvent, TargetEvents, WriteMemory,
 };
 pub use word_by_word::WordByWord;
 
@@ -70,6 +70,11 @@ pub trait Link: ReadMemory + Send {
 
     /// Holding the target before a reset or its end takes its memory away, where the link can.
     fn hold(&mut self) -> Option<&mut dyn HoldBeforeLoss> {
+        None
+    }
+
+    /// A log of which code is executed, where the link has one.
+    fn block_log(&mut self) -> Option<&mut dyn LogBlocks> {
         None
     }
 

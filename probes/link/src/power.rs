@@ -125,6 +125,42 @@ pub trait SamplePc {
     fn sample(&mut self, samples: &mut Vec<TargetAddr>) -> Result<usize, LinkError>;
 }
 
+/// A log of which code the target executes: what its server translates, in the server's own text.
+///
+/// The target runs on, at its own speed. A log that was begun is ended by [`Link::detach`](crate::Link::detach) too.
+pub trait LogBlocks {
+    /// From now on each block of `code` is logged when it is executed next, whether it was executed before or not; once
+    /// for all times that it is.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot log, or not where this process can read it.
+    fn begin(&mut self, code: &[AddrRange]) -> Result<LogBegun, LinkError>;
+
+    /// Appends what was logged since, after waiting for it no longer than `wait`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn next(&mut self, wait: Duration, log: &mut Vec<u8>) -> Result<(), LinkError>;
+
+    /// Ends it, and appends the rest, which is there also if this fails.
+    ///
+    /// # Errors
+    ///
+    /// The server refused or did not answer: it may still log.
+    fn end(&mut self, log: &mut Vec<u8>) -> Result<(), LinkError>;
+}
+
+/// What it took to begin a log.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LogBegun {
+    /// For how long the workload stood still.
+    pub pause: Duration,
+    /// How much of the code the server had no memory for: what was executed there before may not be logged.
+    pub missed_bytes: u64,
+}
+
 /// Something that happened to the target by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -15,18 +15,17 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::failure::Failure;
+use crate::handed::HandedFile;
 use crate::host::Piece;
 use crate::human;
-use crate::qmp::{Client, Command, Socket};
+use crate::qmp::{Client, Command};
 
 /// How many bytes one `xp` prints.
 const TEXT_BLOCK_BYTES: usize = 4096;
@@ -43,7 +42,7 @@ pub(crate) enum DumpPlace {
 /// How QEMU hands the bytes over.
 #[derive(Debug)]
 enum Way {
-    Descriptor { file: File, path: String, fdset: i64 },
+    Descriptor(HandedFile),
     Folder { dir: TempDir },
     Text,
 }
@@ -87,9 +86,7 @@ impl Dump {
     /// Takes the descriptor back from QEMU and removes the folder.
     pub(crate) fn release(&mut self, client: &mut Client) -> Result<(), Failure> {
         match self.way.take() {
-            Some(Way::Descriptor { fdset, .. }) => {
-                client.execute(&Command::new("remove-fd", json!({ "fdset-id": fdset }))).map(drop)
-            }
+            Some(Way::Descriptor(handed)) => handed.take_back(client),
             Some(Way::Folder { dir }) => dir.close().map_err(Failure::Io),
             Some(Way::Text) | None => Ok(()),
         }
@@ -125,11 +122,11 @@ impl Dump {
 impl Way {
     fn copy(&self, client: &mut Client, piece: &mut Piece<'_, DumpPlace>) -> Result<(), Failure> {
         match self {
-            Self::Descriptor { file, path, .. } => {
-                client.execute(&save(piece, path))?;
-                read_whole(file, piece.buf)?;
+            Self::Descriptor(handed) => {
+                client.execute(&save(piece, handed.path()))?;
+                read_whole(handed.file(), piece.buf)?;
                 // Gives the pages back until the next dump.
-                file.set_len(0).map_err(Failure::Io)
+                handed.file().set_len(0).map_err(Failure::Io)
             }
             Self::Folder { dir } => {
                 let path = dir.path().join("memory");
@@ -173,17 +170,7 @@ fn not_here(path: &std::path::Path, error: &io::Error) -> Failure {
 }
 
 fn descriptor(client: &mut Client) -> Result<Way, Failure> {
-    if matches!(client.socket(), Socket::Tcp(_)) {
-        return Err(Failure::Unsupported("a descriptor cannot be handed over TCP".to_owned()));
-    }
-    let fd: OwnedFd = memfd_create("covtap-dump", MemfdFlags::CLOEXEC)
-        .map_err(|error| Failure::Unsupported(format!("memfd_create: {error}")))?;
-    let told = client.execute_with_fd(&Command::new("add-fd", json!({})), fd.as_fd())?;
-    let number = |key| told.get(key).and_then(Value::as_i64);
-    let (Some(fdset), Some(number)) = (number("fdset-id"), number("fd")) else {
-        return Err(Failure::Protocol("add-fd: no descriptor in its answer".to_owned()));
-    };
-    Ok(Way::Descriptor { file: fd.into(), path: format!("/proc/self/fd/{number}"), fdset })
+    Ok(Way::Descriptor(HandedFile::hand_over(client, "covtap-dump")?))
 }
 
 fn folder(_: &mut Client) -> Result<Way, Failure> {

@@ -109,8 +109,6 @@ pub fn launch(
     let start_error = |source| LaunchError::Start { program: name.clone(), source };
     let (link_end, far_link_end) = UnixStream::pair().map_err(start_error)?;
     let (start_end, far_start_end) = UnixStream::pair().map_err(start_error)?;
-    link_end.set_nonblocking(true).map_err(start_error)?;
-    start_end.set_nonblocking(true).map_err(start_error)?;
     let (far_link_end, far_start_end) = (OwnedFd::from(far_link_end), OwnedFd::from(far_start_end));
     let (far_link_end, inode) = inode_of(far_link_end).map_err(start_error)?;
     let child = spawn(program, args, far_link_end, far_start_end).map_err(start_error)?;

@@ -5,7 +5,8 @@
 //! memory, or, where the host refuses both, by QEMU's own `pmemsave` and `memsave`.
 //!
 //! What always holds:
-//! - the guest is never stopped, resumed or reset: no command that a link sends changes its run state. One that was
+//! - the guest is never stopped, resumed or reset by reading: no command that a link sends for it changes its run state.
+//!   Only when a [log of its code](covtap_link::LogBlocks) begins it stands still for a moment. One that was
 //!   [started here](launch) is let go when it is told to, and ended with its link;
 //! - bytes are only taken from a process or file that was seen to hold the guest's memory;
 //! - a range is read whole or not at all, and where part of it is no RAM the error names the address;
@@ -47,10 +48,12 @@ mod dump;
 mod endpoint;
 mod evidence;
 mod failure;
+mod handed;
 mod host;
 mod human;
 mod launch;
 mod link;
+mod log;
 mod options;
 mod qmp;
 mod trace_file;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    AddrRange, Effect, HoldBeforeLoss, Link, LinkError, LinkInfo, Operation, PhysicalMemory, ReadMemory,
-    ReadReport, ReadRequest, RunState, TargetAddr, TargetEvent, TargetEvents,
+    AddrRange, Effect, HoldBeforeLoss, Link, LinkError, LinkInfo, LogBegun, LogBlocks, Operation,
+    PhysicalMemory, ReadMemory, ReadReport, ReadRequest, RunState, TargetAddr, TargetEvent, TargetEvents,
 };
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::copy::{Copier, Part};
 use crate::failure::Failure;
 use crate::host::exit_watch::ExitWatch;
 use crate::host::find::{Candidates, candidates};
+use crate::log::BlockLog;
 use crate::qmp::{self, Client, Command, Socket};
 use crate::translate::Translator;
 use crate::watched::Watched;
@@ -42,6 +43,8 @@ pub struct QemuLink {
     actions: Actions,
     /// The end of a QEMU that was started here.
     watched: Option<Watched>,
+    /// What is logged, while it is.
+    log: Option<BlockLog>,
 }
 
 impl QemuLink {
@@ -93,7 +96,18 @@ impl QemuLink {
         let server = format!("QEMU {}", client.version());
         let actions = Actions::default();
         let client = Some(client);
-        Ok(Self { endpoint, client, translator, copier, target, state, server, actions, watched: None })
+        Ok(Self {
+            endpoint,
+            client,
+            translator,
+            copier,
+            target,
+            state,
+            server,
+            actions,
+            watched: None,
+            log: None,
+        })
     }
 
     /// Why reads do not use a faster method than they do, such as
@@ -301,6 +315,8 @@ impl Link for QemuLink {
     }
 
     fn detach(&mut self) -> Result<Duration, LinkError> {
+        // What it told is no longer wanted; a monitor that is gone is told of below.
+        let _ = LogBlocks::end(self, &mut Vec::new());
         let Some(mut client) = self.client.take() else { return Ok(Duration::ZERO) };
         if let Some(watched) = self.watched.take() {
             return Ok(end(&mut client, &watched));
@@ -312,6 +328,10 @@ impl Link for QemuLink {
             Err(Failure::Closed) => Ok(Duration::ZERO),
             Err(failure) => Err(failure.during(Operation::Detach, &self.endpoint)),
         }
+    }
+
+    fn block_log(&mut self) -> Option<&mut dyn LogBlocks> {
+        Some(self)
     }
 
     fn physical(&mut self) -> Option<&mut dyn PhysicalMemory> {
@@ -353,6 +373,34 @@ impl HoldBeforeLoss for QemuLink {
         }
         let Some(client) = &mut self.client else { return Err(self.closed(operation)) };
         self.actions.release(client).map_err(|failure| failure.during(operation, &self.endpoint))
+    }
+}
+
+impl LogBlocks for QemuLink {
+    fn begin(&mut self, code: &[AddrRange]) -> Result<LogBegun, LinkError> {
+        let operation = Operation::Command("log translated code".to_owned());
+        let pid = self.process_id();
+        let Some(client) = &mut self.client else { return Err(self.closed(operation)) };
+        let pid = pid.or_else(|| candidates(client.socket()).pids.first().copied());
+        let endpoint = &self.endpoint;
+        let failed = |failure: Failure| failure.during(operation.clone(), endpoint);
+        let (log, begun) = BlockLog::begin(client, pid, code, &failed)?;
+        self.log = Some(log);
+        Ok(begun)
+    }
+
+    fn next(&mut self, wait: Duration, log: &mut Vec<u8>) -> Result<(), LinkError> {
+        let operation = Operation::Command("read the log".to_owned());
+        let Some(client) = &mut self.client else { return Err(self.closed(operation)) };
+        let Some(blocks) = &mut self.log else { return Ok(()) };
+        blocks.next(client, wait, log).map_err(|failure| failure.during(operation, &self.endpoint))
+    }
+
+    fn end(&mut self, log: &mut Vec<u8>) -> Result<(), LinkError> {
+        let operation = Operation::Command("end the log".to_owned());
+        let Some(blocks) = self.log.take() else { return Ok(()) };
+        let Some(client) = &mut self.client else { return Err(self.closed(operation)) };
+        blocks.end(client, log).map_err(|failure| failure.during(operation, &self.endpoint))
     }
 }
 

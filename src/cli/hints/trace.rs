@@ -50,11 +50,15 @@ pub(super) fn for_import(error: &ImportError) -> Option<&'static str> {
 pub(super) fn for_tracing(error: &TraceError) -> Option<&'static str> {
     match error {
         TraceError::NoControl { .. } => Some("a debugger's server has them: --gdb"),
+        TraceError::NoLog { .. } => Some("QEMU's monitor has one: --qemu; --method sample, say, needs none"),
         TraceError::NoBreakpoints(_) => Some("--method sample needs none, nor does --method step"),
         TraceError::NoBlocks { .. } => {
             Some("give the ELF with its symbols, or choose --method sample or step")
         }
-        TraceError::Link(_) | TraceError::TooLarge { .. } | TraceError::NoCounter { .. } => None,
+        TraceError::Link(_)
+        | TraceError::Log { .. }
+        | TraceError::TooLarge { .. }
+        | TraceError::NoCounter { .. } => None,
     }
 }
 

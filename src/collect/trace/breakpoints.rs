@@ -3,18 +3,22 @@
 //! What always holds: a breakpoint is set only while the target stands still, and none is left when this ends by itself;
 //! a thread that is found at the start of a block is about to execute it, and has reached it. Where there are more
 //! blocks than breakpoints, windows of them take turns, those not reached yet: a block that runs while it is not watched
-//! is not seen.
+//! is not seen. When all of them have had their turn and none was reached, the target is let alone for most of the time.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use covtap_link::{LinkError, TargetAddr};
+use covtap_link::{LinkError, ReadRequest, TargetAddr};
 
 use super::{Ended, TraceError, Tracer};
 
 /// QEMU looks through the list of breakpoints for each block that it enters: guests were 1.3 times slower with 16 that
 /// are never met, 10.7 times with 256 (measured on 10.0).
 const MAX_WINDOW_OF_QEMU: usize = 16;
+
+/// While nothing new is reached, breakpoints are set for one part of the time in so many: also those that are never met
+/// cost, and so do the stops to set them.
+const REST_PARTS: u32 = 100;
 
 /// Setting and clearing more than these takes longer than anybody waits.
 const MAX_WINDOW: usize = 4096;
@@ -44,6 +48,8 @@ pub struct Watched {
     pub window: usize,
     /// How often others took their turn.
     pub turns: u64,
+    /// For how long no breakpoint was set, since nothing new was reached.
+    pub rested: Duration,
     /// Whether each was watched from the start until it was reached: what was not reached did not run.
     pub is_complete: bool,
 }
@@ -58,7 +64,33 @@ struct Windows<'w> {
     /// Those that had a breakpoint at any time, which a thread may have met just before it was removed.
     ever: HashSet<u64>,
     max: usize,
+    /// The target is slower for each that is set.
+    is_slowed: bool,
+    /// How many were watched in vain since one was reached last.
+    in_vain: usize,
     first_refusal: Option<LinkError>,
+}
+
+/// Where blocks lie, as stretches that are no longer than a page, and first addresses behind them.
+fn stretches(all: &[Watch]) -> Vec<(u64, u64)> {
+    const PAGE_BYTES: u64 = 0x1000;
+    let mut stretches: Vec<(u64, u64)> = Vec::new();
+    for watch in all {
+        let (start, len) = (watch.at.get(), watch.len_bytes.min(PAGE_BYTES));
+        let end = start.saturating_add(len);
+        match stretches.last_mut() {
+            Some((first, last)) if *last == start && end - *first <= PAGE_BYTES => *last = end,
+            _ => stretches.push((start, end)),
+        }
+    }
+    stretches
+}
+
+impl Windows<'_> {
+    /// Whether all have had their turn since one was reached last.
+    fn is_saturated(&self) -> bool {
+        self.in_vain >= self.set.len() + self.waiting.len()
+    }
 }
 
 impl Tracer<'_> {
@@ -72,7 +104,9 @@ impl Tracer<'_> {
         if all.is_empty() {
             return Err(TraceError::NoBlocks { endpoint: info.endpoint });
         }
-        let known = if info.server.starts_with("QEMU") { MAX_WINDOW_OF_QEMU } else { MAX_WINDOW };
+        // No other server is known to do so: what it writes into memory or a comparator costs nothing until it is met.
+        let is_slowed = info.server.starts_with("QEMU");
+        let known = if is_slowed { MAX_WINDOW_OF_QEMU } else { MAX_WINDOW };
         let max = self.limits.window.unwrap_or(known);
         let mut windows = Windows {
             all,
@@ -80,6 +114,8 @@ impl Tracer<'_> {
             waiting: all.iter().copied().collect(),
             ever: HashSet::new(),
             max,
+            is_slowed,
+            in_vain: 0,
             first_refusal: None,
         };
         watched.blocks = all.len();
@@ -102,12 +138,17 @@ impl Tracer<'_> {
         loop {
             watched.window = watched.window.max(windows.set.len());
             if windows.set.is_empty() && windows.waiting.is_empty() {
+                self.renew(windows)?;
                 self.leave(Some(stopped))?;
                 return Ok(Ended::AllReached);
             }
             let turn = stopped.elapsed();
+            let is_saturated = windows.is_saturated();
             self.resume(stopped)?;
-            let then = (!windows.waiting.is_empty()).then(|| self.when_affordable(turn));
+            let resumed = Instant::now();
+            let until = || if is_saturated { resumed + turn } else { self.when_affordable(turn) };
+            let takes_turns = !windows.waiting.is_empty() || (windows.is_slowed && !watched.is_complete);
+            let then = takes_turns.then(until);
             let is_stopped = self.wait_for_turn(then)?;
             stopped = Instant::now();
             let ended = self.limit();
@@ -124,12 +165,71 @@ impl Tracer<'_> {
             self.note_all(windows)?;
             self.clear_all(windows)?;
             if let Some(ended) = ended {
+                self.renew(windows)?;
                 self.leave(Some(stopped))?;
                 return Ok(ended);
             }
             watched.turns += 1;
+            if is_saturated {
+                self.renew(windows)?;
+                let took = turn + resumed.elapsed();
+                let rest = took.saturating_mul(REST_PARTS - 1);
+                if let Some(ended) = self.rest(rest, &mut stopped, watched)? {
+                    return Ok(ended);
+                }
+                self.note_all(windows)?;
+            }
             self.fill(windows)?;
         }
+    }
+
+    /// Writes what is there into the code that had breakpoints, while the target stands still: QEMU's guests stay slower
+    /// after their breakpoints are gone, to a third of their speed with 10.0, until their code is translated anew.
+    fn renew(&mut self, windows: &Windows<'_>) -> Result<(), TraceError> {
+        if !windows.is_slowed {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        for (start, end) in stretches(windows.all) {
+            let len = usize::try_from(end - start).unwrap_or_default();
+            bytes.resize(len, 0);
+            let at = TargetAddr::new(start);
+            let read = self.link.read_many(&mut [ReadRequest { addr: at, buf: &mut bytes }]);
+            let written = read.and_then(|_| match self.link.writer() {
+                Some(writer) => writer.write(at, &bytes),
+                None => Ok(()),
+            });
+            // Where there is no memory now, there are no translations to be rid of.
+            if let Err(error) = written
+                && error.is_fatal()
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the target alone, without breakpoints. It stands still afterwards, since then, unless it has ended.
+    fn rest(
+        &mut self,
+        rest: Duration,
+        stopped: &mut Instant,
+        watched: &mut Watched,
+    ) -> Result<Option<Ended>, TraceError> {
+        self.resume(*stopped)?;
+        let resumed = Instant::now();
+        let is_stopped = self.wait_for_turn(resumed.checked_add(rest))?;
+        watched.rested += resumed.elapsed();
+        if let Some(ended) = self.limit() {
+            self.leave(None)?;
+            return Ok(Some(ended));
+        }
+        if is_stopped {
+            return Ok(Some(Ended::StoppedByOther));
+        }
+        *stopped = Instant::now();
+        self.control()?.stop()?;
+        Ok(None)
     }
 
     /// Waits until the target has stopped, it is others' turn, or it has to end; whether it has stopped.
@@ -157,6 +257,7 @@ impl Tracer<'_> {
 
     /// Notes the block that begins there, if one does, and removes its breakpoint.
     fn note(&mut self, windows: &mut Windows<'_>, at: u64) -> Result<(), TraceError> {
+        let num_before = self.seen.num_different();
         if let Some(watch) = windows.set.get(&at).copied() {
             self.control()?.clear_breakpoint(watch.at, watch.kind)?;
             windows.set.remove(&at);
@@ -165,6 +266,9 @@ impl Tracer<'_> {
             && let Some(watch) = windows.waiting.remove(index)
         {
             self.seen.reached(at, watch.len_bytes);
+        }
+        if self.seen.num_different() > num_before {
+            windows.in_vain = 0;
         }
         Ok(())
     }
@@ -206,6 +310,7 @@ impl Tracer<'_> {
         while let Some((_, watch)) = windows.set.pop_first() {
             self.control()?.clear_breakpoint(watch.at, watch.kind)?;
             windows.waiting.push_back(watch);
+            windows.in_vain += 1;
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! What a target executes that was not instrumented, by its debugger's means: stepping, breakpoints, halting it now and
-//! then.
+//! then; or by its server's [log](covtap_link::LogBlocks).
 //!
-//! What enters is a link that [controls](covtap_link::RunControl) its target, and limits; what leaves is what was
+//! What enters is a link that [controls](covtap_link::RunControl) its target, or logs, and limits; what leaves is what was
 //! [seen](Seen), and what that did to the target. One file per method. What always holds: what was seen is kept, also when
 //! the target goes away in the middle; the time for which the target stood still is measured; a target that ran is
 //! running again, and one that was halted is halted again, whatever the method has ended by, as long as its server answers.
 
 mod breakpoints;
+mod log;
 mod sample;
 mod seen;
 mod step;
@@ -20,9 +21,11 @@ use super::MeteredLink;
 use super::abi::Abi;
 use super::function::read_any;
 use crate::image::Image;
+use crate::profile::trace::import::ImportError;
 use crate::profile::trace::{Counting, Trace, TraceTooLarge};
 
 pub use breakpoints::{Watch, Watched};
+pub use log::LogTrace;
 pub use seen::{Code, Seen};
 
 /// How long a wait lasts before it is looked whether the user asks for an end.
@@ -40,6 +43,22 @@ pub struct Limits<'a> {
     pub window: Option<usize>,
 }
 
+impl Limits<'_> {
+    /// Why a trace that began then has to end now, if it has.
+    fn reached(&self, began: Instant) -> Option<Ended> {
+        if (self.is_asked)() {
+            return Some(Ended::Asked);
+        }
+        let is_over = self.duration.is_some_and(|duration| began.elapsed() >= duration);
+        is_over.then_some(Ended::Elapsed)
+    }
+
+    /// How long may be waited before that is to be looked at again.
+    fn patience(&self, began: Instant) -> Duration {
+        self.duration.map_or(LOOK, |duration| duration.saturating_sub(began.elapsed()).min(LOOK))
+    }
+}
+
 /// Why a trace has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ended {
@@ -51,6 +70,8 @@ pub enum Ended {
     AllReached,
     /// Somebody else has stopped the target; it is left so.
     StoppedByOther,
+    /// The target has ended, and its server said so.
+    Exited,
 }
 
 /// A target cannot be traced, or no longer.
@@ -72,6 +93,20 @@ pub enum TraceError {
     NoControl {
         /// Where the target is.
         endpoint: String,
+    },
+    /// The link has no log.
+    #[error("trace {endpoint}: this way to the target has no log of what it executes")]
+    NoLog {
+        /// Where the target is.
+        endpoint: String,
+    },
+    /// The log is not what it should be.
+    #[error("trace {endpoint}: its log: {source}")]
+    Log {
+        /// Where the target is.
+        endpoint: String,
+        /// What is wrong with it.
+        source: ImportError,
     },
     /// What the register is called that is to be read is not known.
     #[error("trace {image}: where {architecture} has the address of the next instruction is not known")]
@@ -156,19 +191,13 @@ impl<'a> Tracer<'a> {
 
     /// Why it has to end now, if it has.
     fn limit(&self) -> Option<Ended> {
-        if (self.limits.is_asked)() {
-            return Some(Ended::Asked);
-        }
-        let is_over = self.limits.duration.is_some_and(|duration| self.elapsed() >= duration);
-        is_over.then_some(Ended::Elapsed)
+        self.limits.reached(self.began)
     }
 
     /// How long may be waited before there is something to look at, and not longer than until `then`.
     fn patience(&self, then: Option<Instant>) -> Duration {
-        let until = |duration: Duration| duration.saturating_sub(self.elapsed());
-        let left = self.limits.duration.map_or(LOOK, until);
         let then = then.map_or(LOOK, |then| then.saturating_duration_since(Instant::now()));
-        LOOK.min(left).min(then)
+        self.limits.patience(self.began).min(then)
     }
 
     /// Where the selected thread is.

@@ -3,7 +3,7 @@
 //! What enters is addresses; what leaves is a [`Trace`]. What always holds: memory is bounded by how much different code
 //! was executed; an address that is no instruction of the images has one byte.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use covtap_insn::{Flow, Insn};
 
@@ -75,6 +75,7 @@ impl Seen {
     ) -> Result<Trace, TraceTooLarge> {
         let mut builder = TraceBuilder::new(counting);
         let mut unknown = self.counts.clone();
+        let (mut handlers, mut anywhere) = (HashSet::<u64>::new(), Vec::new());
         if counting == Counting::Times {
             builder.look_at_branches();
         }
@@ -84,10 +85,22 @@ impl Seen {
                 let at = moved(insn.address);
                 let Some(count) = unknown.remove(&at) else { continue };
                 builder.block("", at, insn.len_bytes as u64, count)?;
-                if let (Flow::Conditional { target }, Some(next)) = (insn.flow, self.edges.get(&at)) {
-                    builder.branch("", at, ways(next, target.map(moved), moved(insn.end())))?;
+                let Some(next) = self.edges.get(&at) else { continue };
+                let end = moved(insn.end());
+                match insn.flow {
+                    Flow::Next => handlers.extend(next.keys().filter(|to| **to != end)),
+                    Flow::Conditional { target: Some(target) } => {
+                        let target = moved(target);
+                        handlers.extend(next.keys().filter(|to| **to != end && **to != target));
+                        builder.branch("", at, ways(next, end, |to| to == target))?;
+                    }
+                    Flow::Conditional { target: None } => anywhere.push((at, next, end)),
+                    _ => {}
                 }
             }
+        }
+        for (at, next, end) in anywhere {
+            builder.branch("", at, ways(next, end, |to| !handlers.contains(&to)))?;
         }
         for (at, count) in unknown {
             builder.block("", at, 1, count)?;
@@ -99,13 +112,15 @@ impl Seen {
     }
 }
 
-/// Which ways a branch went, by what followed it. What is neither of the two is an exception that came between.
-fn ways(next: &HashMap<u64, u64>, target: Option<u64>, end: u64) -> Ways {
+/// Which ways a branch went, by what followed it. What is neither of the two is an exception that came between. Where a
+/// branch does not say where it goes, that is all but where exceptions have led from other instructions: one that never came
+/// elsewhere is taken for the branch.
+fn ways(next: &HashMap<u64, u64>, end: u64, is_target: impl Fn(u64) -> bool) -> Ways {
     let mut ways = Ways::default();
     for (to, count) in next {
         if *to == end {
             ways.fell_through = ways.fell_through.saturating_add(*count);
-        } else if target.is_none_or(|target| target == *to) {
+        } else if is_target(*to) {
             ways.taken = ways.taken.saturating_add(*count);
         }
     }
@@ -141,6 +156,20 @@ mod tests {
         // One was followed by an exception, which is neither way.
         assert_eq!(space.branch(0x102), Some(Ways { taken: 1, fell_through: 1 }));
         assert_eq!((seen.num(), trace.has_branches), (6, true));
+    }
+
+    /// A return on a condition may go anywhere; where exceptions have led from others it does not.
+    #[test]
+    fn a_branch_to_anywhere_is_not_taken_by_an_exception() {
+        let mut seen = Seen::default();
+        for (at, next) in [(0x100, 0x800), (0x102, 0x800), (0x102, 0x600), (0x102, 0x600), (0x102, 0x104)] {
+            seen.stepped(at, next);
+        }
+        let insns = vec![insn(0, Flow::Next), insn(2, Flow::Conditional { target: None })];
+        let code = Code { instructions: insns.into_iter(), ..code() };
+        let trace = seen.trace(Counting::Times, [code]).unwrap();
+        let ways = trace.space("").unwrap().branch(0x102);
+        assert_eq!(ways, Some(Ways { taken: 2, fell_through: 1 }));
     }
 
     #[test]

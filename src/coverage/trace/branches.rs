@@ -236,19 +236,21 @@ mod tests {
     /// Where in the source something is: line and column of one file.
     type At = (u32, u32);
 
-    fn counts(branches: &[(At, (usize, u64), [(At, u64); 2])]) -> Vec<(u32, Vec<u64>)> {
+    /// Where a branch is, the image and the instance that it is in, and how often it led where.
+    type Seen = (At, (usize, u64), [(At, u64); 2]);
+
+    fn counts(branches: &[Seen]) -> Vec<(u32, Vec<u64>)> {
         let path = FileName::from(&b"a.c"[..]);
         let place = |(line, column): At| Place { path: &path, line, column };
-        let branch =
-            |(address, (at, (image, instance), ways)): (usize, &(At, (usize, u64), [(At, u64); 2]))| {
-                let way = |(to, count): (At, u64)| Way { to: Some(place(to)), count, is_fallthrough: false };
-                BranchAt {
-                    place: place(*at),
-                    instance: (*image, Some(*instance)),
-                    address: address as u64,
-                    ways: ways.map(way),
-                }
-            };
+        let branch = |(address, (at, (image, instance), ways)): (usize, &Seen)| {
+            let way = |(to, count): (At, u64)| Way { to: Some(place(to)), count, is_fallthrough: false };
+            BranchAt {
+                place: place(*at),
+                instance: (*image, Some(*instance)),
+                address: address as u64,
+                ways: ways.map(way),
+            }
+        };
         let lines = on_lines(branches.iter().enumerate().map(branch).collect());
         let counts = |on_line: &OnLine| on_line.branches.iter().map(|branch| branch.count).collect();
         lines.iter().map(|((_, line), on_line)| (*line, counts(on_line))).collect()

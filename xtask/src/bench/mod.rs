@@ -19,6 +19,7 @@ mod scan;
 mod session;
 mod snapshot;
 mod trace;
+mod trace_gdb;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +48,8 @@ enum What {
     Session(session::Args),
     /// What counting what a guest executes does to its speed
     Trace(trace::Args),
+    /// What `covtap trace` does to a running guest's speed, and how fast it steps
+    TraceGdb(trace_gdb::Args),
 }
 
 /// Measures, in a release build.
@@ -65,5 +68,6 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         What::Scan(args) => scan::run(args),
         What::Session(args) => session::run(args),
         What::Trace(args) => trace::run(args),
+        What::TraceGdb(args) => trace_gdb::run(args),
     }
 }

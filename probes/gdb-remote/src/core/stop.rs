@@ -51,6 +51,8 @@ pub(crate) enum StopReply {
         signal: u8,
         /// The thread that was stopped.
         thread: Option<ThreadId>,
+        /// Some of its registers, by their numbers: bytes in hexadecimal digits.
+        registers: Vec<(u64, Vec<u8>)>,
     },
     /// The target exited.
     Exited(u8),
@@ -70,8 +72,14 @@ impl StopReply {
         let end = || u8::try_from(hex::number(rest.split(|byte| *byte == b';').next()?)?).ok();
         let signal = || u8::try_from(hex::number(rest.get(..2)?)?).ok();
         match kind {
-            b'S' if rest.len() == 2 => Some(Self::Signal { signal: signal()?, thread: None }),
-            b'T' => Some(Self::Signal { signal: signal()?, thread: thread_of(rest.get(2..)?) }),
+            b'S' if rest.len() == 2 => {
+                Some(Self::Signal { signal: signal()?, thread: None, registers: Vec::new() })
+            }
+            b'T' => {
+                let pairs = rest.get(2..)?;
+                let (thread, registers) = (thread_of(pairs), registers_of(pairs));
+                Some(Self::Signal { signal: signal()?, thread, registers })
+            }
             b'W' => Some(Self::Exited(end()?)),
             b'X' => Some(Self::Killed(end()?)),
             _ => None,
@@ -82,6 +90,21 @@ impl StopReply {
     pub(crate) fn is_end(&self) -> bool {
         matches!(self, Self::Exited(_) | Self::Killed(_))
     }
+}
+
+/// No server sends as many.
+const MAX_REGISTERS: usize = 64;
+
+fn registers_of(pairs: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let register = |pair: &[u8]| {
+        let colon = pair.iter().position(|byte| *byte == b':')?;
+        // Names of other things, such as `core`, are longer than the numbers of registers, or no numbers.
+        let number = hex::number(pair.get(..colon).filter(|name| name.len() <= 3)?)?;
+        let digits = pair.get(colon + 1..)?;
+        hex::decode(digits)?;
+        Some((number, digits.to_vec()))
+    };
+    pairs.split(|byte| *byte == b';').filter_map(register).take(MAX_REGISTERS).collect()
 }
 
 fn thread_of(pairs: &[u8]) -> Option<ThreadId> {
@@ -95,12 +118,19 @@ mod tests {
     #[test]
     fn reads_what_servers_send() {
         let gdbserver = b"T0506:0000000000000000;07:50e6ff;10:704bfef7;thread:p3273.3273;core:1;";
-        let Some(StopReply::Signal { signal: 5, thread: Some(thread) }) = StopReply::parse(gdbserver) else {
+        let Some(StopReply::Signal { signal: 5, thread: Some(thread), registers }) =
+            StopReply::parse(gdbserver)
+        else {
             panic!("not a stop reply");
         };
         assert_eq!(thread.to_string(), "p3273.3273");
         assert_eq!(thread.process(), Some(0x3273));
-        assert_eq!(StopReply::parse(b"S05"), Some(StopReply::Signal { signal: 5, thread: None }));
+        let sent = [(6, b"0000000000000000".to_vec()), (7, b"50e6ff".to_vec()), (0x10, b"704bfef7".to_vec())];
+        assert_eq!(registers, sent);
+        assert_eq!(
+            StopReply::parse(b"S05"),
+            Some(StopReply::Signal { signal: 5, thread: None, registers: Vec::new() })
+        );
         assert_eq!(StopReply::parse(b"W2a"), Some(StopReply::Exited(42)));
         assert_eq!(StopReply::parse(b"W7;process:68f0"), Some(StopReply::Exited(7)));
         assert_eq!(StopReply::parse(b"X09;process:1"), Some(StopReply::Killed(9)));

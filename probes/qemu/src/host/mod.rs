@@ -1,5 +1,6 @@
 //! The host's side of a guest: the QEMU process and the files behind its memory.
 
+pub(crate) mod command_line;
 pub(crate) mod exit_watch;
 pub(crate) mod file;
 pub(crate) mod find;

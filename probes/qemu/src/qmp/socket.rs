@@ -1,12 +1,12 @@
 //! A connection to a monitor on which nothing waits longer than it is told to.
 //!
-//! What always holds: the descriptor is non-blocking and is waited for with `poll`, so that every transfer has
-//! a deadline.
+//! What always holds: no transfer blocks, and what is not ready is waited for with `poll`, so that every transfer has
+//! a deadline. The connection itself is left blocking, for a child that has it too and can do nothing but wait.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, recv, send, sendmsg, socket_with,
 };
 
 use crate::QmpEndpoint;
@@ -23,7 +23,10 @@ use crate::QmpEndpoint;
 /// How long to wait before a Unix socket with a full queue is tried again: the kernel gives no event for it.
 const RETRY_CONNECT: Duration = Duration::from_millis(10);
 
-/// A connected, non-blocking socket.
+/// What a transfer does that is not ready: it fails.
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
+/// A connected socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Unix(UnixStream),
@@ -38,7 +41,6 @@ impl Socket {
             QmpEndpoint::Tcp { host, port } => {
                 let stream = connect_tcp(host, *port, deadline)?;
                 stream.set_nodelay(true)?;
-                stream.set_nonblocking(true)?;
                 Ok(Self::Tcp(stream))
             }
         }
@@ -47,18 +49,25 @@ impl Socket {
     /// Reads what has arrived, waiting for the first byte until `deadline`. 0 is the end of the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8], deadline: Instant) -> io::Result<usize> {
         loop {
-            let outcome = match self {
-                Self::Unix(stream) => stream.read(buf),
-                Self::Tcp(stream) => stream.read(buf),
-            };
-            match outcome {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait(self.as_fd(), PollFlags::IN, deadline)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+            match recv(&*self, &mut *buf, RecvFlags::DONTWAIT) {
+                Err(rustix::io::Errno::AGAIN) => wait(self.as_fd(), PollFlags::IN, deadline)?,
+                Err(rustix::io::Errno::INTR) => {}
+                other => return Ok(other.map(|(len, _)| len)?),
             }
         }
+    }
+
+    /// Whether the other end is on this host, as far as its address tells.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Tcp(stream) => stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback()),
+        }
+    }
+
+    /// The same connection for somebody else.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
     }
 
     /// Whether something has arrived: bytes, or the end of the stream.
@@ -69,18 +78,12 @@ impl Socket {
     /// Writes all of `bytes` before `deadline`.
     pub(crate) fn write_all(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
-            let outcome = match self {
-                Self::Unix(stream) => stream.write(bytes),
-                Self::Tcp(stream) => stream.write(bytes),
-            };
-            match outcome {
+            match send(&*self, bytes, SEND_FLAGS) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait(self.as_fd(), PollFlags::OUT, deadline)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(rustix::io::Errno::AGAIN) => wait(self.as_fd(), PollFlags::OUT, deadline)?,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -101,7 +104,7 @@ impl Socket {
         let sent = loop {
             let mut control = SendAncillaryBuffer::new(&mut space);
             control.push(SendAncillaryMessage::ScmRights(&fds));
-            match sendmsg(&*self, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+            match sendmsg(&*self, &[IoSlice::new(bytes)], &mut control, SEND_FLAGS) {
                 Err(rustix::io::Errno::AGAIN) => wait(self.as_fd(), PollFlags::OUT, deadline)?,
                 Err(rustix::io::Errno::INTR) => {}
                 other => break other?,
@@ -128,7 +131,11 @@ fn connect_unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
     let addr = SocketAddrUnix::new(path)?;
     loop {
         match connect(&fd, &addr) {
-            Ok(()) => return Ok(fd.into()),
+            Ok(()) => {
+                let stream = UnixStream::from(fd);
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if Instant::now() < deadline => {
                 thread::sleep(RETRY_CONNECT);
             }

@@ -31,7 +31,7 @@ fn reply(text: &str) -> Incoming {
 }
 
 fn signal(signal: u8) -> Incoming {
-    Incoming::Stop(StopReply::Signal { signal, thread: None })
+    Incoming::Stop(StopReply::Signal { signal, thread: None, registers: Vec::new() })
 }
 
 fn drain(session: &mut Session) -> Vec<Incoming> {
@@ -111,7 +111,7 @@ fn another_clients_stop_is_not_the_answer_to_the_first_request() {
     session.request(b"qSupported", Expected::Reply).unwrap();
     session.feed(&[packet("T02thread:p01.01;"), packet("PacketSize=1000")].concat()).unwrap();
     let thread = ThreadId::parse(b"p01.01");
-    let stop = Incoming::Stop(StopReply::Signal { signal: 2, thread });
+    let stop = Incoming::Stop(StopReply::Signal { signal: 2, thread, registers: Vec::new() });
     assert_eq!(drain(&mut session), [stop, reply("PacketSize=1000")]);
 }
 
