@@ -5,11 +5,9 @@
 //! everything else on the machine sees to as well, and of loops in a second of QEMU's processor time, which
 //! leaves out who else had the processors.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -165,7 +163,7 @@ impl Bench {
             .args(["--every", "10ms", "-o"]);
         command.arg(self.dir.path().join("spin.profraw")).stderr(Stdio::piped());
         let mut group = child::Group::spawn(&mut command)?;
-        let status = status_lines(group.stderr()?);
+        let status = child::lines(group.stderr()?);
         wait_for_snapshot(&status)?;
         let speed = self.speed()?;
         let lines: Vec<String> = status.try_iter().filter(|line| is_snapshot(line)).collect();
@@ -199,19 +197,6 @@ pub(super) fn processor_time(pid: u32) -> Result<Duration> {
     }
     anyhow::ensure!(total_ns > 0, "this kernel keeps no processor times in {tasks}");
     Ok(Duration::from_nanos(total_ns))
-}
-
-/// The lines of a covtap's status, as they come.
-pub(super) fn status_lines(stderr: impl std::io::Read + Send + 'static) -> Receiver<String> {
-    let (sender, lines) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    lines
 }
 
 /// Whether a line of status is about a snapshot.

@@ -19,7 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::disturbance::{is_snapshot, processor_time, status_lines, wait_for_snapshot};
+use super::disturbance::{is_snapshot, processor_time, wait_for_snapshot};
 use crate::child::Group;
 use crate::figures::{median, quartiles, standard_error, three_digits};
 use crate::{Outcome, child, covtap};
@@ -123,7 +123,7 @@ impl Bench<'_> {
         let name = if self.args.in_place { "%cloaded.profraw" } else { "loaded.profraw" };
         let mut command = self.covtap("record", &self.dir.join(name));
         let mut record = Group::spawn(command.args(["--every", &format!("{}ms", self.args.every_ms)]))?;
-        let status = status_lines(record.stderr()?);
+        let status = child::lines(record.stderr()?);
         wait_for_snapshot(&status)?;
         let _load = self.load()?;
         let (mut pairs, mut snapshots) = (Vec::new(), 0);

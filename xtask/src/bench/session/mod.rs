@@ -14,7 +14,7 @@ use covtap_testbed::tool;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::disturbance::{is_snapshot, processor_time, status_lines, wait_for_snapshot};
+use super::disturbance::{is_snapshot, processor_time, wait_for_snapshot};
 use crate::figures::{median, size, three_digits};
 use crate::{Outcome, child, covtap};
 
@@ -115,7 +115,7 @@ impl Bench<'_> {
         command.args(["record", "--pid", &self.target.pid().to_string()]).arg(&self.target.program);
         command.args(["--every", "100ms", "-o"]).arg(self.dir.join(pattern)).stderr(Stdio::piped());
         let mut group = child::Group::spawn(&mut command)?;
-        let status = status_lines(group.stderr()?);
+        let status = child::lines(group.stderr()?);
         wait_for_snapshot(&status)?;
         let (start, before) = (Instant::now(), processor_time(group.pid())?);
         child::sleep(self.window)?;

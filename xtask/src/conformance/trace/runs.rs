@@ -8,16 +8,20 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use covtap::profile::trace::{self, Trace};
-use covtap_testbed::{self as testbed, tool};
+use covtap_testbed::{self as testbed, Monitor, tool};
 
 use super::super::build::succeed;
 use super::guest::Guest;
 use super::setups::Target;
 use crate::child;
+
+/// What covtap does not say within this time it never will.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A way of covtap's to find out what a guest executes. A further one is a row here, and an arm in [`traced`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -30,16 +34,19 @@ pub(super) enum Method {
     Breakpoints,
     /// `covtap import` of what QEMU logs of blocks.
     Log,
+    /// `covtap trace --qemu`, of a guest that was started halted and is let run then.
+    LiveLog,
 }
 
 impl Method {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Plugin("blocks"),
         Self::Plugin("edges"),
         Self::Plugin("insns"),
         Self::Step,
         Self::Breakpoints,
         Self::Log,
+        Self::LiveLog,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -48,6 +55,7 @@ impl Method {
             Self::Step => "step",
             Self::Breakpoints => "breakpoints",
             Self::Log => "log",
+            Self::LiveLog => "live log",
         }
     }
 }
@@ -159,7 +167,7 @@ pub(super) fn traced(
     guest: &Guest,
     method: Method,
 ) -> Result<(PathBuf, Trace)> {
-    let output = guest.elf.with_extension(format!("{}.covtrace", method.name()));
+    let output = guest.elf.with_extension(format!("{}.covtrace", method.name().replace(' ', "-")));
     match method {
         Method::Plugin(mode) => plugin(tools, target, guest, mode, &output)?,
         Method::Step | Method::Breakpoints => by_gdb(tools, target, guest, method, &output)?,
@@ -169,6 +177,7 @@ pub(super) fn traced(
             succeed(import.arg("import").arg(&log).arg("-o").arg(&output))?;
             fs::remove_file(&log).with_context(|| format!("remove {}", log.display()))?;
         }
+        Method::LiveLog => by_live_log(tools, target, guest, &output)?,
     }
     let bytes = fs::read(&output).with_context(|| format!("read {}", output.display()))?;
     let trace = trace::parse(&output.display().to_string(), &bytes)?;
@@ -181,11 +190,41 @@ fn plugin(tools: &Tools, target: &Target, guest: &Guest, mode: &str, output: &Pa
     run_guest(target, run.arg("--").args(tools.qemu(target, guest)?))
 }
 
+/// A guest before its first instruction.
+fn halted(tools: &Tools, target: &Target, guest: &Guest) -> Result<testbed::Guest> {
+    let qemu = testbed::Guest::builder(target.machine, &guest.elf).args(["-S"]);
+    qemu.args(tools.machine_args(target)).start()
+}
+
+/// Has QEMU log what it translates, and lets the guest run then, to its end.
+fn by_live_log(tools: &Tools, target: &Target, guest: &Guest, output: &Path) -> Result<()> {
+    let qemu = halted(tools, target, guest)?;
+    let mut trace = Command::new(&tools.covtap);
+    trace.args(["trace", "--qemu"]).arg(qemu.qmp()).arg(&guest.elf).arg("-o").arg(output);
+    let shown = child::show(&trace);
+    let mut covtap = child::Group::spawn(trace.stderr(Stdio::piped()))?;
+    let status = child::lines(covtap.stderr()?);
+    let mut said = Vec::new();
+    while !said.last().is_some_and(|line: &String| line.contains("tracing by QEMU's log")) {
+        said.push(status.recv_timeout(PATIENCE).with_context(|| format!("`{shown}` said {said:?}"))?);
+    }
+    Monitor::connect(qemu.control())?.human("cont")?;
+    let ended = covtap.wait()?;
+    said.extend(status.iter());
+    // By semihosting a guest ends QEMU at once, which tells nobody of it.
+    ensure_whole(&shown, ended, &said.join("\n"), !target.ends_after_a_step)
+}
+
+/// Makes sure that covtap has traced a guest to its end. With `is_unsaid` QEMU may have closed its connections without a word.
+fn ensure_whole(shown: &str, ended: ExitStatus, said: &str, is_unsaid: bool) -> Result<()> {
+    let is_closed = said.trim_end().ends_with("the connection was closed by the other side");
+    ensure!(ended.success() || is_unsaid && is_closed, "`{shown}` ended with {ended}: {}", said.trim());
+    Ok(())
+}
+
 /// Traces a guest from its reset to its end.
 fn by_gdb(tools: &Tools, target: &Target, guest: &Guest, method: Method, output: &Path) -> Result<()> {
-    let qemu =
-        testbed::Guest::builder(target.machine, &guest.elf).args(["-S"]).args(tools.machine_args(target));
-    let qemu = qemu.start()?;
+    let qemu = halted(tools, target, guest)?;
     let mut trace = Command::new(&tools.covtap);
     trace.args(["trace", "--gdb", &qemu.gdb().to_string(), "--method", method.name()]);
     if method == Method::Breakpoints {
@@ -194,17 +233,8 @@ fn by_gdb(tools: &Tools, target: &Target, guest: &Guest, method: Method, output:
     let output = child::output(trace.arg(&guest.elf).arg("-o").arg(output))?;
     let said = String::from_utf8_lossy(&output.stderr);
     // QEMU tells of its end only who waits for a guest that runs, and not who asks where the last step has led.
-    let is_unsaid = target.ends_after_a_step
-        && method == Method::Step
-        && said.trim_end().ends_with("the connection was closed by the other side");
-    ensure!(
-        output.status.success() || is_unsaid,
-        "`{}` ended with {}: {}",
-        child::show(&trace),
-        output.status,
-        said.trim()
-    );
-    Ok(())
+    let is_unsaid = target.ends_after_a_step && method == Method::Step;
+    ensure_whole(&child::show(&trace), output.status, &said, is_unsaid)
 }
 
 /// The counters of a guest that counts, as `.gcda` files below a folder.
