@@ -1,7 +1,8 @@
 //! `covtap trace`: coverage of code that was not instrumented.
 //!
-//! What enters is ELFs and a target that its debugger controls, or a QEMU guest; what leaves is a trace's file. What always holds: what was
-//! traced is written, also when the target goes away in the middle; the file says no more than the method tells.
+//! What enters is ELFs and a target that its debugger controls, or a QEMU guest; what leaves is a trace's file. What always
+//! holds: what was traced is written, also when the target goes away in the middle; the file says no more than the method
+//! tells.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -157,8 +157,11 @@ impl Running {
             &gdb,
             "--method",
             method,
+            // Each block that is met takes some of it, and each trace begins with the same ones.
             "--for",
-            "2s",
+            "5s",
+            "--budget",
+            "50%",
             &elf,
             "-o",
             &trace,

@@ -3,7 +3,7 @@
 //! What always holds: a breakpoint is set only while the target stands still, and none is left when this ends by itself;
 //! a thread that is found at the start of a block is about to execute it, and has reached it. Where there are more
 //! blocks than breakpoints, windows of them take turns, those not reached yet: a block that runs while it is not watched
-//! is not seen. When all of them have had their turn and none was reached, the target is let alone for most of the time.
+//! is not seen. When all of them have had some turns and none was reached, the target is let alone for most of the time.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ const MAX_WINDOW_OF_QEMU: usize = 16;
 /// While nothing new is reached, breakpoints are set for one part of the time in so many: also those that are never met
 /// cost, and so do the stops to set them.
 const REST_PARTS: u32 = 100;
+
+/// Blocks had so many turns each before nothing new is expected: what runs now and then is seldom met in the first.
+const TURNS_IN_VAIN: usize = 8;
 
 /// Setting and clearing more than these takes longer than anybody waits.
 const MAX_WINDOW: usize = 4096;
@@ -87,9 +90,9 @@ fn stretches(all: &[Watch]) -> Vec<(u64, u64)> {
 }
 
 impl Windows<'_> {
-    /// Whether all have had their turn since one was reached last.
+    /// Whether all have had their turns since one was reached last.
     fn is_saturated(&self) -> bool {
-        self.in_vain >= self.set.len() + self.waiting.len()
+        self.in_vain >= (self.set.len() + self.waiting.len()).saturating_mul(TURNS_IN_VAIN)
     }
 }
 
