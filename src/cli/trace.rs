@@ -210,6 +210,7 @@ fn trace(
         instructions: function_instructions(&program.image),
         slide: program.slide,
         width: program.image.pointer_width(),
+        repeats: matches!(program.image.architecture(), "x86_64" | "x86_64 (x32)" | "i386"),
     });
     let trace = tracer.trace(counting, codes);
     Ok(Done { ended, summary, trace })

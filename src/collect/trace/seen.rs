@@ -32,6 +32,8 @@ pub struct Code<I> {
     pub slide: Slide,
     /// The width of its addresses.
     pub width: PointerWidth,
+    /// Whether an instruction may be executed again and again by itself, as x86's with REP are.
+    pub repeats: bool,
 }
 
 impl Seen {
@@ -79,19 +81,22 @@ impl Seen {
         if counting == Counting::Times {
             builder.look_at_branches();
         }
-        for Code { instructions, slide, width } in codes {
+        for Code { instructions, slide, width, repeats } in codes {
             let moved = |address| slide.apply(ImageAddr::new(address), width).get();
             for insn in instructions.filter(|insn| insn.flow != Flow::Invalid) {
                 let at = moved(insn.address);
                 let Some(count) = unknown.remove(&at) else { continue };
-                builder.block("", at, insn.len_bytes as u64, count)?;
+                let count = count.saturating_sub(self.not_done(&insn, at, &moved, repeats));
+                if count > 0 {
+                    builder.block("", at, insn.len_bytes as u64, count)?;
+                }
                 let Some(next) = self.edges.get(&at) else { continue };
                 let end = moved(insn.end());
                 match insn.flow {
-                    Flow::Next => handlers.extend(next.keys().filter(|to| **to != end)),
+                    Flow::Next => handlers.extend(next.keys().filter(|to| **to != end && **to != at)),
                     Flow::Conditional { target: Some(target) } => {
                         let target = moved(target);
-                        handlers.extend(next.keys().filter(|to| **to != end && **to != target));
+                        handlers.extend(next.keys().filter(|to| ![end, target, at].contains(*to)));
                         builder.branch("", at, ways(next, end, |to| to == target))?;
                     }
                     Flow::Conditional { target: None } => anywhere.push((at, next, end)),
@@ -109,6 +114,20 @@ impl Seen {
             builder.block("", *start, *len_bytes, 1)?;
         }
         Ok(builder.finish())
+    }
+
+    /// How many steps at an instruction did not execute it: they ended where they began, and it leads elsewhere. QEMU's do so
+    /// now and then, of guests with several processors.
+    fn not_done(&self, insn: &Insn, at: u64, moved: impl Fn(u64) -> u64, repeats: bool) -> u64 {
+        let is_elsewhere = match insn.flow {
+            Flow::Next => !repeats,
+            Flow::Jump { target } | Flow::Conditional { target } | Flow::Call { target } => {
+                target.is_some_and(|target| moved(target) != at)
+            }
+            Flow::Return | Flow::Invalid => false,
+        };
+        let stayed = || self.edges.get(&at)?.get(&at).copied();
+        if is_elsewhere { stayed().unwrap_or(0) } else { 0 }
     }
 }
 
@@ -138,7 +157,8 @@ mod tests {
     fn code() -> Code<std::vec::IntoIter<Insn>> {
         let insns =
             vec![insn(0, Flow::Next), insn(2, Flow::Conditional { target: Some(0) }), insn(4, Flow::Return)];
-        Code { instructions: insns.into_iter(), slide: Slide::new(0x100), width: PointerWidth::Bits32 }
+        let (slide, width) = (Slide::new(0x100), PointerWidth::Bits32);
+        Code { instructions: insns.into_iter(), slide, width, repeats: false }
     }
 
     #[test]
@@ -156,6 +176,26 @@ mod tests {
         // One was followed by an exception, which is neither way.
         assert_eq!(space.branch(0x102), Some(Ways { taken: 1, fell_through: 1 }));
         assert_eq!((seen.num(), trace.has_branches), (6, true));
+    }
+
+    #[test]
+    fn a_step_that_leads_nowhere_is_none() {
+        let steps = [(0x100, 0x100), (0x100, 0x102), (0x102, 0x102), (0x102, 0x104)];
+        for (repeats, of_first) in [(false, 1), (true, 2)] {
+            let mut seen = Seen::default();
+            steps.iter().for_each(|(at, next)| seen.stepped(*at, *next));
+            let trace = seen.trace(Counting::Times, [Code { repeats, ..code() }]).unwrap();
+            let space = trace.space("").unwrap();
+            assert_eq!((space.count_at(0x100), space.count_at(0x102)), (of_first, 1));
+            assert_eq!(space.branch(0x102), Some(Ways { taken: 0, fell_through: 1 }));
+        }
+        // One that leads to itself may have been executed.
+        let mut seen = Seen::default();
+        seen.stepped(0x102, 0x102);
+        let insns = vec![insn(2, Flow::Jump { target: Some(2) })];
+        let trace =
+            seen.trace(Counting::Times, [Code { instructions: insns.into_iter(), ..code() }]).unwrap();
+        assert_eq!(trace.space("").unwrap().count_at(0x102), 1);
     }
 
     /// A return on a condition may go anywhere; where exceptions have led from others it does not.
