@@ -1,10 +1,11 @@
 //! Files that are there whole or not at all.
 //!
-//! What enters is a path and bytes, at once or as they come; what leaves is a file with those bytes. What always holds: whoever opens
-//! the path sees the old file or the new one, never a part of one, whatever happens to this process, and a
-//! file that could not be written leaves the old one as it was.
+//! What enters is a path and bytes, at once or as they come; what leaves is a file with those bytes. What always holds:
+//! whoever opens the path sees the old file or the new one, never a part of one, whatever happens to this process, and a
+//! file that could not be written leaves the old one as it was. What is no regular file, as `/dev/null`, a terminal or a
+//! pipe, is never replaced by one.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,28 @@ pub fn write_whole_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteFileError> {
+    if is_to_stay(path) {
+        return write_into(path, fill);
+    }
     put_whole(path, fill).map(drop)
+}
+
+/// Whether what is at `path` must not be replaced by a file: a device, a pipe, or a name in `/dev` or `/proc` for one that
+/// is open, as `/dev/stdout`, whatever that is.
+fn is_to_stay(path: &Path) -> bool {
+    let is_other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let is_name = |folder: PathBuf| folder == Path::new("/dev") || folder.starts_with("/proc");
+    is_other || fs::canonicalize(folder(path)).is_ok_and(is_name)
+}
+
+/// Writes into what is there, which takes what it is given.
+fn write_into(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), WriteFileError> {
+    let opened = OpenOptions::new().write(true).truncate(true).open(path);
+    let mut out = BufWriter::new(opened.map_err(failed(path, "open it"))?);
+    fill(&mut out).and_then(|()| out.flush()).map_err(failed(path, "write into it"))
 }
 
 /// As [`write_whole_with`], and gives the file, to be read and written.
@@ -75,6 +97,10 @@ pub(super) fn filled(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<tempfile::NamedTempFile, WriteFileError> {
+    if is_to_stay(path) {
+        let no_file = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+        return Err(failed(path, "put a file there")(no_file));
+    }
     let file = temporary(path).map_err(failed(path, "make a temporary file beside it"))?;
     let mut out = BufWriter::new(file);
     let file = fill(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
@@ -89,6 +115,9 @@ pub(super) fn filled(
 pub fn check_writable(path: &Path) -> Result<(), WriteFileError> {
     if path.is_dir() {
         return Err(failed(path, "look at it")(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    if is_to_stay(path) {
+        return Ok(());
     }
     remove_leftovers(path);
     temporary(path).map_err(failed(path, "make a temporary file beside it"))?;
@@ -154,6 +183,32 @@ mod tests {
         write_whole(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["a.profraw"]);
+    }
+
+    #[test]
+    fn a_pipe_is_written_into_and_never_replaced() {
+        use std::io::Read;
+        use std::os::unix::fs::FileTypeExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                let mut bytes = Vec::new();
+                File::open(path).unwrap().read_to_end(&mut bytes).map(|_| bytes).unwrap()
+            }
+        });
+        check_writable(&path).unwrap();
+        write_whole(&path, b"new").unwrap();
+        assert_eq!(reader.join().unwrap(), b"new");
+        let error = put_whole(&path, |out| out.write_all(b"new")).unwrap_err().to_string();
+        assert!(error.ends_with("put a file there: it is no regular file"), "{error}");
+        assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+        assert_eq!(names(dir.path()), ["pipe"]);
+        assert!(is_to_stay(Path::new("/dev/null")) && is_to_stay(Path::new("/dev/fd/1")));
+        assert!(!is_to_stay(Path::new("/dev/shm/a.profraw")));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Seen {
             for insn in instructions.filter(|insn| insn.flow != Flow::Invalid) {
                 let at = moved(insn.address);
                 let Some(count) = unknown.remove(&at) else { continue };
-                let count = count.saturating_sub(self.not_done(&insn, at, &moved, repeats));
+                let count = count.saturating_sub(self.not_done(&insn, at, moved, repeats));
                 if count > 0 {
                     builder.block("", at, insn.len_bytes as u64, count)?;
                 }
