@@ -5,7 +5,7 @@
 //! file that could not be written leaves the old one as it was. What is no regular file, as `/dev/null`, a terminal or a
 //! pipe, is never replaced by one.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -47,15 +47,20 @@ pub fn write_whole_with(
     if is_to_stay(path) {
         return write_into(path, fill);
     }
-    put_whole(path, fill).map(drop)
+    put(path, into_temporary(path, fill)?).map(drop)
 }
 
 /// Whether what is at `path` must not be replaced by a file: a device, a pipe, or a name in `/dev` or `/proc` for one that
 /// is open, as `/dev/stdout`, whatever that is.
 fn is_to_stay(path: &Path) -> bool {
-    let is_other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
-    let is_name = |folder: PathBuf| folder == Path::new("/dev") || folder.starts_with("/proc");
-    is_other || fs::canonicalize(folder(path)).is_ok_and(is_name)
+    let is_other = |found: Metadata| !found.is_file() && !found.is_dir();
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            let is_name = |folder: PathBuf| folder == Path::new("/dev") || folder.starts_with("/proc");
+            fs::canonicalize(folder(path)).is_ok_and(is_name) || fs::metadata(path).is_ok_and(is_other)
+        }
+        found => found.is_ok_and(is_other),
+    }
 }
 
 /// Writes into what is there, which takes what it is given.
@@ -68,13 +73,17 @@ fn write_into(
     fill(&mut out).and_then(|()| out.flush()).map_err(failed(path, "write into it"))
 }
 
-/// As [`write_whole_with`], and gives the file, to be read and written.
+/// As [`write_whole_with`], of a regular file alone, and gives it, to be read and written.
 pub(super) fn put_whole(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<File, WriteFileError> {
+    put(path, filled(path, fill)?)
+}
+
+/// Puts a temporary file that is beside `path` there.
+fn put(path: &Path, file: tempfile::NamedTempFile) -> Result<File, WriteFileError> {
     let fail = |step| failed(path, step);
-    let file = filled(path, fill)?;
     file.as_file().sync_all().map_err(fail("send the temporary file to the disk"))?;
     let file = file.persist(path).map_err(|error| fail("rename the temporary file")(error.error))?;
     send_folder(path)?;
@@ -92,7 +101,7 @@ pub(super) fn failed(path: &Path, step: &'static str) -> impl FnOnce(io::Error) 
     move |source| WriteFileError { path: path.to_owned(), step, source }
 }
 
-/// A temporary file beside `path`, with what `fill` writes.
+/// A temporary file beside `path`, with what `fill` writes; none beside what must not be replaced.
 pub(super) fn filled(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -101,6 +110,13 @@ pub(super) fn filled(
         let no_file = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
         return Err(failed(path, "put a file there")(no_file));
     }
+    into_temporary(path, fill)
+}
+
+fn into_temporary(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<tempfile::NamedTempFile, WriteFileError> {
     let file = temporary(path).map_err(failed(path, "make a temporary file beside it"))?;
     let mut out = BufWriter::new(file);
     let file = fill(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
