@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use covtap_link::{AddrRange, LinkError, LogBegun, TargetEvent};
+use covtap_link::{AddrRange, LinkError, LogBegun};
 
 use super::Verdict;
 use super::attach;
@@ -305,21 +305,11 @@ fn how_it_ended(ended: Result<Ended, TraceError>, link: &mut MeteredLink) -> Res
         Ok(Ended::Exited) => Ok(Some("the target has ended")),
         Ok(Ended::AllReached) => Ok(Some("every block was reached")),
         Ok(Ended::StoppedByOther) => Ok(Some("somebody else has stopped the target, and it is left so")),
-        Err(TraceError::Link(LinkError::Refused { .. })) if has_exited(link) => {
+        Err(TraceError::Link(LinkError::Refused { .. })) if link.has_exited().unwrap_or(false) => {
             Ok(Some("the target has ended"))
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether the server said that the target has ended.
-fn has_exited(link: &mut MeteredLink) -> bool {
-    while let Ok(Some(event)) = link.poll() {
-        if event == TargetEvent::Exited {
-            return true;
-        }
-    }
-    false
 }
 
 /// What was seen, and what that did to the target.

@@ -109,6 +109,20 @@ impl MeteredLink {
         self.link.events().map(|events| events.look_every())
     }
 
+    /// Whether its server has said that the target ended. What it said else is passed over.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll`](Self::poll).
+    pub fn has_exited(&mut self) -> Result<bool, LinkError> {
+        while let Some(event) = self.poll()? {
+            if event == TargetEvent::Exited {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The next event that has already arrived; none where the link is told of none.
     ///
     /// # Errors

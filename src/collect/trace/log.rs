@@ -7,7 +7,7 @@
 use std::io::{self, BufReader, Read};
 use std::time::{Duration, Instant};
 
-use covtap_link::{AddrRange, LinkError, LogBegun, TargetEvent};
+use covtap_link::{AddrRange, LogBegun};
 
 use super::{Ended, Limits, TraceError};
 use crate::collect::MeteredLink;
@@ -113,21 +113,12 @@ impl Lines<'_> {
             Some(log) => log.next(patience, &mut self.bytes),
             None => Ok(()),
         };
-        let exited = self.has_exited();
+        let exited = self.link.has_exited();
         match (exited, fetched) {
             (Ok(true), _) => self.end(Ok(Ended::Exited)),
             (Err(error), _) | (_, Err(error)) => self.end(Err(error.into())),
             (Ok(false), Ok(())) => self.find_end(),
         }
-    }
-
-    fn has_exited(&mut self) -> Result<bool, LinkError> {
-        while let Some(event) = self.link.poll()? {
-            if event == TargetEvent::Exited {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     fn end(&mut self, ended: Result<Ended, TraceError>) {
