@@ -176,26 +176,26 @@ impl<'a> Formats<'a> {
     /// A file could not be written.
     pub(super) fn write(
         &mut self,
-        coverage: Coverage,
+        mut coverage: Coverage,
         profiles: &[PathBuf],
         note: impl Fn(&str),
     ) -> Result<()> {
+        self.leave_out(&mut coverage);
         self.write_traced(coverage, profiles, &[], note)
     }
 
-    /// The same of traces, with the object code of their programs.
+    /// The same of traces, from which was [left out](Self::leave_out) what is not wanted, with their programs' object code.
     ///
     /// # Errors
     ///
     /// A file could not be written.
     pub(super) fn write_traced(
         &mut self,
-        mut coverage: Coverage,
+        coverage: Coverage,
         profiles: &[PathBuf],
         programs: &[ObjectProgram<'_>],
         note: impl Fn(&str),
     ) -> Result<()> {
-        self.leave_out(&mut coverage);
         if let Some(line) = self.args.exports.left_out(&coverage)? {
             self.note_once(line, &note);
         }
