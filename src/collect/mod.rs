@@ -12,7 +12,8 @@
 //! - a reader thread takes the snapshots and never waits for whoever writes them;
 //! - a target that was reset ends a run and begins another: what its runs counted is added up, and what was read while it
 //!   happened is thrown away;
-//! - nothing is ever written into the target: counting anew is a baseline on the host.
+//! - nothing of the target's changes: counting anew is a baseline on the host. Only a [trace] writes at all: breakpoints,
+//!   and code as it is there, so that QEMU translates it anew.
 
 mod abi;
 mod calls;
