@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use covtap_link::{
     AddrRange, Link, LinkError, LinkInfo, LogBlocks, MappedFile, PhysicalMemory, ReadReport, ReadRequest,
-    RunControl, TargetEvent, WriteMemory,
+    RunControl, TargetEvent,
 };
 
 use super::CollectError;
@@ -83,9 +83,9 @@ impl MeteredLink {
         self.link.block_log().is_some()
     }
 
-    /// Writing memory, where the link can.
-    pub(super) fn writer(&mut self) -> Option<&mut dyn WriteMemory> {
-        self.link.writer()
+    /// [Rewrites](covtap_link::rewrite) memory of a target that stands still.
+    pub(super) fn rewrite(&mut self, ranges: Vec<AddrRange>) -> Result<u64, LinkError> {
+        covtap_link::rewrite(&mut *self.link, ranges)
     }
 
     /// The workload was stopped so long, beside reads.

@@ -17,6 +17,7 @@ mod error;
 mod info;
 mod memory;
 mod power;
+mod rewrite;
 pub mod scripted;
 mod word_by_word;
 
@@ -28,6 +29,7 @@ pub use power::{
     HoldBeforeLoss, LogBegun, LogBlocks, MappedFile, MappedFiles, PhysicalMemory, RunControl, RunState,
     SamplePc, TargetEvent, TargetEvents, WriteMemory,
 };
+pub use rewrite::rewrite;
 pub use word_by_word::WordByWord;
 
 /// One way to reach one target.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use covtap_link::{LinkError, ReadRequest, TargetAddr};
+use covtap_link::{AddrRange, LinkError, TargetAddr};
 
 use super::{Ended, TraceError, Tracer};
 
@@ -74,16 +74,16 @@ struct Windows<'w> {
     first_refusal: Option<LinkError>,
 }
 
-/// Where blocks lie, as stretches that are no longer than a page, and first addresses behind them.
-fn stretches(all: &[Watch]) -> Vec<(u64, u64)> {
-    const PAGE_BYTES: u64 = 0x1000;
-    let mut stretches: Vec<(u64, u64)> = Vec::new();
-    for watch in all {
-        let (start, len) = (watch.at.get(), watch.len_bytes.min(PAGE_BYTES));
-        let end = start.saturating_add(len);
-        match stretches.last_mut() {
-            Some((first, last)) if *last == start && end - *first <= PAGE_BYTES => *last = end,
-            _ => stretches.push((start, end)),
+/// Where blocks lie; those that follow one another are one stretch.
+fn stretches(all: &[Watch]) -> Vec<AddrRange> {
+    let mut stretches: Vec<AddrRange> = Vec::new();
+    for Watch { at, len_bytes, .. } in all {
+        let joined = stretches.last_mut().filter(|last| last.end() == *at).and_then(|last| {
+            *last = AddrRange::new(last.start(), last.len_bytes().checked_add(*len_bytes)?)?;
+            Some(())
+        });
+        if joined.is_none() {
+            stretches.extend(AddrRange::new(*at, *len_bytes));
         }
     }
     stretches
@@ -192,23 +192,8 @@ impl Tracer<'_> {
         if !windows.is_slowed {
             return Ok(());
         }
-        let mut bytes = Vec::new();
-        for (start, end) in stretches(windows.all) {
-            let len = usize::try_from(end - start).unwrap_or_default();
-            bytes.resize(len, 0);
-            let at = TargetAddr::new(start);
-            let read = self.link.read_many(&mut [ReadRequest { addr: at, buf: &mut bytes }]);
-            let written = read.and_then(|_| match self.link.writer() {
-                Some(writer) => writer.write(at, &bytes),
-                None => Ok(()),
-            });
-            // Where there is no memory now, there are no translations to be rid of.
-            if let Err(error) = written
-                && error.is_fatal()
-            {
-                return Err(error.into());
-            }
-        }
+        // Where there is no memory now, there are no translations to be rid of.
+        self.link.rewrite(stretches(windows.all))?;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
-use covtap_link::{AddrRange, Link, LinkError, LogBegun, ReadMemory, RunState, TargetAddr};
+use covtap_link::{AddrRange, Link, LinkError, LogBegun, RunState};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,9 +29,6 @@ use crate::failure::Failure;
 use crate::host::command_line::CommandLine;
 use crate::human::clip;
 use crate::qmp::{Client, Command};
-
-/// What is read, and written, at once: memory is mapped page by page.
-const PIECE_BYTES: u64 = 0x1000;
 
 /// A GDB server of QEMU's.
 struct Door {
@@ -81,38 +78,13 @@ fn rewrite(endpoint: &gdb_remote::Endpoint, ran: bool, code: &[AddrRange]) -> Re
     options.found = Some(RunState::Stopped);
     let connected = Instant::now();
     let mut gdb = GdbRemote::connect(endpoint, &options)?;
-    let rewritten = rewrite_all(&mut gdb, code);
+    let rewritten = covtap_link::rewrite(&mut gdb, code.iter().copied());
     if ran && let Some(control) = gdb.control() {
         control.resume()?;
     }
     gdb.detach()?;
     let pause = if ran { connected.elapsed() } else { Duration::ZERO };
     Ok(LogBegun { pause, missed_bytes: rewritten? })
-}
-
-fn rewrite_all(gdb: &mut GdbRemote, code: &[AddrRange]) -> Result<u64, LinkError> {
-    let mut missed_bytes = 0;
-    let mut buf = Vec::new();
-    for range in code {
-        let mut at = range.start().get();
-        while at < range.end().get() {
-            let end = (at - at % PIECE_BYTES).saturating_add(PIECE_BYTES).min(range.end().get());
-            buf.resize(usize::try_from(end - at).unwrap_or_default(), 0);
-            let place = TargetAddr::new(at);
-            let read = gdb.read(place, &mut buf);
-            let written = read.and_then(|_| match gdb.writer() {
-                Some(writer) => writer.write(place, &buf),
-                None => Ok(()),
-            });
-            match written {
-                Ok(()) => {}
-                Err(error) if error.is_fatal() => return Err(error),
-                Err(_) => missed_bytes += end - at,
-            }
-            at = end;
-        }
-    }
-    Ok(missed_bytes)
 }
 
 impl Door {
