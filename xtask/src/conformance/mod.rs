@@ -51,21 +51,35 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Family {
     /// Compare with llvm-profdata and llvm-cov
-    Llvm(LlvmArgs),
-    /// Compare with libgcov and gcov
-    Gcov(gcov::Args),
-    /// Compare traces with QEMU's log of each instruction, and their lines with gcov's
-    Trace(trace::Args),
+    Llvm(Part),
+    /// Compare with libgcov and gcov; a quick run has the compilers of this system
+    Gcov(Part),
+    /// Compare traces with QEMU's log of each instruction, and their lines with gcov's; a quick run has each compiler for each
+    /// target at one level, and only short programs step by step
+    Trace(Part),
 }
 
+/// Which cases are run.
 #[derive(Debug, Default, clap::Args)]
-struct LlvmArgs {
-    /// Run a part: every program, and every compiler with every target, at least once
+struct Part {
+    /// Run a part: every program, and every compiler at hand, at least once
     #[arg(long)]
     quick: bool,
-    /// Run only cases whose name contains this; can be given several times, then all must be in it
+    /// Run only what has this in its name; can be given several times, then all must be in it
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
+}
+
+impl Part {
+    /// The part that every check of everything runs.
+    fn quick() -> Self {
+        Self { quick: true, only: Vec::new() }
+    }
+
+    /// Whether what has this name is run.
+    fn has(&self, name: &str) -> bool {
+        self.only.iter().all(|text| name.contains(text.as_str()))
+    }
 }
 
 /// In a run of a part, of so many setups one is run with a program.
@@ -103,9 +117,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     provision::ensure(if is_of_traces { Need::ConformanceTrace } else { Need::Conformance })?;
     let _alone = Alone::in_dir(&work_dir())?;
     match &args.family {
-        Family::Llvm(args) => llvm(args),
-        Family::Gcov(args) => gcov::run(args),
-        Family::Trace(args) => trace::run(args),
+        Family::Llvm(part) => llvm(part),
+        Family::Gcov(part) => gcov::run(part),
+        Family::Trace(part) => trace::run(part),
     }
 }
 
@@ -116,21 +130,21 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
 /// A case differs, or could not be run.
 pub(crate) fn quick() -> Result<()> {
     let _alone = Alone::in_dir(&work_dir())?;
-    let outcome = llvm(&LlvmArgs { quick: true, only: Vec::new() })?;
+    let outcome = llvm(&Part::quick())?;
     ensure!(outcome == Outcome::Passed, "covtap's reports are not those of LLVM's tools");
-    let outcome = gcov::run(&gcov::Args::quick())?;
+    let outcome = gcov::run(&Part::quick())?;
     ensure!(outcome == Outcome::Passed, "covtap's files and counts are not those of libgcov and gcov");
-    let outcome = trace::run(&trace::Args::quick())?;
+    let outcome = trace::run(&Part::quick())?;
     ensure!(outcome == Outcome::Passed, "covtap's traces are not what QEMU logs, or their lines not gcov's");
     Ok(())
 }
 
-fn llvm(args: &LlvmArgs) -> Result<Outcome> {
+fn llvm(part: &Part) -> Result<Outcome> {
     let start = Instant::now();
     let programs = corpus::programs()?;
     let (setups, absent) = setups::all()?;
-    let cases = chosen(&programs, &setups, args);
-    ensure!(!cases.is_empty(), "no case has all of {:?} in its name", args.only);
+    let cases = chosen(&programs, &setups, part);
+    ensure!(!cases.is_empty(), "no case has all of {:?} in its name", part.only);
     let builder = Builder::prepare()?;
     let ended = run_cases(&cases, &builder)?;
     let table = Table::new(&ended);
@@ -142,14 +156,14 @@ fn llvm(args: &LlvmArgs) -> Result<Outcome> {
 }
 
 /// The cases to run.
-fn chosen<'a>(programs: &'a [Program], setups: &'a [Setup], args: &LlvmArgs) -> Vec<Case<'a>> {
+fn chosen<'a>(programs: &'a [Program], setups: &'a [Setup], part: &Part) -> Vec<Case<'a>> {
     let fitting = setups.iter().enumerate().flat_map(|(row, setup)| {
         let fitting = programs.iter().filter(|program| setup.takes(program)).enumerate();
         fitting.map(move |(column, program)| (row, column, Case { program, setup }))
     });
     let all: Vec<_> = fitting.collect();
-    let part = all.iter().filter(|(row, column, _)| !args.quick || (row + column).is_multiple_of(QUICK_OF));
-    let mut cases: Vec<Case<'_>> = part.map(|(_, _, case)| *case).collect();
+    let wanted = all.iter().filter(|(row, column, _)| !part.quick || (row + column).is_multiple_of(QUICK_OF));
+    let mut cases: Vec<Case<'_>> = wanted.map(|(_, _, case)| *case).collect();
     // A row or a column may be too short to be met.
     for (_, _, case) in &all {
         let is_met = cases.iter().any(|met| std::ptr::eq(met.program, case.program))
@@ -158,7 +172,7 @@ fn chosen<'a>(programs: &'a [Program], setups: &'a [Setup], args: &LlvmArgs) -> 
             cases.push(*case);
         }
     }
-    cases.retain(|case| args.only.iter().all(|text| case.name().contains(text.as_str())));
+    cases.retain(|case| part.has(&case.name()));
     cases
 }
 
@@ -210,8 +224,8 @@ mod tests {
     fn a_part_has_every_program_and_every_setup() {
         let programs = corpus::programs().unwrap();
         let setups = setups::clang();
-        let part = chosen(&programs, &setups, &LlvmArgs { quick: true, only: Vec::new() });
-        let all = chosen(&programs, &setups, &LlvmArgs::default());
+        let part = chosen(&programs, &setups, &Part::quick());
+        let all = chosen(&programs, &setups, &Part::default());
         assert!(part.len() < all.len() / 3, "{} of {}", part.len(), all.len());
         for setup in &setups {
             assert!(part.iter().any(|case| std::ptr::eq(case.setup, setup)), "{}", setup.name());

@@ -23,29 +23,11 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use super::corpus::{self, Program};
-use super::on_all_cores;
+use super::{Part, on_all_cores};
 use crate::{Outcome, covtap};
 use flavours::{FLAVOURS, Flavour};
 use table::{Ended, Table};
 use toolchains::Toolchain;
-
-/// What `cargo xtask conformance gcov` can be told.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Run a part, with the compilers of this system: every program, and every compiler with all flags
-    #[arg(long)]
-    quick: bool,
-    /// Run only cases whose name contains this; can be given several times, then all must be in it
-    #[arg(long, value_name = "TEXT")]
-    only: Vec<String>,
-}
-
-impl Args {
-    /// The part that every check of everything runs.
-    pub(super) fn quick() -> Self {
-        Self { quick: true, only: Vec::new() }
-    }
-}
 
 /// In a run of a part, of so many cases one is run.
 const QUICK_OF: usize = 7;
@@ -70,12 +52,12 @@ impl Case<'_> {
 }
 
 /// Runs what is asked for.
-pub(super) fn run(args: &Args) -> Result<Outcome> {
+pub(super) fn run(part: &Part) -> Result<Outcome> {
     let start = Instant::now();
     let programs = corpus::of_gcc()?;
-    let toolchains = if args.quick { toolchains::of_system() } else { toolchains::all()? };
-    let cases = chosen(&programs, &toolchains, args);
-    ensure!(!cases.is_empty(), "no case has all of {:?} in its name", args.only);
+    let toolchains = if part.quick { toolchains::of_system() } else { toolchains::all()? };
+    let cases = chosen(&programs, &toolchains, part);
+    ensure!(!cases.is_empty(), "no case has all of {:?} in its name", part.only);
     for toolchain in &toolchains {
         toolchain.prepare()?;
     }
@@ -94,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// The cases to run.
-fn chosen<'a>(programs: &'a [Program], toolchains: &'a [Toolchain], args: &Args) -> Vec<Case<'a>> {
+fn chosen<'a>(programs: &'a [Program], toolchains: &'a [Toolchain], part: &Part) -> Vec<Case<'a>> {
     let setups = toolchains.iter().flat_map(|toolchain| {
         let flavours = FLAVOURS.iter().filter(|flavour| flavour.since <= toolchain.release);
         flavours.map(move |flavour| (toolchain, flavour))
@@ -102,10 +84,11 @@ fn chosen<'a>(programs: &'a [Program], toolchains: &'a [Toolchain], args: &Args)
     let cases = setups.enumerate().flat_map(|(row, (toolchain, flavour))| {
         let fitting = programs.iter().filter(|program| toolchain.takes(program)).enumerate();
         // Of neighbours in a row or a column none are both in the part.
-        let part = fitting.filter(move |(column, _)| !args.quick || (row + column).is_multiple_of(QUICK_OF));
-        part.map(move |(_, program)| Case { program, toolchain, flavour })
+        let wanted =
+            fitting.filter(move |(column, _)| !part.quick || (row + column).is_multiple_of(QUICK_OF));
+        wanted.map(move |(_, program)| Case { program, toolchain, flavour })
     });
-    cases.filter(|case| args.only.iter().all(|text| case.name().contains(text.as_str()))).collect()
+    cases.filter(|case| part.has(&case.name())).collect()
 }
 
 #[cfg(test)]
@@ -116,7 +99,7 @@ mod tests {
     fn a_part_has_every_program_and_every_flavour_of_this_systems_compilers() {
         let programs = corpus::of_gcc().unwrap();
         let toolchains = toolchains::of_system();
-        let part = chosen(&programs, &toolchains, &Args::quick());
+        let part = chosen(&programs, &toolchains, &Part::quick());
         let newest = toolchains.iter().map(|toolchain| toolchain.release).max().unwrap();
         for program in &programs {
             assert!(part.iter().any(|case| std::ptr::eq(case.program, program)), "{}", program.name);

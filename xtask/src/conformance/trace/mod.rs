@@ -25,31 +25,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::corpus::Program;
-use super::{on_all_cores, work_dir};
+use super::{Part, on_all_cores, work_dir};
 use crate::{Outcome, child};
 use guest::{Guest, Objects};
 use lines::{Compared, Lines};
 use runs::{Method, Tools};
 use setups::{Compiler, LEVELS, Toolchain};
 use table::Tables;
-
-/// What `cargo xtask conformance trace` can be told.
-#[derive(Debug, Default, clap::Args)]
-pub(super) struct Args {
-    /// Run a part: each compiler for each target at one level, and only short programs step by step
-    #[arg(long)]
-    quick: bool,
-    /// Run only setups whose name contains this; can be given several times, then all must be in it
-    #[arg(long, value_name = "TEXT")]
-    only: Vec<String>,
-}
-
-impl Args {
-    /// The part that every check of everything runs.
-    pub(super) fn quick() -> Self {
-        Self { quick: true, only: Vec::new() }
-    }
-}
 
 /// Programs that execute more instructions are not stepped: a debugger does some thousands a second.
 const MAX_STEPS: u64 = 4000;
@@ -79,15 +61,15 @@ struct Case {
 }
 
 /// Runs what is asked for.
-pub(super) fn run(args: &Args) -> Result<Outcome> {
+pub(super) fn run(part: &Part) -> Result<Outcome> {
     let start = Instant::now();
     let programs = guest::programs()?;
-    let setups = chosen(args);
+    let setups = chosen(part);
     if setups.is_empty() {
-        bail!("no setup has all of {:?} in its name", args.only);
+        bail!("no setup has all of {:?} in its name", part.only);
     }
     let tools = Tools::build(&work_dir().join("trace"))?;
-    let max_steps = if args.quick { MAX_STEPS_QUICK } else { MAX_STEPS };
+    let max_steps = if part.quick { MAX_STEPS_QUICK } else { MAX_STEPS };
     let ended = on_all_cores(&setups, |setup| {
         let ended = run_setup(setup, &programs, &tools, max_steps);
         match &ended {
@@ -106,15 +88,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// The setups to run.
-fn chosen(args: &Args) -> Vec<Setup> {
+fn chosen(part: &Part) -> Vec<Setup> {
     let all = Toolchain::all().into_iter().enumerate();
     let setup = |(index, toolchain): (usize, Toolchain)| {
         // Neighbours have other levels, and so have the two compilers of a target.
         let is_met =
-            |level: usize| !args.quick || level == (index + index / Compiler::ALL.len()) % LEVELS.len();
+            |level: usize| !part.quick || level == (index + index / Compiler::ALL.len()) % LEVELS.len();
         let levels = LEVELS.iter().enumerate().filter(|(number, _)| is_met(*number)).map(|(_, level)| *level);
         let name = |level: &str| format!("{toolchain} {level}");
-        let levels = levels.filter(|level| args.only.iter().all(|text| name(level).contains(text.as_str())));
+        let levels = levels.filter(|level| part.has(&name(level)));
         Setup { toolchain, levels: levels.collect() }
     };
     all.map(setup).filter(|setup| !setup.levels.is_empty()).collect()
@@ -214,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_part_has_every_toolchain_and_each_compiler_at_every_level() {
-        let part = chosen(&Args::quick());
+        let part = chosen(&Part::quick());
         assert_eq!(part.len(), Toolchain::all().len());
         assert!(part.iter().all(|setup| setup.levels.len() == 1));
         for compiler in Compiler::ALL {
@@ -223,7 +205,7 @@ mod tests {
                 assert!(part.iter().any(is_it), "{compiler} {level}");
             }
         }
-        let all: usize = chosen(&Args::default()).iter().map(|setup| setup.levels.len()).sum();
+        let all: usize = chosen(&Part::default()).iter().map(|setup| setup.levels.len()).sum();
         assert_eq!(all, part.len() * LEVELS.len());
     }
 }
