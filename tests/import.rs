@@ -129,6 +129,7 @@ fn logs_of_qemu_by_what_they_can_tell() {
     let labels = guest.labels();
     let (exact, said) = guest.import(&[&guest.log("exec,in_asm,nochain", "exact.log", &[])]);
     assert!(said.contains("exact.log: qemu-log, which says how often code ran"), "{said}");
+    assert!(said.contains("exact.log: blocks are counted as QEMU enters them"), "{said}");
     assert_eq!(exact.counting, Counting::Times);
     let count = |trace: &Trace, label: &str| space(trace).count_at(labels[label]);
     assert_eq!(["reset", "again", "callee", "dead"].map(|label| count(&exact, label)), [1, LOOPS, LOOPS, 0]);

@@ -126,6 +126,13 @@ fn read(path: &Path, format: Option<Format>, options: &Options, is_partial: bool
         None => {}
     }
     say(&format!("{name}: {}, which says {}", imported.format, what(imported.trace.counting)));
+    let counts_blocks = matches!(imported.format, Format::QemuLog | Format::Hotblocks);
+    if counts_blocks && imported.trace.counting == Counting::Times {
+        say(&format!(
+            "{name}: blocks are counted as QEMU enters them: what is behind a fault, or an access to a device, in the midst of \
+             one is counted too often"
+        ));
+    }
     Ok(imported.trace)
 }
 
