@@ -9,12 +9,14 @@
 //! - a tool that is missing is an error with the package that has it, never a skipped test.
 
 mod console;
+mod exec_log;
 mod guest;
 mod monitor;
 mod stopped;
 mod tool;
 
 pub use console::Console;
+pub use exec_log::executed;
 pub use guest::{GdbSocket, Guest, GuestBuilder, Machine};
 pub use monitor::Monitor;
 pub use stopped::Stopped;

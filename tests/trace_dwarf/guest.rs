@@ -1,12 +1,13 @@
 //! Guests that call `program` once and end: built by two compilers for each instruction set, and traced by QEMU's log.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use covtap::image::Image;
 use covtap::profile::trace::{self, Counting, TraceBuilder};
-use covtap_testbed::{run, tool, workspace_root};
+use covtap_testbed::{executed, run, tool, workspace_root};
 use tempfile::TempDir;
 
 pub(crate) const CLANG: &str = "clang";
@@ -211,11 +212,8 @@ impl Built {
             output.status.code().is_some_and(|code| code != 124 && (code == 0 || self.isa == Isa::X86));
         assert!(is_ended, "{command:?}: {output:?}");
         let mut builder = TraceBuilder::new(Counting::Times);
-        for line in String::from_utf8_lossy(&fs::read(&log).unwrap()).lines() {
-            // Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] name
-            let word = line.strip_prefix("Trace 0: ").and_then(|line| line.split('/').nth(1));
-            let Some(pc) = word.and_then(|word| u64::from_str_radix(word, 16).ok()) else { continue };
-            builder.block("", pc, 1, 1).unwrap();
+        for address in executed(BufReader::new(File::open(&log).unwrap())) {
+            builder.block("", address.unwrap(), 1, 1).unwrap();
         }
         let file = self.path("guest.covtrace");
         fs::write(&file, trace::encode(&builder.finish())).unwrap();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use covtap::coverage::object::function_instructions;
 use covtap::image::Image;
 use covtap::profile::trace::Trace;
-use covtap_testbed::{Guest, GuestBuilder, Machine, Monitor, workspace_root};
+use covtap_testbed::{Guest, GuestBuilder, Machine, Monitor, executed, workspace_root};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tempfile::TempDir;
@@ -25,20 +25,8 @@ pub(crate) fn logged(machine: Machine, elf: &Path, num: usize) -> Vec<u64> {
     let guest = Guest::builder(machine, elf).args(["-S"]).start().expect("the guest starts");
     let path = log.clone();
     let reader = std::thread::spawn(move || {
-        let mut addresses = Vec::new();
-        for line in BufReader::new(File::open(path).expect("the log")).lines().map_while(Result::ok) {
-            // Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] name
-            let address = line.split('/').nth(1).and_then(|word| u64::from_str_radix(word, 16).ok());
-            match address.filter(|_| line.starts_with("Trace")) {
-                // Only what follows tells that the last one was executed.
-                Some(_) if addresses.len() == num => break,
-                Some(address) => addresses.push(address),
-                // "Stopped execution of TB chain before": the last one was not, and is logged again.
-                None if line.starts_with("Stopped") => drop(addresses.pop()),
-                None => {}
-            }
-        }
-        addresses
+        let log = BufReader::new(File::open(path).expect("the log"));
+        executed(log).take(num).collect::<Result<_, _>>().expect("a log of instructions")
     });
     let mut monitor = Monitor::connect(guest.qmp()).expect("a monitor");
     for command in ["one-insn-per-tb on", &format!("logfile {}", log.display()), "log exec,nochain", "cont"] {

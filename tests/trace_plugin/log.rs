@@ -1,7 +1,11 @@
 //! What a guest executes, by QEMU's own log of a run in which each instruction is a block of its own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::ops::Range;
+
+use covtap_testbed::executed;
 
 use crate::guests::Built;
 
@@ -18,17 +22,8 @@ impl Log {
         let last = all.last().expect("code");
         qemu.arg("-dfilter").arg(format!("{:#x}..{:#x}", built.machine.base(), last.0 + last.1));
         qemu.status().expect("QEMU starts");
-        let text = std::fs::read_to_string(&path).expect("a log");
-        let mut executed = Vec::new();
-        for line in text.lines() {
-            if line.starts_with("Trace ") {
-                let pc = line.split('/').nth(1).expect("a line of a block");
-                executed.push(u64::from_str_radix(pc, 16).expect("an address"));
-            } else if line.starts_with("Stopped execution of TB chain before ") {
-                // It was logged, and given up before its first instruction.
-                executed.pop();
-            }
-        }
+        let log = BufReader::new(File::open(&path).expect("a log"));
+        let executed: Vec<u64> = executed(log).collect::<Result<_, _>>().expect("a log of instructions");
         assert!(!executed.is_empty());
         Self(executed)
     }

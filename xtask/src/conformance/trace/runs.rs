@@ -1,4 +1,5 @@
-//! Runs of guests in QEMU: what each method of covtap's says was executed, and QEMU's own log, read here.
+//! Runs of guests in QEMU: what each method of covtap's says was executed, and QEMU's own log, read
+//! without any code of covtap's.
 //!
 //! What always holds: a guest is deterministic, so that all runs execute the same; that it has come to its end its exit
 //! code says.
@@ -6,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -129,32 +130,15 @@ fn logged(tools: &Tools, target: &Target, guest: &Guest, name: &str, args: &[&st
 }
 
 /// How often each instruction of the programs was executed, by QEMU's log of a run in which each is a block of its own.
-///
-/// ```text
-/// Trace 0: 0x7fade8000100 [00800400/0000000000000184/00000110/ff020200] name
-/// Stopped execution of TB chain before 0x7fade8000100 [0000000000000184] name
-/// ```
-///
-/// A block is logged before it is executed, and may be given up: then it is logged again.
 pub(super) fn exact(tools: &Tools, target: &Target, guest: &Guest) -> Result<BTreeMap<u64, u64>> {
     const ARGS: [&str; 4] = ["-accel", "tcg,one-insn-per-tb=on", "-d", "exec,nochain"];
     let log = logged(tools, target, guest, "exact.log", &ARGS)?;
     let file = File::open(&log).with_context(|| format!("read {}", log.display()))?;
-    let (mut counts, mut last) = (BTreeMap::new(), None);
-    for line in BufReader::new(file).lines() {
-        let line = line.with_context(|| format!("read {}", log.display()))?;
-        if line.starts_with("Stopped execution of TB chain before ") {
-            if let Some(count) = last.take().and_then(|pc| counts.get_mut(&pc)) {
-                *count -= 1;
-            }
-        } else if line.starts_with("Trace ") {
-            let pc = line.split('/').nth(1).and_then(|word| u64::from_str_radix(word, 16).ok());
-            let pc = pc.with_context(|| format!("{}: no address in {line:?}", log.display()))?;
-            *counts.entry(pc).or_insert(0u64) += 1;
-            last = Some(pc);
-        }
+    let mut counts = BTreeMap::new();
+    for pc in testbed::executed(BufReader::new(file)) {
+        let pc = pc.with_context(|| format!("read {}", log.display()))?;
+        *counts.entry(pc).or_insert(0) += 1;
     }
-    counts.retain(|_, count| *count > 0);
     ensure!(!counts.is_empty(), "{} says of no code that it ran", log.display());
     fs::remove_file(&log).with_context(|| format!("remove {}", log.display()))?;
     Ok(counts)
