@@ -15,6 +15,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "inspect/builds.rs"]
+mod builds;
 mod common;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use builds::BUILDS;
 use common::{assert_done, assert_refused, covtap, run, stderr};
 use covtap_testbed::{self as testbed, fixture, workspace_root};
 use serde_json::Value;
@@ -313,79 +316,6 @@ const PROGRAM: &str =
     "int f(int (*g)(int), int x) { return x > 2 ? g(x) : x; } int _start(void) { return f(0, 3); }";
 
 const COVERAGE: &str = "-fprofile-instr-generate -fcoverage-mapping";
-
-/// A way to compile and link, and what there is to say about it besides the instrumentation's level.
-struct Build {
-    flags: &'static str,
-    link: &'static str,
-    level: Option<&'static str>,
-    codes: &'static [&'static str],
-}
-
-const BUILDS: [Build; 10] = [
-    Build {
-        flags: "",
-        link: "-pie --build-id=sha1",
-        level: Some("front-end"),
-        codes: &["position-independent", "counters-in-image", "metadata-loaded"],
-    },
-    Build {
-        flags: "-fprofile-generate -fno-profile-instr-generate -fno-coverage-mapping",
-        link: "--build-id=sha1",
-        level: Some("ir"),
-        codes: &[
-            "value-sites-not-read",
-            "stored-after-loops",
-            "no-mapping",
-            "counters-in-image",
-            "values-loaded",
-            "metadata-loaded",
-        ],
-    },
-    Build {
-        flags: "-fprofile-generate -mllvm -disable-vp -fno-profile-instr-generate -fno-coverage-mapping",
-        link: "--build-id=sha1",
-        level: Some("ir"),
-        codes: &["stored-after-loops", "no-mapping", "counters-in-image", "metadata-loaded"],
-    },
-    Build {
-        flags: "-mllvm -enable-single-byte-coverage",
-        link: "--build-id=sha1",
-        level: Some("front-end"),
-        codes: &["metadata-loaded"],
-    },
-    Build {
-        flags: "-mllvm -profile-correlate=binary",
-        link: "",
-        level: Some("front-end"),
-        codes: &["no-build-id", "counters-in-image"],
-    },
-    Build {
-        flags: "-g -mllvm -profile-correlate=debug-info",
-        link: "",
-        level: Some("front-end"),
-        codes: &["no-build-id", "counters-in-image"],
-    },
-    Build {
-        flags: "-g -gsplit-dwarf -mllvm -profile-correlate=debug-info",
-        link: "",
-        level: None,
-        codes: &["split-debug-info"],
-    },
-    Build { flags: "-mllvm -profile-correlate=debug-info", link: "", level: None, codes: &["no-data"] },
-    Build {
-        flags: "-mllvm -runtime-counter-relocation",
-        link: "--build-id=sha1",
-        level: Some("front-end"),
-        codes: &["runtime-relocation", "counters-in-image", "metadata-loaded"],
-    },
-    Build {
-        flags: "--coverage -fno-profile-instr-generate -fno-coverage-mapping",
-        link: "",
-        level: None,
-        codes: &["gcov"],
-    },
-];
 
 #[test]
 fn variants_are_told_apart_and_their_faults_named() {
