@@ -27,17 +27,7 @@ void reset_machine(uint32_t run) {
 #endif
 }
 
-int main(void);
-
-__attribute__((used)) static uint8_t stack[16384] __attribute__((aligned(16), section(".stack")));
-
-extern uint32_t __bss_start[], __bss_end[];
-
-__attribute__((used)) void begin_here(void) {
-    for (uint32_t *to = __bss_start; to < __bss_end;)
-        *to++ = 0;
-    main();
-}
+#include "start.h"
 
 #ifdef __x86_64__
 /* 512 pages of 2 MiB that are where they are, and flat segments: code, data. */
