@@ -133,11 +133,9 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
         .into_iter()
         .map(|(image, slide)| identified(&mut link, image, slide, args.force, &status))
         .collect::<Result<Vec<_>>>()?;
-    let done = match args.method {
-        Some(Method::Log) => trace_by_log(&args, &mut link, &programs, &interrupts, &status)?,
-        None if link.has_block_log() => trace_by_log(&args, &mut link, &programs, &interrupts, &status)?,
-        _ => trace(&args, &mut link, &programs, &interrupts, &status)?,
-    };
+    let by_log = args.method.map_or_else(|| link.has_block_log(), |method| method == Method::Log);
+    let trace_by = if by_log { trace_by_log } else { trace };
+    let done = trace_by(&args, &mut link, &programs, &interrupts, &status)?;
     let ended = how_it_ended(done.ended, &mut link);
     // The target first: a slow disk is no reason for it to wait.
     let left = if ended.is_ok() { link.detach() } else { Ok(()) };
