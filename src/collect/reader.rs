@@ -199,9 +199,10 @@ impl Reader {
     /// Whether the writer still has what the next reading would be put into, and more memory is not to be had lightly.
     #[must_use]
     pub(super) fn waits_for_writer(&self) -> bool {
-        let len_bytes = self.places.regions().iter().map(|region| region.range.len_bytes());
-        let len_bytes = len_bytes.fold(0, u64::saturating_add);
-        len_bytes >= MANY_BYTES && !self.pool.is_empty() && !self.pool.iter().any(is_free)
+        if self.pool.is_empty() || self.pool.iter().any(is_free) {
+            return false;
+        }
+        len_bytes(self.places.regions()) >= MANY_BYTES
     }
 
     /// What is to be known and was not told yet.
@@ -438,6 +439,10 @@ impl Reader {
     }
 }
 
+fn len_bytes(regions: &[CounterRegion]) -> u64 {
+    regions.iter().fold(0, |sum, region| sum.saturating_add(region.range.len_bytes()))
+}
+
 /// Whether nobody else holds it.
 fn is_free(counters: &Arc<Counters>) -> bool {
     Arc::strong_count(counters) == 1
@@ -466,7 +471,7 @@ pub(super) fn nothing(regions: &[CounterRegion]) -> Result<Counters, CollectErro
 
 /// Room for one reading, as far as the host has it.
 pub(super) fn room(regions: &[CounterRegion]) -> Result<Counters, CollectError> {
-    let len_bytes = regions.iter().fold(0u64, |sum, region| sum.saturating_add(region.range.len_bytes()));
+    let len_bytes = len_bytes(regions);
     let fitting = Some(regions).filter(|_| len_bytes <= MAX_COUNTER_BYTES);
     fitting
         .and_then(Counters::for_regions)
