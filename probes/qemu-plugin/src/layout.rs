@@ -4,7 +4,7 @@
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"covtaptm");
 
 /// The layout's version.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// The length of the header: a multiple of every host's page.
 pub(crate) const HEADER_BYTES: usize = 1 << 16;

@@ -23,20 +23,30 @@ pub(crate) struct Memory {
 pub(crate) struct Entry {
     pub(crate) vaddr: u64,
     pub(crate) len_bytes: u32,
+    /// Of its last instruction.
+    pub(crate) last_bytes: u32,
     pub(crate) kind: Kind,
     /// Of its bytes.
     pub(crate) hash: u64,
 }
 
-/// The counters of an entry: the first is vCPU 0's, and others follow a row apart.
+/// The counters of an entry: the first is vCPU 0's, and others follow a stride apart.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Counter(&'static [AtomicU64]);
+pub(crate) struct Counter {
+    words: &'static [AtomicU64],
+    stride: usize,
+}
 
 impl Counter {
+    /// Words from vCPU 0's on, and how far apart those of vCPUs are.
+    pub(crate) fn new(words: &'static [AtomicU64], stride: usize) -> Self {
+        Self { words, stride }
+    }
+
     /// Adds one. Nobody else writes this vCPU's counter.
-    pub(crate) fn add(self, vcpu: u32) {
-        let at = (vcpu as usize).saturating_mul(CHUNK_ENTRIES);
-        if let Some(counter) = self.0.get(at) {
+    pub(crate) fn add(&self, vcpu: u32) {
+        let at = (vcpu as usize).wrapping_mul(self.stride);
+        if let Some(counter) = self.words.get(at) {
             counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
     }
@@ -122,7 +132,7 @@ impl Memory {
         let at = (id % CHUNK_ENTRIES).checked_mul(ENTRY_WORDS)?;
         let words = chunk.get(at..)?.first_chunk::<ENTRY_WORDS>()?;
         let about = u64::from(entry.len_bytes) | ((entry.kind as u64) << 32) | (flags << 48);
-        for (place, value) in words.iter().zip([entry.vaddr, about, entry.hash, 0]) {
+        for (place, value) in words.iter().zip([entry.vaddr, about, entry.hash, entry.last_bytes.into()]) {
             place.store(value, Ordering::Relaxed);
         }
         self.num_entries = id.checked_add(1)?;
@@ -134,7 +144,8 @@ impl Memory {
     pub(crate) fn counter(&self, id: usize) -> Option<Counter> {
         let rows = layout::TABLE_BYTES / WORD;
         let chunk = self.chunks.get(id / CHUNK_ENTRIES)?;
-        Some(Counter(chunk.get(rows.checked_add(id % CHUNK_ENTRIES)?..)?))
+        let words = chunk.get(rows.checked_add(id % CHUNK_ENTRIES)?..)?;
+        Some(Counter::new(words, CHUNK_ENTRIES))
     }
 
     /// The file, and where in it a vCPU's counts of a chunk are.

@@ -13,7 +13,7 @@ use covtap_insn::Isa;
 use crate::api::{Api, Block, Info, Insn};
 use crate::arguments::Arguments;
 use crate::branch;
-use crate::callbacks::{self, Branch, Follower};
+use crate::callbacks::{self, Branch, Follower, Outcome};
 use crate::exits;
 use crate::graft::{self, Graft};
 use crate::interrupted::Read;
@@ -43,7 +43,7 @@ struct State {
     grafts: Option<Vec<Option<Graft>>>,
     /// What was given to calls, by entry.
     counters: HashMap<usize, &'static Counter>,
-    /// Conditional branches, by the entry of being taken.
+    /// Conditional branches, by the entry of the piece that they end.
     branches: HashMap<usize, &'static Branch>,
     isa: Option<Isa>,
     /// Whether an instruction of two bytes was seen.
@@ -91,7 +91,7 @@ impl Plugin {
             registers::learn(vcpu);
         }
         if let Some(follower) = &self.follower {
-            follower.vcpu(&self.api, vcpu);
+            follower.vcpu(&self.api);
         }
         if let Err(error) = state.vcpu(&self.api, vcpu) {
             crate::say(&format!("count vCPU {vcpu}: {error}; what it executes is missing"));
@@ -105,15 +105,15 @@ impl Plugin {
         let insns: Vec<_> = block.insns().map(Translated::read).collect();
         let is_thumb = state.learn(&insns);
         let is_wanted = self.only.is_none_or(|only| state.is_of(only, is_thumb));
+        let Some(last) = insns.last() else { return };
         // First what came before is counted: it has ended when this block begins.
-        if let Some(follower) = &self.follower {
-            let Some((first, last)) = insns.first().zip(insns.last()) else { return };
-            let branch = is_wanted.then(|| state.branch(&self.api, last)).flatten();
-            follower.follow(block, first.vaddr, branch.map(|branch| (&last.insn, branch)));
+        if let (Some(follower), Some(first)) = (&self.follower, insns.first()) {
+            follower.follow(block, first.vaddr);
         }
         if !is_wanted {
             return;
         }
+        let target = self.follower.as_ref().and_then(|follower| Some((follower, state.target(last)?)));
         let (kind, isas) = match self.mode {
             Mode::Insns => (Kind::Instruction, Vec::new()),
             Mode::Blocks | Mode::Edges => (Kind::Block, state.isas(is_thumb)),
@@ -123,8 +123,14 @@ impl Plugin {
         };
         for piece in insns.chunk_by(|insn, _| goes_on(insn)) {
             let Some(first) = piece.first() else { continue };
-            if let Some(id) = state.entry(&self.api, &entry(piece, kind)) {
-                state.count(&first.insn, id);
+            let Some(id) = state.entry(&self.api, &entry(piece, kind)) else { continue };
+            let is_last = piece.last().is_some_and(|insn| insn.vaddr == last.vaddr);
+            let branch = target
+                .filter(|_| is_last)
+                .and_then(|(follower, target)| Some((follower, state.branch(&self.api, piece, id, target)?)));
+            match branch {
+                Some((follower, branch)) => follower.keep(&last.insn, branch),
+                None => state.count(&first.insn, id),
             }
         }
     }
@@ -214,10 +220,19 @@ impl State {
         }
     }
 
+    /// Where QEMU's own code counts an entry, if it does.
+    fn graft_of(&self, id: usize) -> Option<Graft> {
+        *self.grafts.as_ref()?.get(id / CHUNK_ENTRIES)?
+    }
+
+    /// The counters of an entry, for calls.
+    fn counter(&self, api: &Api, id: usize) -> Option<Counter> {
+        self.graft_of(id).map_or_else(|| self.memory.counter(id), |graft| graft.counter(api, id))
+    }
+
     /// Has the executions of an instruction counted.
     fn count(&mut self, insn: &Insn<'_>, id: usize) {
-        let graft = self.grafts.as_ref().and_then(|grafts| grafts.get(id / CHUNK_ENTRIES));
-        if let Some(Some(graft)) = graft {
+        if let Some(graft) = self.graft_of(id) {
             let offset = (id % CHUNK_ENTRIES).saturating_mul(WORD).saturating_add(graft.offset);
             insn.add(graft.scoreboard, offset);
         } else if let Some(counter) = self.memory.counter(id) {
@@ -248,19 +263,29 @@ impl State {
         }
     }
 
-    /// The conditional branch that an instruction is.
-    fn branch(&mut self, api: &Api, insn: &Translated<'_>) -> Option<&'static Branch> {
-        let target = branch::target(self.isa?, insn.vaddr, &insn.bytes)?;
-        let [taken, fell_through] = [Kind::BranchTaken, Kind::BranchFellThrough]
-            .map(|kind| self.entry(api, &entry(std::slice::from_ref(insn), kind)));
-        let id = taken?;
+    /// Where an instruction leads to when it is taken, if it is a conditional branch.
+    fn target(&self, insn: &Translated<'_>) -> Option<u64> {
+        branch::target(self.isa?, insn.vaddr, &insn.bytes)
+    }
+
+    /// The conditional branch at the end of a piece, whose own entry is `id`.
+    fn branch(
+        &mut self,
+        api: &Api,
+        piece: &[Translated<'_>],
+        id: usize,
+        target: u64,
+    ) -> Option<&'static Branch> {
         if let Some(branch) = self.branches.get(&id) {
             return Some(branch);
         }
-        let counter = |id| self.memory.counter(id);
-        let (taken, fell_through) = (counter(id)?, counter(fell_through?)?);
-        let next = insn.vaddr.wrapping_add(insn.bytes.len() as u64);
-        let branch = Box::leak(Box::new(Branch { next, target, taken, fell_through }));
+        let last = piece.last()?;
+        let [taken, fell_through] =
+            [Kind::BranchTaken, Kind::BranchFellThrough].map(|kind| self.entry(api, &entry(piece, kind)));
+        let outcome = |address, id| Some(Outcome { address, counter: self.counter(api, id)? });
+        let next = last.vaddr.wrapping_add(last.bytes.len() as u64);
+        let outcomes = [outcome(next, fell_through?)?, outcome(target, taken?)?];
+        let branch = Box::leak(Box::new(Branch { outcomes, unseen: self.counter(api, id)? }));
         self.branches.insert(id, branch);
         Some(branch)
     }
@@ -278,7 +303,8 @@ impl<'a> Translated<'a> {
 fn entry(insns: &[Translated<'_>], kind: Kind) -> Entry {
     let len_bytes = insns.iter().map(|insn| insn.bytes.len()).sum::<usize>().try_into().unwrap_or(u32::MAX);
     let vaddr = insns.first().map_or(0, |insn| insn.vaddr);
-    Entry { vaddr, len_bytes, kind, hash: hash(insns.iter().flat_map(|insn| &insn.bytes)) }
+    let last_bytes = insns.last().map_or(0, |insn| insn.bytes.len()).try_into().unwrap_or(u32::MAX);
+    Entry { vaddr, len_bytes, last_bytes, kind, hash: hash(insns.iter().flat_map(|insn| &insn.bytes)) }
 }
 
 /// FNV-1a of 64 bits.

@@ -13,7 +13,7 @@ use std::io;
 use super::{Counting, Trace, TraceBuilder, TraceTooLarge, Ways};
 
 const MAGIC: &[u8; 8] = b"covtaptm";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const WORD: u64 = 8;
 const ENTRY_BYTES: u64 = 32;
 const HEADER_WORDS: usize = 16;
@@ -113,9 +113,9 @@ pub enum Kind {
     Block,
     /// How often an instruction began.
     Instruction,
-    /// How often a conditional branch was taken.
+    /// How often a block began whose conditional branch, at its end, was taken.
     BranchTaken,
-    /// How often it was not.
+    /// The same, and it was not.
     BranchFellThrough,
 }
 
@@ -126,6 +126,8 @@ pub struct Entry {
     pub vaddr: u64,
     /// Its length.
     pub len_bytes: u32,
+    /// The length of its last instruction.
+    pub last_bytes: u32,
     /// What is counted.
     pub kind: Kind,
     /// Whether other bytes were executed there before.
@@ -222,14 +224,13 @@ impl TraceMemory {
         }
         self.entries(read_at, &mut |entry| {
             let Entry { vaddr, len_bytes, kind, count, .. } = entry;
+            builder.block("", vaddr, len_bytes.into(), count)?;
             let ways = match kind {
-                Kind::Block | Kind::Instruction => {
-                    return Ok(builder.block("", vaddr, len_bytes.into(), count)?);
-                }
+                Kind::Block | Kind::Instruction => return Ok(()),
                 Kind::BranchTaken => Ways { taken: count, fell_through: 0 },
                 Kind::BranchFellThrough => Ways { taken: 0, fell_through: count },
             };
-            Ok(builder.branch("", vaddr, ways)?)
+            Ok(builder.branch("", entry.last_insn(), ways)?)
         })?;
         Ok(builder.finish())
     }
@@ -237,7 +238,7 @@ impl TraceMemory {
 
 impl Entry {
     fn parse(bytes: &[u8; 32], count: u64) -> Result<Self, TraceMemoryError> {
-        let [vaddr, about, ..] = [0, 1].map(|index| words(bytes).nth(index).unwrap_or(0));
+        let [vaddr, about, last_bytes] = [0, 1, 3].map(|index| words(bytes).nth(index).unwrap_or(0));
         let [a, b, c, d, kind, _space, flags, _] = about.to_le_bytes();
         let kind = match kind {
             1 => Kind::Block,
@@ -247,7 +248,15 @@ impl Entry {
             other => return Err(TraceMemoryError::Value { what: "an entry's kind", value: other.into() }),
         };
         let len_bytes = u32::from_le_bytes([a, b, c, d]);
-        Ok(Self { vaddr, len_bytes, kind, has_other_bytes: flags & 1 != 0, count })
+        let last = u32::try_from(last_bytes).ok().filter(|last| *last <= len_bytes);
+        let what = "the length of an entry's last instruction";
+        let last_bytes = last.ok_or(TraceMemoryError::Value { what, value: last_bytes })?;
+        Ok(Self { vaddr, len_bytes, last_bytes, kind, has_other_bytes: flags & 1 != 0, count })
+    }
+
+    /// The address of its last instruction.
+    fn last_insn(&self) -> u64 {
+        self.vaddr.wrapping_add(self.len_bytes.saturating_sub(self.last_bytes).into())
     }
 }
 

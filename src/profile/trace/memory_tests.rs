@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::profile::trace::Run;
 
-/// A memory of two vCPUs with two entries in a chunk, with these entries: address, length, kind and each vCPU's count.
+/// A memory of two vCPUs with two entries in a chunk, with these entries: address, length,
+/// kind and each vCPU's count. Last instructions have two bytes.
 fn memory(mode: u64, entries: &[(u64, u32, u8, [u64; 2])]) -> Vec<u8> {
     let num_chunks = entries.len().div_ceil(2) as u64;
     let num_entries = entries.len() as u64;
@@ -20,7 +21,8 @@ fn memory(mode: u64, entries: &[(u64, u32, u8, [u64; 2])]) -> Vec<u8> {
         let both = [chunk[0], chunk.get(1).copied().unwrap_or_default()];
         for (vaddr, len_bytes, kind, _) in both {
             let about = u64::from(len_bytes) | (u64::from(kind) << 32);
-            [vaddr, about, 0, 0].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+            let last_bytes = u64::from(len_bytes.min(2));
+            [vaddr, about, 0, last_bytes].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
         }
         for vcpu in 0..2 {
             both.iter().for_each(|entry| bytes.extend(entry.3[vcpu].to_le_bytes()));
@@ -46,17 +48,18 @@ fn counts_of_all_vcpus_and_chunks_are_added_up() {
         &[
             (0x10, 4, 1, [3, 4]),
             (0x14, 2, 1, [0, 0]),
-            (0x12, 2, 3, [5, 0]),
-            (0x12, 2, 4, [0, 2]),
+            (0x18, 6, 1, [0, 1]),
+            (0x18, 6, 3, [5, 0]),
+            (0x18, 6, 4, [0, 2]),
             (0x20, 1, 1, [0, 1]),
         ],
     );
     let trace = trace(&bytes).unwrap();
     let space = trace.space("").unwrap();
-    let runs = [Run { start: 0x10, last: 0x13, count: 7 }, Run { start: 0x20, last: 0x20, count: 1 }];
-    assert_eq!(space.runs(), runs);
+    let run = |start, last, count| Run { start, last, count };
+    assert_eq!(space.runs(), [run(0x10, 0x13, 7), run(0x18, 0x1d, 8), run(0x20, 0x20, 1)]);
     assert!(trace.has_branches);
-    assert_eq!(space.branch(0x12), Some(Ways { taken: 5, fell_through: 2 }));
+    assert_eq!(space.branch(0x1c), Some(Ways { taken: 5, fell_through: 2 }));
 }
 
 #[test]
@@ -86,11 +89,12 @@ fn damage_is_named() {
     assert_eq!(said(b"ELF"), "read 128 bytes at 0x0 of the trace: unexpected end of file");
     for (word, value, message) in [
         (0, 0, "read the trace's header: it does not begin with covtaptm"),
-        (1, 9, "read the trace's header: version 9 is not 1"),
+        (1, 9, "read the trace's header: version 9 is not 2"),
         (3, 7, "read the trace: the mode is 7"),
         (5, u64::MAX, "read the trace: the number of vCPUs is 18446744073709551615"),
         (8, 3, "read the trace: the number of entries is 3"),
         (17, 9 << 32, "read the trace: an entry's kind is 9"),
+        (19, 5, "read the trace: the length of an entry's last instruction is 5"),
     ] {
         let mut bytes = good.clone();
         bytes[word * 8..][..8].copy_from_slice(&u64::to_le_bytes(value));
