@@ -127,7 +127,7 @@ pub(super) struct SamePlace {
 
 impl Program {
     fn locate(
-        image: Image,
+        mut image: Image,
         slide: Slide,
         scan: Option<impl FnMut(&Image, Slide) -> Scanned>,
     ) -> Result<Self> {
@@ -153,6 +153,8 @@ impl Program {
         });
         cautions.extend(left_out.map(|error| Cow::from(format!("left out: {error}"))));
         let num_lists = gcov.as_ref().map_or(0, |image| image.lists(0).len());
+        // A session keeps the program, and its counters are found: they, their data and the symbols need not be there twice.
+        image.forget();
         Ok(Self {
             image,
             slide,

@@ -29,7 +29,7 @@ pub(super) struct OneFile<'a>(pub(super) Vec<Encoded<'a>>);
 impl OneFile<'_> {
     /// Writes all of it.
     pub(super) fn write_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        self.0.iter().flat_map(Encoded::parts).try_for_each(|part| out.write_all(part))
+        self.0.iter().try_for_each(|program| program.write_to(out))
     }
 
     /// By program, where its regions are.

@@ -4,8 +4,9 @@
 //! information, which is nearly never looked at. Such a file is not mapped into memory, because it may be linked anew
 //! meanwhile.
 //!
-//! What always holds: what is read is kept, and comes to no more than [`MAX_READ`] times the file's length, however
-//! its tables overlap; nothing is allocated beyond the file's length at a time.
+//! What always holds: what is read is kept until it is [forgotten](FileBytes::forget), and comes to no more than
+//! [`MAX_READ`] times the file's length, however its tables overlap; nothing is allocated beyond the file's length at a
+//! time.
 
 use std::fmt;
 use std::io::{Read, Seek};
@@ -14,8 +15,9 @@ use std::ops::Range;
 use object::ReadRef;
 use object::read::{ReadCache, ReadCacheOps};
 
-/// How often a file may be read. Once should do; notes are read as segments and as sections.
-const MAX_READ: u64 = 2;
+/// How often a file may be read. Once should do; notes are read as segments and as sections, and names again when they
+/// were forgotten.
+const MAX_READ: u64 = 3;
 
 /// What may be read of a small file all the same.
 const MIN_READ_BYTES: u64 = 1 << 20;
@@ -35,6 +37,13 @@ pub(super) enum FileBytes {
 impl FileBytes {
     pub(super) fn in_parts(source: Box<dyn Source>) -> Self {
         Self::InParts(ReadCache::new(Metered { source, left: 0 }))
+    }
+
+    /// Gives back the memory of what was read; what is asked for later is read again.
+    pub(super) fn forget(&mut self) {
+        if let Self::InParts(cache) = self {
+            cache.clear();
+        }
     }
 
     /// The file's length; 0 if it cannot be told.

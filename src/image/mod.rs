@@ -109,6 +109,12 @@ impl Image {
         }
     }
 
+    /// Gives back the memory of what was read of the file so far. Its tables stay; what else is asked for later is read
+    /// again, so this is for when most will not be.
+    pub(crate) fn forget(&mut self) {
+        self.file.forget();
+    }
+
     /// What messages call the file.
     #[must_use]
     pub fn name(&self) -> &str {

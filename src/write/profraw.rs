@@ -30,14 +30,14 @@
 //! Source: `lprofWriteDataImpl` in `compiler-rt/lib/profile/InstrProfilingWriter.c` and `InstrProfData.inc`,
 //! llvmorg-14.0.6 and llvmorg-19.1.7; `RawInstrProfReader` in `llvm/lib/ProfileData/InstrProfReader.cpp`.
 
+mod records;
 mod writer;
 
 use crate::image::{Slide, wrap};
-use crate::locate::llvm::{
-    Correlation, CounterPtr, HeaderField, LlvmImage, RawVersion, RecordLayout, Variant, put_uint, relocated,
-};
+use crate::locate::llvm::{Correlation, CounterPtr, HeaderField, LlvmImage, RawVersion, Variant, relocated};
 use crate::profile::llvm::{SnapshotError, split};
 
+use records::Records;
 pub use writer::Encoded;
 use writer::{Header, Writer, binary_ids_size, pad};
 
@@ -115,11 +115,13 @@ pub fn encode<R: AsRef<[u8]>>(
 ) -> Result<Vec<u8>, ProfrawError> {
     let file = encode_parts(image, regions, style)?;
     let mut bytes = Vec::with_capacity(file.len_bytes());
-    file.parts().for_each(|part| bytes.extend_from_slice(part));
+    // A vector takes all that it is given.
+    let _ = file.write_to(&mut bytes);
     Ok(bytes)
 }
 
-/// [`encode`], without a copy of what is in the file as it is in the snapshot, and says where that is.
+/// [`encode`], without a copy of what is in the file as it is in the snapshot, and says where that is. Data records are made
+/// when they are written.
 ///
 /// # Errors
 ///
@@ -189,7 +191,7 @@ fn normalised<'a>(
     };
     let mut writer = Writer::new(image);
     writer.begin(version, &header);
-    records(&mut writer, image, version, data_len, bitmap_start);
+    writer.records(Records { image, version, counters_start: data_len, bitmap_start });
     let counters_at = writer.len();
     writer.padded(counters);
     let bitmap_at = writer.len();
@@ -222,43 +224,6 @@ fn check_expressible(image: &LlvmImage, version: RawVersion) -> Result<(), Profr
     Ok(())
 }
 
-/// Appends the data records, laid out as if data began at 0 and counters and bitmap at their starts.
-fn records(
-    writer: &mut Writer<'_>,
-    image: &LlvmImage,
-    version: RawVersion,
-    counters_start: usize,
-    bitmap_start: usize,
-) {
-    let (layout, width) = (version.layout(), image.pointer_width());
-    let fields = layout.record(width);
-    let mut bytes = vec![0; fields.stride];
-    for (index, record) in image.records().iter().enumerate() {
-        let base = match layout.counter_ptr {
-            CounterPtr::Absolute => 0,
-            CounterPtr::Relative => index.saturating_mul(fields.stride),
-        };
-        // Not negative: every start is at or after the end of the last record.
-        let pointer = |start: usize, offset: usize| start.saturating_add(offset).saturating_sub(base) as u64;
-        let mut put = |at: usize, len: usize, value: u64| {
-            if let Some(slot) = bytes.get_mut(at..at.saturating_add(len)) {
-                put_uint(slot, value, image.endianness());
-            }
-        };
-        put(RecordLayout::NAME_REF, 8, record.name_ref.get());
-        put(RecordLayout::FUNC_HASH, 8, record.func_hash);
-        put(RecordLayout::COUNTER_PTR, width.bytes(), pointer(counters_start, record.counters_offset));
-        put(fields.num_counters, 4, record.num_counters as u64);
-        if let (Some(ptr), Some(len)) = (fields.bitmap_ptr, fields.num_bitmap_bytes) {
-            let has_bitmap = record.num_bitmap_bytes > 0;
-            let value = if has_bitmap { pointer(bitmap_start, record.bitmap_offset) } else { 0 };
-            put(ptr, width.bytes(), value);
-            put(len, 4, record.num_bitmap_bytes as u64);
-        }
-        writer.raw(&bytes);
-    }
-}
-
 fn runtime_identical<'a>(
     image: &'a LlvmImage,
     counters: &'a [u8],
@@ -269,7 +234,7 @@ fn runtime_identical<'a>(
     let (loaded, width) = (image.loaded(), image.pointer_width());
     let stride = image.version().layout().record(width).stride;
     // With correlation there are no data in the target's memory, and few names if any.
-    let mut data = relocated(loaded, slide, image.endianness(), width);
+    let mut data = relocated(loaded, slide, image.endianness(), width).into_owned();
     if image.is_correlated() {
         data.clear();
     }

@@ -18,6 +18,8 @@ mod signature;
 mod version;
 mod zlib;
 
+use std::borrow::Cow;
+
 use covtap_link::{AddrRange, Endianness, PointerWidth};
 
 use super::{BiasWord, CounterRegion, MergeRule};
@@ -352,7 +354,10 @@ pub(crate) fn relocated(
     slide: Slide,
     endianness: Endianness,
     width: PointerWidth,
-) -> Vec<u8> {
+) -> Cow<'_, [u8]> {
+    if loaded.pointers.is_empty() {
+        return Cow::Borrowed(&loaded.data);
+    }
     let mut data = loaded.data.clone();
     for (offset, value) in &loaded.pointers {
         let Some(value) = value else { continue };
@@ -362,7 +367,7 @@ pub(crate) fn relocated(
             put_uint(slot, value, endianness);
         }
     }
-    data
+    Cow::Owned(data)
 }
 
 /// Fills `slot`, at most 8 bytes, with the low bytes of `value`.

@@ -62,7 +62,15 @@ const INDEX_BYTES: usize = 64;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Names {
     text: Vec<u8>,
-    index: HashMap<NameRef, Range<usize>>,
+    /// Where in the text each is, in the order of the references: a session keeps it, and a hash map is three times as large.
+    index: Vec<(NameRef, Range<u32>)>,
+}
+
+/// Names as they are found.
+#[derive(Default)]
+pub(super) struct NamesBuilder {
+    text: Vec<u8>,
+    index: HashMap<NameRef, Range<u32>>,
 }
 
 impl fmt::Debug for Names {
@@ -86,12 +94,12 @@ impl Names {
 
     /// Decodes one of several names sections, which share a budget.
     pub(crate) fn decode_within(blob: &[u8], budget: &mut TextBudget) -> Result<Self, NamesFault> {
-        let mut names = Self::default();
+        let mut names = NamesBuilder::default();
         let mut rest = blob;
         loop {
             rest = rest.get(rest.iter().take_while(|byte| **byte == 0).count()..).unwrap_or_default();
             if rest.is_empty() {
-                return Ok(names);
+                return Ok(names.finish());
             }
             let offset = blob.len().saturating_sub(rest.len());
             rest = names.chunk(rest, budget).map_err(|detail| NamesFault { offset, detail })?;
@@ -101,7 +109,9 @@ impl Names {
     /// The name that `name_ref` refers to: mangled, and with a `file:` or `file;` prefix where it is local.
     #[must_use]
     pub fn get(&self, name_ref: NameRef) -> Option<&[u8]> {
-        self.text.get(self.index.get(&name_ref)?.clone())
+        let found = self.index.binary_search_by_key(&name_ref, |(known, _)| *known).ok()?;
+        let (_, range) = self.index.get(found)?;
+        self.text.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
     }
 
     /// How many names there are.
@@ -115,6 +125,26 @@ impl Names {
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
+}
+
+impl From<Names> for NamesBuilder {
+    fn from(names: Names) -> Self {
+        Self { text: names.text, index: names.index.into_iter().collect() }
+    }
+}
+
+impl NamesBuilder {
+    /// Whether none was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// All that were found.
+    pub(super) fn finish(self) -> Names {
+        let mut index: Vec<_> = self.index.into_iter().collect();
+        index.sort_unstable_by_key(|(name_ref, _)| *name_ref);
+        Names { text: self.text, index }
+    }
 
     /// Adds a name, and tells whether it is new.
     pub(super) fn add(&mut self, name: &[u8], budget: &mut TextBudget) -> Result<bool, String> {
@@ -122,7 +152,7 @@ impl Names {
         budget.take(INDEX_BYTES)?;
         let start = self.text.len();
         self.text.extend_from_slice(name);
-        entry.insert(start..self.text.len());
+        entry.insert(range(start, self.text.len())?);
         Ok(true)
     }
 
@@ -150,12 +180,20 @@ impl Names {
         let text = self.text.get(start..).unwrap_or_default();
         for name in text.split(|byte| *byte == 1) {
             let end = start.saturating_add(name.len());
-            if !name.is_empty() && self.index.insert(NameRef::of(name), start..end).is_none() {
+            if !name.is_empty() && self.index.insert(NameRef::of(name), range(start, end)?).is_none() {
                 budget.take(INDEX_BYTES)?;
             }
             start = end.saturating_add(1);
         }
         Ok(())
+    }
+}
+
+/// A range of a text of names.
+fn range(start: usize, end: usize) -> Result<Range<u32>, String> {
+    match (u32::try_from(start), u32::try_from(end)) {
+        (Ok(start), Ok(end)) => Ok(start..end),
+        _ => Err(format!("names take more than {} bytes", u32::MAX)),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The file as it grows: numbers in the target's byte order, parts padded to 8.
 
 use std::borrow::Cow;
+use std::io;
 
+use super::records::Records;
 use crate::locate::llvm::{HeaderField, LlvmImage, RawVersion, magic, put_uint};
 
 /// The numbers of a header that are not always 0.
@@ -47,30 +49,52 @@ impl Header {
 }
 
 /// A profile in parts: what is in the image or in the snapshot as it is in the file is not copied.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Encoded<'a> {
-    parts: Vec<Cow<'a, [u8]>>,
+    parts: Vec<Part<'a>>,
     /// Where its counters and its bitmap begin: multiples of 8. They are as in the snapshot, byte for byte.
     pub region_offsets: [usize; 2],
 }
 
+#[derive(Clone, Debug)]
+enum Part<'a> {
+    Bytes(Cow<'a, [u8]>),
+    Records(Records<'a>),
+}
+
+impl Part<'_> {
+    fn len_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Records(records) => records.len_bytes(),
+        }
+    }
+}
+
 impl Encoded<'_> {
-    /// The file's bytes, in parts.
-    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.parts.iter().map(|part| &**part)
+    /// Writes the file.
+    ///
+    /// # Errors
+    ///
+    /// As `out`.
+    pub fn write_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Bytes(bytes) => out.write_all(bytes),
+            Part::Records(records) => records.write_to(out),
+        })
     }
 
     /// The file's length.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.parts().fold(0, |sum, part| sum.saturating_add(part.len()))
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.len_bytes()))
     }
 }
 
 /// A growing file in the target's byte order.
 pub(super) struct Writer<'a> {
     image: &'a LlvmImage,
-    parts: Vec<Cow<'a, [u8]>>,
+    parts: Vec<Part<'a>>,
     /// The length of the parts.
     parts_len: usize,
     /// The part that grows.
@@ -109,16 +133,20 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Appends `bytes` as they are.
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
     /// Appends `bytes`, which stay where they are.
     pub(super) fn part(&mut self, bytes: impl Into<Cow<'a, [u8]>>) {
+        self.push(Part::Bytes(bytes.into()));
+    }
+
+    /// Appends data records.
+    pub(super) fn records(&mut self, records: Records<'a>) {
+        self.push(Part::Records(records));
+    }
+
+    fn push(&mut self, part: Part<'a>) {
         let begun = std::mem::take(&mut self.bytes);
-        for part in [begun.into(), bytes.into()] {
-            self.parts_len = self.parts_len.saturating_add(part.len());
+        for part in [Part::Bytes(begun.into()), part] {
+            self.parts_len = self.parts_len.saturating_add(part.len_bytes());
             self.parts.push(part);
         }
     }
@@ -134,7 +162,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn finish(mut self, region_offsets: [usize; 2]) -> Encoded<'a> {
-        self.parts.push(self.bytes.into());
+        self.parts.push(Part::Bytes(self.bytes.into()));
         Encoded { parts: self.parts, region_offsets }
     }
 }

@@ -16,7 +16,7 @@ mod units;
 use std::collections::HashSet;
 
 use super::layout::{RawVersion, Variant};
-use super::names::{NameRef, Names};
+use super::names::{NameRef, Names, NamesBuilder};
 use super::records::{DataRecord, RecordFault, check_overlaps};
 use super::sections::{Found, Sections};
 use super::zlib::TextBudget;
@@ -81,7 +81,7 @@ pub(super) fn static_side(
         counter_bytes,
         counters_len: counters_len - counters_len % counter_bytes,
         bitmap_len,
-        names: collected.names,
+        names: collected.names.finish(),
         names_section,
         binary_ids: image.build_ids(),
         loaded,
@@ -130,7 +130,7 @@ pub(super) fn names(image: &Image, counters: &Found<'_>) -> Result<Names, Locate
     if collected.names.is_empty() {
         return Err(missing(image, collected));
     }
-    Ok(collected.names)
+    Ok(collected.names.finish())
 }
 
 /// Appends names, separated by 0x01, to a names section.
@@ -202,7 +202,7 @@ struct Collector {
     counters: (ImageAddr, usize),
     records: Vec<(u64, DataRecord)>,
     taken: HashSet<usize>,
-    names: Names,
+    names: NamesBuilder,
     /// Those of them that the names section does not have, separated by 0x01.
     added: Vec<u8>,
     budget: TextBudget,
@@ -226,7 +226,7 @@ impl Collector {
             counters,
             records: Vec::new(),
             taken: HashSet::new(),
-            names: names.unwrap_or_default(),
+            names: names.unwrap_or_default().into(),
             added: Vec::new(),
             budget: TextBudget::of(usize::try_from(image.file_len_bytes()).unwrap_or(usize::MAX)),
             unit_version: None,
