@@ -1,5 +1,6 @@
 /* A Cortex-M3, RISC-V or PC that goes round for ever: some code ran once, some runs in every turn, and some never does. Not
-   instrumented. Linked with the script of the guests that `covtap run` runs. */
+   instrumented. Linked with the script of the guests that `covtap run` runs. With CLOCK, an MPS2's timer counts down
+   meanwhile, from 2^32 at 25 MHz, and stands still when the machine does. */
 
 #define OUTLINE __attribute__((noinline))
 
@@ -39,6 +40,11 @@ OUTLINE void turn(unsigned i) {
 }
 
 _Noreturn void begin(void) {
+#ifdef CLOCK
+    volatile unsigned *const timer = (volatile unsigned *)0x40000000;
+    timer[2] = 0xffffffff;
+    timer[0] = 1;
+#endif
     once();
     for (;;)
         turn(turns++);

@@ -1,7 +1,10 @@
 //! `cargo xtask bench trace-gdb`: what `covtap trace` does to the speed of a running guest, and how fast it steps.
 //!
-//! The guest counts its turns in a word of memory, which is read through a second monitor. Windows with covtap lie between
-//! two without; steps are taken in turns with GDB's own `stepi`.
+//! The guest counts its turns in a word of memory, and a timer of its machine counts down; both are read through a second
+//! monitor. Windows with covtap lie between two without; steps are taken in turns with GDB's own `stepi`.
+//!
+//! Turns are set against QEMU's processor time, which leaves out who else had the processors. Time in which the guest was
+//! halted is none of it: how much that was says the timer, which then stands still, against the host's clock.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,6 +17,7 @@ use nix::sys::signal::Signal;
 use object::{Object, ObjectSymbol};
 use tempfile::TempDir;
 
+use super::disturbance::processor_time;
 use crate::figures::{median, three_digits};
 use crate::{Outcome, child, covtap};
 
@@ -31,8 +35,20 @@ pub(crate) struct Args {
     settle_s: u64,
 }
 
-/// What a guest's speed is measured with, and what is left of it at least.
-const METHODS: [(&str, &str); 3] = [("log", "1.00"), ("breakpoints", "0.98"), ("sample", "0.95")];
+/// How a guest is traced, how much of its speed is left at least, and for how much of the time it stands still at most.
+const METHODS: [(&str, &str, &str); 3] =
+    [("log", "", ""), ("breakpoints", "0.98", ""), ("sample", "", "5.0 %")];
+
+/// The value of the machine's timer, and how often a second it counts.
+const TIMER_AT: u64 = 0x4000_0004;
+const TIMER_HZ: f64 = 25e6;
+
+/// What happened in a window.
+#[derive(Clone, Copy)]
+struct Window {
+    turns_per_s: f64,
+    halted: f64,
+}
 
 /// How often GDB steps.
 const GDB_STEPS: u32 = 300;
@@ -40,12 +56,12 @@ const GDB_STEPS: u32 = 300;
 /// Measures and prints.
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut bench = Bench::new(args)?;
-    let mut speeds: [Vec<f64>; METHODS.len()] = Default::default();
+    let mut windows: [Vec<Window>; METHODS.len()] = Default::default();
     let (mut steps, mut gdb_steps, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..args.turns {
         println!("turn {} of {}", turn + 1, args.turns);
-        for ((method, _), speeds) in METHODS.iter().zip(&mut speeds) {
-            speeds.push(bench.speed_with(method)?);
+        for ((method, ..), windows) in METHODS.iter().zip(&mut windows) {
+            windows.push(bench.window_with(method)?);
         }
         let (ours, theirs) = (bench.steps()?, bench.gdb_steps()?);
         steps.push(ours);
@@ -54,9 +70,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     }
     let of =
         |values: &[f64]| median(values.iter().copied()).map(three_digits).context("nothing was measured");
-    println!("{:<40}{:>10}{:>8}", "the guest's speed, of that without", "", "goal");
-    for ((method, goal), speeds) in METHODS.iter().zip(&speeds) {
-        println!("{method:<40}{:>10}{goal:>8}", of(speeds)?);
+    println!("{:<14}{:>18}{:>8}{:>20}{:>8}", "", "of its speed", "goal", "stands still", "goal");
+    for ((method, least, most), windows) in METHODS.iter().zip(&windows) {
+        let of = |value: fn(&Window) -> f64| median(windows.iter().map(value)).context("nothing was measured");
+        let (speed, halted) = (of(|window| window.turns_per_s)?, of(|window| window.halted)? * 100.0);
+        println!("{method:<14}{speed:>18.3}{least:>8}{halted:>18.1} %{most:>8}");
     }
     println!("{:<40}{:>10}", "steps a second", of(&steps)?);
     println!("{:<40}{:>10}", "steps a second, gdb's stepi", of(&gdb_steps)?);
@@ -87,35 +105,40 @@ impl Bench {
         Ok(Self { covtap, guest, monitor, elf, turns_at, window, settle, dir })
     }
 
-    /// Turns a second.
-    fn speed(&mut self) -> Result<f64> {
-        let (before, since) = (self.turns()?, Instant::now());
+    /// A window of now: turns a second of processor time.
+    fn window(&mut self) -> Result<Window> {
+        let (since, before) = (Instant::now(), (self.word(self.turns_at)?, self.word(TIMER_AT)?));
+        let used = processor_time(self.guest.pid())?;
         child::sleep(self.window)?;
-        let (after, elapsed) = (self.turns()?, since.elapsed());
-        Ok(f64::from(after.wrapping_sub(before)) / elapsed.as_secs_f64())
+        let used = processor_time(self.guest.pid())?.saturating_sub(used);
+        let (after, elapsed) = ((self.word(self.turns_at)?, self.word(TIMER_AT)?), since.elapsed());
+        let ran_s = f64::from(before.1.wrapping_sub(after.1)) / TIMER_HZ;
+        let turns_per_s = f64::from(after.0.wrapping_sub(before.0)) / used.as_secs_f64();
+        Ok(Window { turns_per_s, halted: 1.0 - ran_s / elapsed.as_secs_f64() })
     }
 
-    fn turns(&mut self) -> Result<u32> {
-        let bytes = self.monitor.physical_memory(self.turns_at, 4)?;
+    fn word(&mut self, at: u64) -> Result<u32> {
+        let bytes = self.monitor.physical_memory(at, 4)?;
         Ok(u32::from_le_bytes(bytes.try_into().ok().context("four bytes")?))
     }
 
-    /// The guest's speed while it is traced, of that before and after.
-    fn speed_with(&mut self, method: &str) -> Result<f64> {
-        let before = self.speed()?;
+    /// A window in which it is traced: its speed is that of what is had before and after.
+    fn window_with(&mut self, method: &str) -> Result<Window> {
+        let before = self.window()?;
         let mut command = self.trace(method);
         let mut group = child::Group::spawn(command.stderr(Stdio::piped()))?;
         let mut said = BufReader::new(group.stderr()?).lines();
         // The pipe is large enough for what else it says.
         ensure!(said.any(|line| line.is_ok_and(|line| line.contains("tracing by"))), "covtap does not trace");
         child::sleep(self.settle)?;
-        let with = self.speed()?;
+        let with = self.window()?;
         group.signal(Signal::SIGINT)?;
         let ended = group.wait()?;
         if !ended.success() {
             bail!("covtap ended with {ended}");
         }
-        Ok(with / f64::midpoint(before, self.speed()?))
+        let without = f64::midpoint(before.turns_per_s, self.window()?.turns_per_s);
+        Ok(Window { turns_per_s: with.turns_per_s / without, ..with })
     }
 
     fn trace(&self, method: &str) -> Command {
@@ -165,7 +188,7 @@ fn build(dir: &Path) -> Result<PathBuf> {
     let (object, elf) = (dir.join("guest.o"), dir.join("guest.elf"));
     let [source, object, shown] =
         [&tests.join("trace_gdb/guest.c"), &object, &elf].map(|path| path.display().to_string());
-    let flags = ["-mcpu=cortex-m3", "-std=c17", "-O1", "-ffreestanding", "-c", &source, "-o", &object];
+    let flags = ["-DCLOCK", "-mcpu=cortex-m3", "-std=c17", "-O1", "-ffreestanding", "-c", &source, "-o", &object];
     testbed::run("clang-19", ["--target=thumbv7m-none-eabi"].iter().chain(&flags))?;
     let script = format!("-T{}", tests.join("run/guest.x").display());
     testbed::run(
