@@ -1,5 +1,7 @@
 //! What a user can do next about an error. Libraries say what happened; only here is said what helps.
 
+#[cfg(feature = "probe")]
+mod probe;
 mod run;
 mod trace;
 
@@ -41,6 +43,8 @@ type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
 /// Every kind of error that there is a next step after.
 const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_collect),
+    #[cfg(feature = "probe")]
+    |cause| cause.downcast_ref().and_then(probe::for_link),
     |cause| cause.downcast_ref().and_then(for_link),
     |cause| cause.downcast_ref().and_then(for_call),
     |cause| cause.downcast_ref().and_then(for_launch),

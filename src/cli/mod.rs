@@ -20,6 +20,8 @@ mod merge;
 mod notes;
 mod output;
 mod pattern;
+#[cfg(feature = "probe")]
+mod probe;
 mod profiles;
 mod programs;
 mod record;
@@ -67,6 +69,8 @@ enum Verb {
     Merge(merge::MergeArgs),
     Import(import::ImportArgs),
     Ctl(ctl::CtlArgs),
+    #[cfg(feature = "probe")]
+    Probes(probe::ProbesArgs),
 }
 
 /// How a verb ended that did what it was asked to.
@@ -93,6 +97,11 @@ pub fn main() -> ExitCode {
         Verb::Ctl(args) => ctl::run(&args).map(|()| Verdict::Passed),
         Verb::Import(args) => import::run(&args).map(|()| Verdict::Passed),
         Verb::Merge(args) => merge::run(&args).map(|()| Verdict::Passed),
+        #[cfg(feature = "probe")]
+        Verb::Probes(args) => {
+            probe::run(&args);
+            Ok(Verdict::Passed)
+        }
     };
     match done {
         Ok(Verdict::Passed) => ExitCode::SUCCESS,

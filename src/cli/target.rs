@@ -12,6 +12,8 @@ use covtap_memory_image::{MemoryImage, RawFile};
 use covtap_process::ProcessLink;
 use covtap_qemu::{self as qemu, QemuLink};
 
+#[cfg(feature = "probe")]
+use super::probe::{ProbeArgs, ProbeArg};
 use super::status::Status;
 use super::tap::{Connect, Target};
 use super::units;
@@ -39,33 +41,61 @@ pub(super) struct TargetArgs {
     /// tables; an ELF with a slide is not searched for: its physical addresses are so far from its own
     #[arg(long, conflicts_with_all = ["qemu_address", "gdb", "pid"])]
     find_image: bool,
+    #[cfg(feature = "probe")]
+    #[command(flatten)]
+    probe: ProbeArgs,
 }
 
+/// A chip's name goes with a probe, and may stand for the only one there is; else there is one kind.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(required = true, multiple = true)]
 struct TargetKind {
     /// A GDB remote server: HOST:PORT, unix:PATH, serial:/dev/ttyX:BAUD or exec:COMMAND
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", group = "server")]
     gdb: Option<gdb_remote::Endpoint>,
     /// A QEMU monitor that speaks QMP: a Unix socket's path or HOST:PORT; the guest is not stopped to be read
-    #[arg(long, value_name = "QMP")]
+    #[arg(long, value_name = "QMP", group = "server")]
     qemu: Option<qemu::QmpEndpoint>,
     /// A process of this host; programs and libraries are found where it has them, and it is never stopped
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", group = "server")]
     pid: Option<i32>,
     /// A dump: a file that has memory from an address on, as QEMU's pmemsave writes it; may be repeated
-    #[arg(long, value_name = "FILE@ADDR")]
+    #[arg(long, value_name = "FILE@ADDR", group = "server")]
     memory: Vec<RawFile>,
     /// A dump: an ELF core of a process, or of QEMU's dump-guest-memory
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "server")]
     core: Option<PathBuf>,
+    /// A debug probe: VID:PID[-INTERFACE][:SERIAL], as `covtap probes` lists them, or the only one there is; the processor
+    /// is not halted
+    #[cfg(feature = "probe")]
+    #[arg(
+        long,
+        value_name = "PROBE",
+        num_args = 0..=1,
+        require_equals = false,
+        default_missing_value = "",
+        conflicts_with = "server"
+    )]
+    probe: Option<ProbeArg>,
+    /// The chip behind a debug probe, by probe-rs's name of it: says where its memory is behind, and how it is woken
+    #[cfg(feature = "probe")]
+    #[arg(long, value_name = "CHIP", conflicts_with = "server")]
+    chip: Option<String>,
 }
 
 /// A way to open one kind of target: `None` if the flag of its kind was not given.
 type Open = fn(&TargetArgs) -> Option<Result<OpenLink>>;
 
 /// Every kind of target. A new link is one more line.
-const KINDS: &[Open] = &[open_gdb_remote, open_qemu, open_process, open_memory, open_core];
+const KINDS: &[Open] = &[
+    open_gdb_remote,
+    open_qemu,
+    open_process,
+    open_memory,
+    open_core,
+    #[cfg(feature = "probe")]
+    open_probe,
+];
 
 /// An open link, and why it is not the best there could be.
 pub(super) struct OpenLink {
@@ -103,6 +133,18 @@ impl TargetArgs {
     }
 }
 
+impl TargetKind {
+    #[cfg(feature = "probe")]
+    fn is_probe(&self) -> bool {
+        self.probe.is_some() || self.chip.is_some()
+    }
+
+    #[cfg(not(feature = "probe"))]
+    fn is_probe(&self) -> bool {
+        false
+    }
+}
+
 impl Target for TargetArgs {
     fn open(&mut self, _: &Status) -> Result<OpenLink> {
         self.connect()
@@ -118,7 +160,7 @@ impl Target for TargetArgs {
 
     /// A process that is gone does not come back, and a dump does not go.
     fn again(&self) -> Option<Connect<'_>> {
-        let is_served = self.kind.gdb.is_some() || self.kind.qemu.is_some();
+        let is_served = self.kind.gdb.is_some() || self.kind.qemu.is_some() || self.kind.is_probe();
         is_served.then(|| Box::new(|| self.connect_again()) as Connect<'_>)
     }
 }
@@ -195,4 +237,13 @@ fn open_memory(args: &TargetArgs) -> Option<Result<OpenLink>> {
 fn open_core(args: &TargetArgs) -> Option<Result<OpenLink>> {
     let file = args.kind.core.as_ref()?;
     Some(MemoryImage::core(file).map(OpenLink::new).map_err(Into::into))
+}
+
+#[cfg(feature = "probe")]
+fn open_probe(args: &TargetArgs) -> Option<Result<OpenLink>> {
+    let TargetKind { probe, chip, .. } = &args.kind;
+    args.kind.is_probe().then(|| {
+        let options = args.probe.options(probe.as_ref(), chip.as_deref(), args.reply_timeout)?;
+        Ok(OpenLink::new(covtap_debug_probe::DebugProbe::open(&options)?))
+    })
 }

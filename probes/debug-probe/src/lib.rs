@@ -1,0 +1,34 @@
+//! Reads the memory of a chip through a debug probe, without halting its processor.
+//!
+//! What enters is which probe, and perhaps which chip; what leaves is a [`covtap_link::Link`] whose addresses are those of the
+//! bus behind the chip's memory access port, and program counters, where the processor has a register that shows them.
+//! The wire is `probe-rs`'s part: its drivers know the probes, and its tables the chips.
+//!
+//! What always holds:
+//! - the processor is never halted: its debug control register is not even written. `probe-rs` has no such way with a
+//!   `Session`, which halts when it begins and when it ends, so the access port is used below it;
+//! - a read is believed only if afterwards the debug port has no error kept, still has its power, and a word that is
+//!   known reads as it did: some probes give zeros for what the bus refused;
+//! - who waits for the probe stops waiting when nothing comes any more, whatever a driver does meanwhile;
+//! - what was changed for samples is changed back.
+//!
+//! ```no_run
+//! use covtap_debug_probe::{DebugProbe, Options};
+//! use covtap_link::{Link, ReadMemory, TargetAddr};
+//!
+//! let mut link = DebugProbe::open(&Options::default())?;
+//! let mut counters = vec![0; 4096];
+//! link.read(TargetAddr::new(0x2000_0000), &mut counters)?;
+//! # Ok::<(), covtap_link::LinkError>(())
+//! ```
+
+mod arm;
+mod choose;
+mod chip;
+mod link;
+mod options;
+mod worker;
+
+pub use choose::{ENDPOINT, ProbeInfo, list};
+pub use link::DebugProbe;
+pub use options::{Options, Protocol, Selector};

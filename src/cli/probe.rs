@@ -1,0 +1,81 @@
+//! Debug probes: the flags that `probe-rs`'s tools have too, with their environment, and `covtap probes`.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use covtap_debug_probe::{self as debug_probe, Options, Protocol, Selector};
+
+/// A probe, or none: the only one.
+#[derive(Clone, Debug)]
+pub(super) struct ProbeArg(Option<Selector>);
+
+impl FromStr for ProbeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self((!text.is_empty()).then(|| text.parse()).transpose()?))
+    }
+}
+
+/// How a debug probe reaches its chip.
+#[derive(Debug, Args)]
+pub(super) struct ProbeArgs {
+    /// With a debug probe: what is spoken on the wire, swd or jtag
+    #[arg(long, value_name = "PROTOCOL", conflicts_with = "server")]
+    protocol: Option<Protocol>,
+    /// With a debug probe: the wire's clock
+    #[arg(long, value_name = "KHZ", conflicts_with = "server")]
+    speed: Option<u32>,
+    /// With a debug probe: the number of the access port that leads to the memory [default: the chip's, or 0]
+    #[arg(long, value_name = "N", conflicts_with = "server")]
+    ap: Option<u8>,
+}
+
+impl ProbeArgs {
+    /// With what the environment says of what the command line does not: `PROBE_RS_PROBE` and the like.
+    ///
+    /// # Errors
+    ///
+    /// It says what cannot be.
+    pub(super) fn options(
+        &self,
+        probe: Option<&ProbeArg>,
+        chip: Option<&str>,
+        reply_timeout: Duration,
+    ) -> Result<Options> {
+        let own = probe.and_then(|probe| probe.0.clone());
+        Ok(Options {
+            selector: own.map_or_else(|| environment("PROBE"), |own| Ok(Some(own)))?,
+            chip: chip.map_or_else(|| environment("CHIP"), |chip| Ok(Some(chip.to_owned())))?,
+            protocol: self.protocol.map_or_else(|| environment("PROTOCOL"), |own| Ok(Some(own)))?,
+            speed_khz: self.speed.map_or_else(|| environment("SPEED"), |own| Ok(Some(own)))?,
+            access_port: self.ap,
+            reply_timeout,
+        })
+    }
+}
+
+/// What `PROBE_RS_<NAME>` says, if it is there.
+fn environment<T: FromStr<Err: Display>>(name: &str) -> Result<Option<T>> {
+    let name = format!("PROBE_RS_{name}");
+    let Some(text) = std::env::var(&name).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| anyhow!("read {name} of the environment: {text:?}: {error}"))
+}
+
+/// List the debug probes that are connected to this host.
+#[derive(Debug, Args)]
+pub(super) struct ProbesArgs {}
+
+/// Lists.
+pub(super) fn run(_: &ProbesArgs) {
+    let all = debug_probe::list();
+    for probe in &all {
+        println!("{probe}");
+    }
+    if all.is_empty() {
+        super::terminal::say("no debug probe is connected to this host, or this user may see none");
+    }
+}
