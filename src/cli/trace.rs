@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use covtap_insn::Insn;
 use covtap_link::{AddrRange, LinkError, LogBegun};
 
 use super::Verdict;
@@ -19,7 +20,7 @@ use super::status::Status;
 use super::tap::load;
 use super::target::TargetArgs;
 use super::units;
-use crate::collect::trace::{Code, Ended, Limits, LogTrace, TraceError, Tracer, Watch, Watched};
+use crate::collect::trace::{Code, Ended, Limits, LogTrace, PcSamples, TraceError, Tracer, Watch, Watched};
 use crate::collect::{self, CollectError, MeteredLink};
 use crate::coverage::object::{blocks, function_instructions};
 use crate::image::identity::Verdict as Identified;
@@ -72,6 +73,8 @@ enum Method {
     Sample,
     /// With --qemu: what QEMU translates, which it is told to do anew; the guest runs at its own speed
     Log,
+    /// With a debug probe: where a Cortex-M is, as its register DWT_PCSR shows while it runs; statistics, without a halt
+    Pcsr,
 }
 
 /// What a debugger's server has of these.
@@ -83,13 +86,13 @@ enum Means {
 }
 
 impl Method {
-    /// What it asks of a debugger's server; a log asks nothing.
+    /// What it asks of a debugger's server; a log and a register's samples ask nothing.
     fn means(self) -> Option<Means> {
         match self {
             Self::Step => Some(Means::Step),
             Self::Breakpoints => Some(Means::Breakpoints),
             Self::Sample => Some(Means::Sample),
-            Self::Log => None,
+            Self::Log | Self::Pcsr => None,
         }
     }
 }
@@ -109,6 +112,17 @@ struct Traced {
     image: Image,
     slide: Slide,
     build_id: Option<BuildId>,
+}
+
+impl Traced {
+    fn code(&self) -> Code<impl Iterator<Item = Insn>> {
+        Code {
+            instructions: function_instructions(&self.image),
+            slide: self.slide,
+            width: self.image.pointer_width(),
+            repeats: matches!(self.image.architecture(), "x86_64" | "x86_64 (x32)" | "i386"),
+        }
+    }
 }
 
 /// What a method did, and what its counts say.
@@ -133,8 +147,13 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
         .into_iter()
         .map(|(image, slide)| identified(&mut link, image, slide, args.force, &status))
         .collect::<Result<Vec<_>>>()?;
-    let by_log = args.method.map_or_else(|| link.has_block_log(), |method| method == Method::Log);
-    let trace_by = if by_log { trace_by_log } else { trace };
+    let trace_by = match args.method {
+        Some(Method::Log) => trace_by_log,
+        Some(Method::Pcsr) => trace_by_register,
+        None if link.has_block_log() => trace_by_log,
+        None if link.sampler().is_some() => trace_by_register,
+        _ => trace,
+    };
     let done = trace_by(&args, &mut link, &programs, &interrupts, &status)?;
     let ended = how_it_ended(done.ended, &mut link);
     // The target first: a slow disk is no reason for it to wait.
@@ -204,13 +223,29 @@ fn trace(
         Means::Breakpoints | Means::Sample => {}
     }
     let summary = summary(method, &tracer, watched, args.budget);
-    let codes = programs.iter().map(|program| Code {
-        instructions: function_instructions(&program.image),
-        slide: program.slide,
-        width: program.image.pointer_width(),
-        repeats: matches!(program.image.architecture(), "x86_64" | "x86_64 (x32)" | "i386"),
-    });
-    let trace = tracer.trace(counting, codes);
+    let trace = tracer.trace(counting, programs.iter().map(Traced::code));
+    Ok(Done { ended, summary, trace })
+}
+
+/// Traces by a register that shows where the target is.
+fn trace_by_register(
+    args: &TraceArgs,
+    link: &mut MeteredLink,
+    programs: &[Traced],
+    interrupts: &Interrupts,
+    status: &Status,
+) -> Result<Done> {
+    let is_asked = || interrupts.has_come();
+    status.note("tracing by samples of a register, without a halt: where the target spends its time, and not all that runs");
+    let (taken, ended) = PcSamples::take(link, &limits(args, &is_asked))?;
+    let (num, different) = (taken.seen.num(), taken.seen.num_different());
+    let rate = num as f64 / taken.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    let summary = format!(
+        "{num} samples in {}, {rate:.0} a second, {different} different; {} more showed no place: it slept, or was halted",
+        units::duration(taken.elapsed),
+        taken.nowhere
+    );
+    let trace = taken.trace(programs.iter().map(Traced::code));
     Ok(Done { ended, summary, trace })
 }
 

@@ -78,6 +78,11 @@ impl MeteredLink {
         self.link.block_log()
     }
 
+    /// Program counters without a halt, where the link has them.
+    pub fn sampler(&mut self) -> Option<&mut dyn SamplePc> {
+        self.link.sampler()
+    }
+
     /// Whether the link logs which code is executed.
     pub fn has_block_log(&mut self) -> bool {
         self.link.block_log().is_some()

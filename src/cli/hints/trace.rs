@@ -50,6 +50,9 @@ pub(super) fn for_import(error: &ImportError) -> Option<&'static str> {
 pub(super) fn for_tracing(error: &TraceError) -> Option<&'static str> {
     match error {
         TraceError::NoControl { .. } => Some("a debugger's server has them: --gdb"),
+        TraceError::NoSamples { .. } => {
+            Some("a debug probe shows it, on a Cortex-M: --probe; --method sample halts for each sample")
+        }
         TraceError::NoLog { .. } => Some("QEMU's monitor has one: --qemu; --method sample, say, needs none"),
         TraceError::NoBreakpoints(_) => Some("--method sample needs none, nor does --method step"),
         TraceError::NoBlocks { .. } => {

@@ -1,5 +1,5 @@
 //! What a target executes that was not instrumented, by its debugger's means: stepping, breakpoints, halting it now and
-//! then; or by its server's [log](covtap_link::LogBlocks).
+//! then; by its server's [log](covtap_link::LogBlocks); or by [samples](covtap_link::SamplePc) without a halt.
 //!
 //! What enters is a link that [controls](covtap_link::RunControl) its target, or logs, and limits; what leaves is what was
 //! [seen](Seen), and what that did to the target. One file per method. What always holds: what was seen is kept, also when
@@ -8,6 +8,7 @@
 
 mod breakpoints;
 mod log;
+mod pcsr;
 mod sample;
 mod seen;
 mod step;
@@ -26,6 +27,7 @@ use crate::profile::trace::{Counting, Trace, TraceTooLarge};
 
 pub use breakpoints::{Watch, Watched};
 pub use log::LogTrace;
+pub use pcsr::PcSamples;
 pub use seen::{Code, Seen};
 
 /// How long a wait lasts before it is looked whether the user asks for an end.
@@ -97,6 +99,12 @@ pub enum TraceError {
     /// The link has no log.
     #[error("trace {endpoint}: this way to the target has no log of what it executes")]
     NoLog {
+        /// Where the target is.
+        endpoint: String,
+    },
+    /// The link shows no program counters of a target that runs.
+    #[error("trace {endpoint}: this way to the target does not show where it is while it runs")]
+    NoSamples {
         /// Where the target is.
         endpoint: String,
     },

@@ -1,0 +1,234 @@
+//! The link on a virtual probe: what it reads, what it costs, what it changes, and what faults come to.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use covtap_debug_probe::{DebugProbe, Options};
+use covtap_link::{Link, LinkError, ReadMemory, ReadRequest, SamplePc, TargetAddr};
+use covtap_virtual_probe::{Fault, Injector, PluggedIn, Ram, SharedDap, Stats, lock, plug_in, shared};
+
+const BASE: u32 = 0x2000_0000;
+const NUM_WORDS: u32 = 8192;
+const PCS: [u32; 3] = [0x100, 0x104, 0x108];
+
+/// A word that tells its place, and is neither 0 nor another's.
+fn word(index: u32) -> u32 {
+    index.wrapping_mul(0x9e37_79b1) | 1
+}
+
+fn bytes() -> Vec<u8> {
+    (0..NUM_WORDS).flat_map(|index| word(index).to_le_bytes()).collect()
+}
+
+/// A chip that tests do things to, and its probe.
+struct Chip {
+    dap: SharedDap,
+    plugged_in: PluggedIn,
+}
+
+impl Chip {
+    /// `name` is the probe's serial number, one for each test.
+    fn new(name: &str) -> Self {
+        let dap = shared(Ram::of_words(BASE, (0..NUM_WORDS).map(word), PCS.to_vec()));
+        Self { plugged_in: plug_in(name, dap.clone()), dap }
+    }
+
+    fn options(&self) -> Options {
+        let selector = Some(self.plugged_in.selector().parse().unwrap());
+        Options { selector, reply_timeout: Duration::from_secs(20), ..Options::default() }
+    }
+
+    fn open(&self) -> DebugProbe {
+        DebugProbe::open(&self.options()).unwrap()
+    }
+
+    fn refused(&self, options: &Options) -> String {
+        DebugProbe::open(options).map(|_| ()).unwrap_err().to_string()
+    }
+
+    fn stats(&self) -> Stats {
+        lock(&self.dap).stats().clone()
+    }
+}
+
+fn read(link: &mut DebugProbe, offset: u32, len: usize) -> Result<Vec<u8>, LinkError> {
+    let mut buf = vec![0; len];
+    link.read(TargetAddr::new(u64::from(BASE + offset)), &mut buf)?;
+    Ok(buf)
+}
+
+#[test]
+fn what_is_read_is_there_and_nothing_is_halted_or_changed() {
+    let chip = Chip::new("reads");
+    let before = lock(&chip.dap).debug_registers();
+    let mut link = chip.open();
+    assert_eq!(link.info().endpoint, format!("debug probe {}", chip.plugged_in.selector()));
+    let all = bytes();
+    for (offset, len) in [(0, 4), (0, 4096), (1, 1), (3, 2), (1023, 1030), (5, 0), (8, 20_000)] {
+        let start = offset as usize;
+        assert_eq!(read(&mut link, offset, len).unwrap(), all[start..start + len], "{len} bytes at {offset}");
+    }
+    let (mut one, mut two) = ([0; 8], [0; 6]);
+    link.read_many(&mut [
+        ReadRequest { addr: TargetAddr::new(u64::from(BASE)), buf: &mut one },
+        ReadRequest { addr: TargetAddr::new(u64::from(BASE) + 100), buf: &mut two },
+    ])
+    .unwrap();
+    assert_eq!((&one[..], &two[..]), (&all[..8], &all[100..106]));
+    link.detach().unwrap();
+    let stats = chip.stats();
+    assert_eq!((stats.halts, stats.steps, stats.resumes, stats.memory_writes), (0, 0, 0, 0));
+    assert_eq!((stats.dhcsr_writes, stats.demcr_writes), (vec![], vec![]));
+    assert_eq!(lock(&chip.dap).debug_registers(), before);
+}
+
+#[test]
+fn a_sweep_costs_little_more_than_its_words() {
+    let chip = Chip::new("transfers");
+    let mut link = chip.open();
+    let len = 16 * 1024;
+    read(&mut link, 0, len).unwrap();
+    let before = chip.stats();
+    read(&mut link, 0, len).unwrap();
+    let cost = chip.stats().since(&before);
+    let least = (len / 4 + len / 1024) as u64;
+    assert_eq!(cost.drw_reads, least - 16 + 1, "the words, and the processor's id");
+    let all = cost.transfers();
+    assert!(all >= least && (all - least) * 20 <= least, "{all} transfers, {least} at least: {cost:?}");
+}
+
+#[test]
+fn a_sample_costs_one_transfer_and_what_was_changed_is_changed_back() {
+    let chip = Chip::new("samples");
+    let before = lock(&chip.dap).debug_registers();
+    let mut link = chip.open();
+    let mut samples = Vec::new();
+    link.sampler().unwrap().sample(&mut samples).unwrap();
+    assert_ne!(lock(&chip.dap).debug_registers(), before, "without TRCENA there are no samples");
+    samples.clear();
+    let earlier = chip.stats();
+    let num = link.sampler().unwrap().sample(&mut samples).unwrap();
+    let cost = chip.stats().since(&earlier);
+    assert_eq!((num, samples.len()), (256, 256));
+    assert!(samples.iter().all(|at| PCS.contains(&u32::try_from(at.get()).unwrap())));
+    assert_eq!(cost.bd_reads, 256);
+    assert!(cost.transfers() <= 256 + 12, "{cost:?}");
+    link.detach().unwrap();
+    assert_eq!(lock(&chip.dap).debug_registers(), before);
+    assert_eq!(chip.stats().halts, 0);
+}
+
+#[test]
+fn a_link_that_is_dropped_leaves_nothing_changed() {
+    let chip = Chip::new("drop");
+    let before = lock(&chip.dap).debug_registers();
+    let mut link = chip.open();
+    link.sampler().unwrap().sample(&mut Vec::new()).unwrap();
+    drop(link);
+    assert_eq!(lock(&chip.dap).debug_registers(), before);
+}
+
+/// What goes wrong once is read again; what the bus refuses stays refused, and a value of the probe's is none then.
+#[test]
+fn a_fault_is_repaired_or_said() {
+    let chip = Chip::new("repairs");
+    let mut link = chip.open();
+    for fault in [Fault::Wait { times: 1 }, Fault::BusFault, Fault::SilentBusFault] {
+        for transfer in [0, 1, 7, 40] {
+            lock(&chip.dap).set_injector(Injector::new().at(transfer, fault));
+            let got = read(&mut link, 0, 256).unwrap_or_else(|error| panic!("{fault:?} at {transfer}: {error}"));
+            assert_eq!(got, bytes()[..256], "{fault:?} at {transfer}");
+        }
+    }
+    let outside = read(&mut link, NUM_WORDS * 4, 4).unwrap_err();
+    assert!(matches!(outside, LinkError::Refused { .. }), "{outside}");
+    assert_eq!(read(&mut link, 0, 64).unwrap(), bytes()[..64], "after a refusal");
+}
+
+#[test]
+fn a_link_that_is_lost_is_found_again() {
+    for (name, fault) in [("cable", Fault::LinkLoss), ("power", Fault::PowerLoss)] {
+        let chip = Chip::new(name);
+        let mut link = chip.open();
+        lock(&chip.dap).inject(fault);
+        let error = read(&mut link, 0, 64).unwrap_err();
+        assert!(error.is_fatal(), "{name}: {error}");
+        assert_eq!(error.to_string().lines().count(), 1);
+        drop(link);
+        lock(&chip.dap).mend();
+        assert_eq!(read(&mut chip.open(), 0, 64).unwrap(), bytes()[..64], "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_begun_with_is_said() {
+    let chip = Chip::new("begin");
+    let wrong = Options { chip: Some("STM32F407VGTx".to_owned()), ..chip.options() };
+    let said = chip.refused(&wrong);
+    assert!(said.ends_with("the processor is a Cortex-M3, and that of STM32F407VGTx is another (Armv7em)"), "{said}");
+    let unknown = Options { chip: Some("no such chip".to_owned()), ..chip.options() };
+    assert!(chip.refused(&unknown).contains("no such chip"));
+    lock(&chip.dap).inject(Fault::LinkLoss);
+    let said = chip.refused(&chip.options());
+    assert!(said.starts_with("attach on debug probe 1209:c0de:begin: "), "{said}");
+    lock(&chip.dap).mend();
+    lock(&chip.dap).inject(Fault::Locked);
+    let said = chip.refused(&chip.options());
+    assert!(said.starts_with("attach on debug probe 1209:c0de:begin: "), "{said}");
+    lock(&chip.dap).mend();
+    assert_eq!(read(&mut chip.open(), 0, 4).unwrap(), bytes()[..4]);
+}
+
+/// Ten thousand reads while something goes wrong at every two hundredth transfer: what is given is true.
+#[test]
+fn no_wrong_value_is_accepted() {
+    const FAULTS: [Fault; 6] = [
+        Fault::Wait { times: 3 },
+        Fault::BusFault,
+        Fault::SilentBusFault,
+        Fault::LinkLoss,
+        Fault::PowerLoss,
+        Fault::TargetReset,
+    ];
+    let chip = Chip::new("faults");
+    let (all, mut given, mut refused, mut reopened) = (bytes(), 0_u32, 0_u32, 0_u32);
+    let mut link = None;
+    lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
+    for turn in 0..10_000_u32 {
+        let offset = turn.wrapping_mul(2_654_435_761) % (NUM_WORDS * 4 - 512);
+        let len = 1 + (turn as usize * 7) % 500;
+        let open = match link.take() {
+            Some(open) => open,
+            None => match DebugProbe::open(&chip.options()) {
+                Ok(open) => open,
+                Err(_) => {
+                    lock(&chip.dap).mend();
+                    reopened += 1;
+                    continue;
+                }
+            },
+        };
+        let mut open = open;
+        match read(&mut open, offset, len) {
+            Ok(got) => {
+                let start = offset as usize;
+                assert_eq!(got, all[start..start + len], "turn {turn}: {len} bytes at {offset}");
+                given += 1;
+                link = Some(open);
+            }
+            Err(error) if error.is_fatal() => {
+                refused += 1;
+                drop(open);
+                lock(&chip.dap).mend();
+            }
+            Err(_) => {
+                refused += 1;
+                link = Some(open);
+            }
+        }
+    }
+    println!("{given} given, {refused} refused, {reopened} not begun, {} faults", chip.stats().faults);
+    assert!(given > 5000 && refused > 100, "{given} given, {refused} refused");
+    assert_eq!(chip.stats().halts, 0);
+}

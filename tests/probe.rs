@@ -1,0 +1,165 @@
+//! A guest behind a virtual debug probe: what covtap reads and samples through it, and what that does to the guest.
+//!
+//! The probe is `covtap-virtual-probe`, which covtap's own `probe-rs` reaches over a socket. Its memory and its processor are
+//! those of a QEMU guest that runs.
+
+#![cfg(feature = "probe")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+#[path = "trace_plugin/guests.rs"]
+mod guests;
+#[path = "trace_gdb/round.rs"]
+mod round;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use common::{PATIENCE, assert_done, assert_refused, run, stderr};
+use covtap::coverage::object::function_instructions;
+use covtap::image::{Image, SymbolKind};
+use covtap::profile::trace::{Trace, TraceMemory, parse};
+use covtap_testbed::{Guest, Machine, fixture};
+use covtap_virtual_probe::{Fault, ListenAddress, Protocol, Qemu, Server, SharedDap, lock, shared};
+use round::{Round, image};
+use tempfile::TempDir;
+
+/// QEMU's arguments for a socket through which its memory is read beside what it executes.
+fn qtest(dir: &TempDir) -> [String; 8] {
+    let socket = format!("socket,id=qt,path={},server=on,wait=off", dir.path().join("qtest").display());
+    ["-accel", "tcg", "-chardev", &socket, "-qtest", "chardev:qt", "-qtest-log", "none"].map(str::to_owned)
+}
+
+/// A virtual probe in front of a guest.
+struct Probe {
+    dap: SharedDap,
+    server: Server,
+}
+
+impl Probe {
+    fn of(guest: &Guest, dir: &TempDir) -> Self {
+        let ranges = ["0:0x400000", "0x20000000:0x400000", "0x21000000:0x1000000"];
+        let memory = ranges.iter().map(|range| range.parse().unwrap()).collect();
+        let qemu = Qemu::connect(&dir.path().join("qtest"), guest.control(), memory).expect("the guest");
+        let dap = shared(qemu);
+        let address: ListenAddress = "127.0.0.1:0".parse().unwrap();
+        let server = Server::start(&address, Protocol::Glasgow, dap.clone(), |_, _| ()).expect("it listens");
+        Self { dap, server }
+    }
+}
+
+/// The counters of a guest that works are read again and again, and of one that rests they are those that QEMU shows.
+#[test]
+fn a_guest_is_recorded_without_a_halt() {
+    let dir = tempfile::tempdir().unwrap();
+    let elf = fixture("arm-cortexm/covered.elf");
+    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).expect("the workload starts");
+    let probe = Probe::of(&guest, &dir);
+    let before = lock(&probe.dap).debug_registers();
+    let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let live = path("live.profraw");
+    let session = ["record", "--probe", &selector, &elf_arg, "--every", "100ms", "--for", "5s", "-o", &live];
+    let output = run(session);
+    assert_done(&output);
+    let said = stderr(&output);
+    assert!(said.contains("the workload is not stopped") && said.contains("Cortex-M3"), "{said}");
+    assert!(common::nonzero(&common::counts(Path::new(&live))) > 0);
+
+    common::tallies_at_rest(&guest);
+    let (by_probe, by_qemu) = (path("probe.profraw"), path("qemu.profraw"));
+    assert_done(&run(["snapshot", "--probe", &selector, &elf_arg, "-o", &by_probe]));
+    assert_done(&run(["snapshot", "--qemu", &guest.qmp().display().to_string(), &elf_arg, "-o", &by_qemu]));
+    assert_eq!(fs::read(by_probe).unwrap(), fs::read(by_qemu).unwrap());
+    let dap = lock(&probe.dap);
+    let stats = dap.stats();
+    assert_eq!((stats.halts, stats.steps, stats.resumes, stats.memory_writes), (0, 0, 0, 0));
+    assert_eq!((&stats.dhcsr_writes[..], &stats.demcr_writes[..]), (&[][..], &[][..]));
+    assert_eq!(dap.debug_registers(), before);
+}
+
+/// A cable that is pulled and put back is no end of a session.
+#[test]
+fn a_session_goes_on_when_the_probe_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let elf = fixture("arm-cortexm/covered.elf");
+    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    let probe = Probe::of(&guest, &dir);
+    let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
+    let profile = dir.path().join("live.profraw").display().to_string();
+    let args =
+        ["record", "--probe", &selector, &elf_arg, "--every", "50ms", "--snapshots", "20", "-o", &profile];
+    let mut session = common::Session::start(args.map(str::to_owned));
+    session.wait_for(|line| line.starts_with("covtap: snapshot 5"));
+    lock(&probe.dap).inject(Fault::LinkLoss);
+    session.wait_for(|line| line.contains("debug probe"));
+    lock(&probe.dap).mend();
+    session.wait_for(|line| line.starts_with("covtap: snapshot 20"));
+    assert!(session.wait().success());
+    assert!(common::nonzero(&common::counts(Path::new(&profile))) > 0);
+    assert_eq!(lock(&probe.dap).stats().halts, 0);
+}
+
+/// Where the processor is met is where it spends its time: functions have the order that the plugin counts.
+#[test]
+fn samples_rank_functions_as_exact_counts_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = dir.path().join("memory");
+    let plugin = format!("{},trace={},mode=blocks", guests::plugin().display(), memory.display());
+    let mut args = qtest(&dir).to_vec();
+    args.extend(["-plugin".to_owned(), plugin]);
+    let round = Round::started(Machine::An385, |guest| guest.args(args));
+    let probe = Probe::of(&round.guest, &dir);
+    let before = lock(&probe.dap).debug_registers();
+    let (selector, elf) = (probe.server.selector(), round.elf.display().to_string());
+    let output = dir.path().join("trace").display().to_string();
+    let traced = run(["trace", "--probe", &selector, &elf, "--for", "5s", "-o", &output]);
+    assert_done(&traced);
+    assert!(stderr(&traced).contains("without a halt"), "{}", stderr(&traced));
+    let (stats, after) = (lock(&probe.dap).stats().clone(), lock(&probe.dap).debug_registers());
+    assert_eq!((stats.halts, after), (0, before));
+    assert!(stats.pcsr_reads > 1000, "{stats:?}");
+
+    let image = image(&round.elf);
+    let sampled = parse("trace", &fs::read(output).unwrap()).unwrap();
+    let file = File::open(memory).unwrap();
+    let mut read_at = |offset, out: &mut [u8]| file.read_exact_at(out, offset);
+    let exact = TraceMemory::read(&mut read_at).unwrap().trace(&mut read_at).unwrap();
+    let (sampled, exact) = (ranked(&image, &sampled), ranked(&image, &exact));
+    assert_eq!(sampled[..2], exact[..2], "{sampled:?}, {exact:?}");
+}
+
+/// Functions by how many of their instructions were executed, or met, the most first.
+fn ranked(image: &Image, trace: &Trace) -> Vec<String> {
+    let space = trace.space("").unwrap();
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for symbol in image.symbols().filter(|symbol| symbol.kind == SymbolKind::Function) {
+        let start = symbol.address.get() & !1;
+        let own = start..start + symbol.size;
+        let insns = function_instructions(image).filter(|insn| own.contains(&insn.address));
+        *sums.entry(symbol.name).or_default() += insns.map(|insn| space.count_at(insn.address)).sum::<u64>();
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
+    sums.into_iter().map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_next_step() {
+    let elf = fixture("arm-cortexm/covered.elf").display().to_string();
+    let nobody = "20b7:9db1:tcp:127.0.0.1:1";
+    let output = run(["snapshot", "--probe", nobody, &elf]);
+    assert_refused(&output, "connect to debug probe 20b7:9db1:tcp:127.0.0.1:1: ", "`covtap probes` lists");
+    let output = run(["snapshot", "--probe", nobody, "--gdb", "127.0.0.1:1", &elf]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot be used with"), "{}", stderr(&output));
+}
