@@ -29,6 +29,7 @@ use covtap::image::{Image, SymbolKind};
 use covtap::profile::trace::{Trace, TraceMemory, parse};
 use covtap_testbed::{Guest, Machine, fixture};
 use covtap_virtual_probe::{Fault, ListenAddress, Protocol, Qemu, Server, SharedDap, lock, shared};
+use nix::sys::signal::Signal;
 use round::{Round, image};
 use tempfile::TempDir;
 
@@ -96,15 +97,15 @@ fn a_session_goes_on_when_the_probe_is_back() {
     let probe = Probe::of(&guest, &dir);
     let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
     let profile = dir.path().join("live.profraw").display().to_string();
-    let args =
-        ["record", "--probe", &selector, &elf_arg, "--every", "50ms", "--snapshots", "20", "-o", &profile];
-    let mut session = common::Session::start(args.map(str::to_owned));
-    session.wait_for(|line| line.starts_with("covtap: snapshot 5"));
+    let args = ["record", "--probe", &selector, &elf_arg, "--every", "50ms", "-o", &profile];
+    let session = common::Session::start(&args.map(str::to_owned));
+    session.wait_for_snapshots(3);
     lock(&probe.dap).inject(Fault::LinkLoss);
-    session.wait_for(|line| line.contains("debug probe"));
+    session.wait_for("20b7:9db1");
     lock(&probe.dap).mend();
-    session.wait_for(|line| line.starts_with("covtap: snapshot 20"));
-    assert!(session.wait().success());
+    session.wait_for_more_snapshots(3);
+    session.signal(Signal::SIGINT);
+    assert_done(&session.end());
     assert!(common::nonzero(&common::counts(Path::new(&profile))) > 0);
     assert_eq!(lock(&probe.dap).stats().halts, 0);
 }

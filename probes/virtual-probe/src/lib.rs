@@ -1,0 +1,54 @@
+//! A virtual debug probe: one ADIv5 debug port, one memory access port and the debug registers of a Cortex-M3, in front
+//! of the memory of a guest that runs in QEMU, or of a buffer.
+//!
+//! What enters are transfers of a debugger: from probe-rs in this process ([`VirtualProbe`]), from an unmodified
+//! probe-rs over a socket ([`glasgow`]), or from OpenOCD ([`jtag`]). What leaves are their answers, and [`Stats`]: what
+//! the debugger did to the target.
+//!
+//! What always holds:
+//! - the target runs on unless a debugger halts it, and each halt is counted;
+//! - a fault that was asked for ([`Fault`]) happens at the transfer it was asked for, or at the next one that can have it;
+//! - a client that sends nonsense loses its connection, and nobody else's;
+//! - answers of QEMU are checked: one that is none is an error of the target, never data.
+//!
+//! What is tested on it is not tested on silicon: it has the rules of the architecture, and no chip's habits.
+
+mod cortex_m;
+mod dap;
+mod driver;
+mod faults;
+pub mod glasgow;
+pub mod jtag;
+mod mem_ap;
+pub mod ppb;
+mod qemu;
+mod ram;
+mod server;
+mod stats;
+mod target;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use cortex_m::DebugRegisters;
+pub use dap::{Ack, DPIDR, Dap, IDR, Port};
+pub use driver::{PRODUCT_ID, PluggedIn, VENDOR_ID, VirtualProbe, plug_in};
+pub use faults::{Fault, Injector};
+pub use qemu::Qemu;
+pub use ram::Ram;
+pub use server::{ListenAddress, Protocol, ServeError, Server};
+pub use stats::Stats;
+pub use target::{MemoryRange, Target, TargetError};
+
+/// A debug port that a probe, a server and a test look at together.
+pub type SharedDap = Arc<Mutex<Dap>>;
+
+/// A debug port in front of `target`, to be shared.
+#[must_use]
+pub fn shared(target: impl Target + 'static) -> SharedDap {
+    Arc::new(Mutex::new(Dap::new(Box::new(target))))
+}
+
+/// What a lock guards, also after a panic of somebody who had it: each transfer leaves a debug port in a state of its own.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
