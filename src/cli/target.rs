@@ -13,7 +13,7 @@ use covtap_process::ProcessLink;
 use covtap_qemu::{self as qemu, QemuLink};
 
 #[cfg(feature = "probe")]
-use super::probe::{ProbeArgs, ProbeArg};
+use super::probe::{ProbeArg, ProbeArgs};
 use super::status::Status;
 use super::tap::{Connect, Target};
 use super::units;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use covtap_link::{
     AddrRange, Link, LinkError, LinkInfo, LogBlocks, MappedFile, PhysicalMemory, ReadReport, ReadRequest,
-    RunControl, TargetEvent,
+    RunControl, SamplePc, TargetEvent,
 };
 
 use super::CollectError;

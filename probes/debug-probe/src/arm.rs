@@ -103,11 +103,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Reads sweeps until one is believed. `progress` is called now and then.
-    pub(crate) fn read(
-        &mut self,
-        sweep: &mut [Words],
-        progress: &mut dyn FnMut(),
-    ) -> Result<(), Fault> {
+    pub(crate) fn read(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -119,9 +115,20 @@ impl<'a> Memory<'a> {
                     let _ = self.clear_errors();
                     progress();
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => return Err(self.power_fault().unwrap_or(fault)),
             }
         }
+    }
+
+    /// Whether there is no power: what else was said follows from that.
+    fn power_fault(&mut self) -> Option<Fault> {
+        let status = self.status().ok()?;
+        (status & POWER != POWER).then_some(Fault::Unpowered(status))
+    }
+
+    fn status(&mut self) -> Result<u32, Fault> {
+        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
+        Ok(arm.read_raw_dp_register(self.access_port.dp(), Ctrl::ADDRESS)?)
     }
 
     fn sweep(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault> {
@@ -150,9 +157,7 @@ impl<'a> Memory<'a> {
                 same(known, access_port_id(&mut *self.memory, &self.access_port)?)?;
             }
         }
-        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
-        let status = arm.read_raw_dp_register(self.access_port.dp(), Ctrl::ADDRESS)?;
-        match status {
+        match self.status()? {
             status if status & POWER != POWER => Err(Fault::Unpowered(status)),
             status if status & ERRORS != 0 => Err(Fault::Kept(status)),
             _ => Ok(()),

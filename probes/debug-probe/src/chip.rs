@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use probe_rs::architecture::arm::dp::DpAddress;
 use probe_rs::architecture::arm::sequences::{ArmDebugSequence, DefaultArmSequence};
 use probe_rs::architecture::arm::{ApV2Address, FullyQualifiedApAddress};
-use probe_rs::architecture::arm::dp::DpAddress;
 use probe_rs::config::{DebugSequence, Registry};
 use probe_rs_target::{ApAddress, CoreAccessOptions, CoreType};
 

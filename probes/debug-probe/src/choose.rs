@@ -49,10 +49,8 @@ pub(crate) fn endpoint(options: &Options) -> String {
 
 /// Opens the probe that is meant, with the clock and the protocol that were asked for.
 pub(crate) fn open(options: &Options) -> Result<Probe, LinkError> {
-    let failed = |text: String| LinkError::Connect {
-        endpoint: endpoint(options),
-        source: io::Error::other(text),
-    };
+    let failed =
+        |text: String| LinkError::Connect { endpoint: endpoint(options), source: io::Error::other(text) };
     let mut probe = match &options.selector {
         Some(selector) => Lister::new().open(selector.0.clone()).map_err(|error| failed(said(&error)))?,
         None => only(&failed)?,

@@ -23,8 +23,8 @@
 //! ```
 
 mod arm;
-mod choose;
 mod chip;
+mod choose;
 mod link;
 mod options;
 mod worker;

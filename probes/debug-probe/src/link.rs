@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    Effect, Endianness, Link, LinkError, LinkInfo, Operation, PointerWidth, ReadMemory, ReadReport, ReadRequest,
-    SamplePc, TargetAddr,
+    Effect, Endianness, Link, LinkError, LinkInfo, Operation, PointerWidth, ReadMemory, ReadReport,
+    ReadRequest, SamplePc, TargetAddr,
 };
 
 use crate::Options;
@@ -33,6 +33,13 @@ impl DebugProbe {
     pub fn open(options: &Options) -> Result<Self, LinkError> {
         let (worker, begun) = Worker::begin(options)?;
         Ok(Self { worker, begun, endpoint: crate::choose::endpoint(options) })
+    }
+}
+
+impl Drop for DebugProbe {
+    /// Nobody is told if that fails.
+    fn drop(&mut self) {
+        let _ = self.worker.leave();
     }
 }
 

@@ -98,8 +98,7 @@ impl Worker {
             }
         });
         let endpoint = endpoint(options);
-        let thread =
-            thread.map_err(|source| LinkError::Connect { endpoint: endpoint.clone(), source })?;
+        let thread = thread.map_err(|source| LinkError::Connect { endpoint: endpoint.clone(), source })?;
         let thread = Some(thread);
         let patience = options.reply_timeout;
         let mut worker = Self { endpoint, questions, answers, progress, patience, thread };
@@ -230,11 +229,7 @@ fn run(
     Ok(())
 }
 
-fn one(
-    question: Question,
-    memory: &mut Memory<'_>,
-    step: &mut dyn FnMut(),
-) -> Result<Answer, Failure> {
+fn one(question: Question, memory: &mut Memory<'_>, step: &mut dyn FnMut()) -> Result<Answer, Failure> {
     match question {
         Question::Read(mut words) => {
             memory.read(&mut words, step)?;

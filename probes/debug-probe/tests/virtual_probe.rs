@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use covtap_debug_probe::{DebugProbe, Options};
-use covtap_link::{Link, LinkError, ReadMemory, ReadRequest, SamplePc, TargetAddr};
+use covtap_link::{Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
 use covtap_virtual_probe::{Fault, Injector, PluggedIn, Ram, SharedDap, Stats, lock, plug_in, shared};
 
 const BASE: u32 = 0x2000_0000;
@@ -137,7 +137,8 @@ fn a_fault_is_repaired_or_said() {
     for fault in [Fault::Wait { times: 1 }, Fault::BusFault, Fault::SilentBusFault] {
         for transfer in [0, 1, 7, 40] {
             lock(&chip.dap).set_injector(Injector::new().at(transfer, fault));
-            let got = read(&mut link, 0, 256).unwrap_or_else(|error| panic!("{fault:?} at {transfer}: {error}"));
+            let got =
+                read(&mut link, 0, 256).unwrap_or_else(|error| panic!("{fault:?} at {transfer}: {error}"));
             assert_eq!(got, bytes()[..256], "{fault:?} at {transfer}");
         }
     }
@@ -166,7 +167,10 @@ fn what_cannot_be_begun_with_is_said() {
     let chip = Chip::new("begin");
     let wrong = Options { chip: Some("STM32F407VGTx".to_owned()), ..chip.options() };
     let said = chip.refused(&wrong);
-    assert!(said.ends_with("the processor is a Cortex-M3, and that of STM32F407VGTx is another (Armv7em)"), "{said}");
+    assert!(
+        said.ends_with("the processor is a Cortex-M3, and that of STM32F407VGTx is another (Armv7em)"),
+        "{said}"
+    );
     let unknown = Options { chip: Some("no such chip".to_owned()), ..chip.options() };
     assert!(chip.refused(&unknown).contains("no such chip"));
     lock(&chip.dap).inject(Fault::LinkLoss);

@@ -72,7 +72,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         |values: &[f64]| median(values.iter().copied()).map(three_digits).context("nothing was measured");
     println!("{:<14}{:>18}{:>8}{:>20}{:>8}", "", "of its speed", "goal", "stands still", "goal");
     for ((method, least, most), windows) in METHODS.iter().zip(&windows) {
-        let of = |value: fn(&Window) -> f64| median(windows.iter().map(value)).context("nothing was measured");
+        let of =
+            |value: fn(&Window) -> f64| median(windows.iter().map(value)).context("nothing was measured");
         let (speed, halted) = (of(|window| window.turns_per_s)?, of(|window| window.halted)? * 100.0);
         println!("{method:<14}{speed:>18.3}{least:>8}{halted:>18.1} %{most:>8}");
     }
@@ -188,7 +189,8 @@ fn build(dir: &Path) -> Result<PathBuf> {
     let (object, elf) = (dir.join("guest.o"), dir.join("guest.elf"));
     let [source, object, shown] =
         [&tests.join("trace_gdb/guest.c"), &object, &elf].map(|path| path.display().to_string());
-    let flags = ["-DCLOCK", "-mcpu=cortex-m3", "-std=c17", "-O1", "-ffreestanding", "-c", &source, "-o", &object];
+    let flags =
+        ["-DCLOCK", "-mcpu=cortex-m3", "-std=c17", "-O1", "-ffreestanding", "-c", &source, "-o", &object];
     testbed::run("clang-19", ["--target=thumbv7m-none-eabi"].iter().chain(&flags))?;
     let script = format!("-T{}", tests.join("run/guest.x").display());
     testbed::run(
