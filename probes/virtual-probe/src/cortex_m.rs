@@ -12,6 +12,7 @@ const DHCSR_CONTROL: u32 = 0x2F;
 const S_REGRDY: u32 = 1 << 16;
 const S_RETIRE_ST: u32 = 1 << 24;
 const DFSR_HALTED: u32 = 1 << 0;
+const DFSR_VCATCH: u32 = 1 << 3;
 const REGWNR: u32 = 1 << 16;
 /// Four comparators, no trace packets.
 const DWT_FIXED: u32 = 0x4000_0000;
@@ -61,13 +62,15 @@ pub(crate) struct CortexM {
     dcrdr: u32,
     dfsr: u32,
     is_halted: bool,
+    /// The reset pin is low: it executes nothing until it is released.
+    is_held: bool,
     was_reset: bool,
 }
 
 impl CortexM {
     pub(crate) fn new(target: Box<dyn Target>) -> Self {
         let registers = DebugRegisters::at_power_on();
-        Self { target, registers, dcrdr: 0, dfsr: 0, is_halted: false, was_reset: false }
+        Self { target, registers, dcrdr: 0, dfsr: 0, is_halted: false, is_held: false, was_reset: false }
     }
 
     pub(crate) fn debug_registers(&self) -> &DebugRegisters {
@@ -85,16 +88,57 @@ impl CortexM {
         self.set_halted(false, stats);
     }
 
+    /// The reset pin goes low. What happens when it goes high is a reset.
+    pub(crate) fn hold(&mut self, stats: &mut Stats) {
+        if std::mem::replace(&mut self.is_held, true) {
+            return;
+        }
+        if std::mem::take(&mut self.is_halted) {
+            // It leaves its debug state, though not for running.
+            stats.resumes += 1;
+        } else {
+            let done = self.target.halt();
+            note(done, stats);
+        }
+        self.registers.dhcsr_control &= !(C_HALT | C_STEP);
+        self.was_reset = true;
+    }
+
+    /// The reset pin goes high.
+    pub(crate) fn release(&mut self, stats: &mut Stats) {
+        if self.is_held {
+            self.reset(stats);
+        }
+    }
+
     /// A reset of the system. Debug registers keep their values.
     pub(crate) fn reset(&mut self, stats: &mut Stats) {
+        let DebugRegisters { dhcsr_control, demcr, .. } = self.registers;
+        let is_caught = dhcsr_control & C_DEBUGEN != 0 && demcr & ppb::VC_CORERESET != 0;
+        let was_stopped = self.is_halted || self.is_held;
+        if is_caught && !was_stopped {
+            // Stopped before, it executes nothing after.
+            let done = self.target.halt();
+            note(done, stats);
+        }
         stats.resets += 1;
         let done = self.target.reset();
         note(done, stats);
-        self.was_reset = true;
-        let DebugRegisters { dhcsr_control, demcr, .. } = self.registers;
+        if was_stopped && !is_caught {
+            let done = self.target.resume();
+            note(done, stats);
+        }
+        match (self.is_halted, is_caught) {
+            (false, true) => stats.halts += 1,
+            (true, false) => stats.resumes += 1,
+            _ => {}
+        }
+        (self.is_halted, self.is_held, self.was_reset) = (is_caught, false, true);
         self.registers.dhcsr_control &= !(C_HALT | C_STEP);
-        let is_caught = dhcsr_control & C_DEBUGEN != 0 && demcr & ppb::VC_CORERESET != 0;
-        self.set_halted(is_caught, stats);
+        if is_caught {
+            self.registers.dhcsr_control |= C_HALT;
+            self.dfsr |= DFSR_VCATCH;
+        }
     }
 
     /// Fills `bytes`, which do not cross a word, from an address.
@@ -216,7 +260,7 @@ impl CortexM {
     }
 
     fn set_halted(&mut self, is_halted: bool, stats: &mut Stats) {
-        if is_halted == self.is_halted {
+        if self.is_held || is_halted == self.is_halted {
             return;
         }
         self.is_halted = is_halted;

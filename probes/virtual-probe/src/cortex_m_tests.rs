@@ -101,6 +101,29 @@ fn a_reset_is_told_once_and_caught_where_asked() {
     machine.write(ppb::DEMCR, ppb::VC_CORERESET);
     machine.write(ppb::AIRCR, ppb::VECTKEY | ppb::SYSRESETREQ);
     assert!(machine.core.is_halted() && machine.stats.halts == 1);
+    assert_eq!(machine.read(ppb::DFSR), DFSR_VCATCH);
+}
+
+#[test]
+fn a_processor_in_reset_is_neither_halted_nor_let_run_until_it_is_released() {
+    let mut machine = Machine::new();
+    machine.core.release(&mut machine.stats);
+    assert_eq!(machine.stats.resets, 0, "it was not held");
+    machine.core.hold(&mut machine.stats);
+    machine.core.hold(&mut machine.stats);
+    assert_ne!(machine.read(ppb::DHCSR) & ppb::S_RESET_ST, 0);
+    machine.control(C_DEBUGEN | C_HALT);
+    assert!(!machine.core.is_halted());
+    machine.write(ppb::DEMCR, ppb::VC_CORERESET);
+    machine.core.release(&mut machine.stats);
+    assert!(machine.core.is_halted());
+    machine.core.hold(&mut machine.stats);
+    assert!(!machine.core.is_halted());
+    machine.write(ppb::DEMCR, 0);
+    machine.core.release(&mut machine.stats);
+    assert!(!machine.core.is_halted());
+    let Stats { halts, resumes, resets, .. } = machine.stats;
+    assert_eq!((halts, resumes, resets), (1, 1, 2));
 }
 
 #[test]

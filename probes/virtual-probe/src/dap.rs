@@ -202,9 +202,18 @@ impl Dap {
         std::mem::take(&mut self.stats)
     }
 
-    /// Resets the target by its pin.
+    /// Resets the target at once.
     pub fn reset_target(&mut self) {
         self.core.reset(&mut self.stats);
+    }
+
+    /// Moves the reset pin. The target executes nothing while it is asserted, and is reset when it is released.
+    pub fn set_reset_pin(&mut self, is_asserted: bool) {
+        if is_asserted {
+            self.core.hold(&mut self.stats);
+        } else {
+            self.core.release(&mut self.stats);
+        }
     }
 
     /// As [`read`](Self::read), by the rules of a wire.

@@ -160,12 +160,13 @@ impl DebugProbe for VirtualProbe {
         Ok(())
     }
 
-    /// A target in reset is not modelled: the reset happens here.
     fn target_reset_assert(&mut self) -> Result<(), DebugProbeError> {
-        self.target_reset()
+        lock(&self.dap).set_reset_pin(true);
+        Ok(())
     }
 
     fn target_reset_deassert(&mut self) -> Result<(), DebugProbeError> {
+        lock(&self.dap).set_reset_pin(false);
         Ok(())
     }
 
@@ -222,8 +223,8 @@ impl RawDapAccess for VirtualProbe {
     }
 
     fn swj_pins(&mut self, pin_out: u32, pin_select: u32, _pin_wait: u32) -> Result<u32, DebugProbeError> {
-        if pin_select & PIN_NRESET != 0 && pin_out & PIN_NRESET == 0 {
-            lock(&self.dap).reset_target();
+        if pin_select & PIN_NRESET != 0 {
+            lock(&self.dap).set_reset_pin(pin_out & PIN_NRESET == 0);
         }
         Ok(PINS_UNKNOWN)
     }

@@ -142,12 +142,10 @@ impl Session {
                     self.divisor = u16::from_le_bytes([*low, *high]);
                     rest
                 }
-                // A target in reset is not modelled: the reset happens when it is asserted.
-                [0x20, rest @ ..] => {
-                    dap.reset_target();
+                [command @ (0x20 | 0x21), rest @ ..] => {
+                    dap.set_reset_pin(*command == 0x20);
                     rest
                 }
-                [0x21, rest @ ..] => rest,
                 [] | [0x12, ..] => break,
                 _ => return Err(ServeError::Malformed("a command that a Glasgow does not have")),
             };

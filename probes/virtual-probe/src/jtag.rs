@@ -207,9 +207,7 @@ impl Tap {
             self.state = State::TestLogicReset;
             self.instruction = IR_IDCODE;
         }
-        if resets & 1 != 0 {
-            dap.reset_target();
-        }
+        dap.set_reset_pin(resets & 1 != 0);
     }
 
     /// What a scan gives, and how many bits it has.
@@ -428,7 +426,7 @@ mod tests {
         let dap = shared(Ram::of_words(0, [], vec![]));
         let mut client = Client(b"B04sutrbRQx", Vec::new());
         serve(&mut client, &dap).expect("it quits");
-        assert_eq!((client.1.as_slice(), lock(&dap).stats().resets), (&b"1"[..], 2));
+        assert_eq!((client.1.as_slice(), lock(&dap).stats().resets), (&b"1"[..], 1));
         let error = serve(Client(b"0x", Vec::new()), &dap).expect_err("no command");
         assert!(matches!(error, ServeError::Malformed(_)));
     }

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use covtap_testbed::Monitor;
 use serde_json::json;
@@ -55,6 +55,11 @@ impl Qemu {
             return Ok(());
         }
         Err(TargetError::Unmapped { address, len_bytes })
+    }
+
+    /// How many resets the monitor has told of.
+    fn resets_told(&self) -> usize {
+        self.monitor.events().iter().filter(|event| *event == "RESET").count()
     }
 
     fn command(&mut self, command: &str) -> Result<(), TargetError> {
@@ -100,8 +105,18 @@ impl Target for Qemu {
         Err(TargetError::Unsupported("step a guest by QEMU's monitor"))
     }
 
+    /// QEMU answers before it has done it, and tells of it when it has.
     fn reset(&mut self) -> Result<(), TargetError> {
-        self.command("system_reset")
+        let before = self.resets_told();
+        self.command("system_reset")?;
+        let started = Instant::now();
+        while self.resets_told() == before {
+            let status = self.monitor.status().map_err(TargetError::Monitor)?;
+            if started.elapsed() > PATIENCE {
+                return Err(TargetError::Answer { asked: "system_reset".to_owned(), answer: status });
+            }
+        }
+        Ok(())
     }
 
     /// Registers that `info registers` does not show read as 0.

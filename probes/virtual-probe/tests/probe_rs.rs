@@ -111,6 +111,31 @@ fn a_session_halts_and_what_it_did_is_told() {
 }
 
 #[test]
+fn a_session_under_reset_is_halted_before_the_first_instruction() {
+    let dap = dap();
+    // The processor catches resets while this is on, and probe-rs turns it on too late.
+    enable_debugging(&dap);
+    let probe = Probe::new(VirtualProbe::new(SharedDap::clone(&dap)));
+    let session = probe.attach_under_reset("Cortex-M3", Permissions::default()).expect("a session");
+    let stats = take_stats(&dap);
+    assert!(lock(&dap).is_halted());
+    assert_eq!((stats.resets, stats.halts), (1, 1));
+    drop(session);
+    assert!(!lock(&dap).is_halted());
+}
+
+fn enable_debugging(dap: &SharedDap) {
+    let transfers = [
+        (Port::Debug, 0x4, 0x5000_0000),
+        (Port::Access, 0x4, ppb::DHCSR),
+        (Port::Access, 0xC, ppb::DBGKEY | ppb::C_DEBUGEN),
+    ];
+    for (port, a, value) in transfers {
+        assert_eq!(lock(dap).write(port, a, value), Ok(()));
+    }
+}
+
+#[test]
 fn program_counters_cost_a_transfer_each() {
     let dap = dap();
     let mut arm = in_process(&dap).expect("a debug port");

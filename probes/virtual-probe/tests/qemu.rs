@@ -86,6 +86,44 @@ fn a_halt_by_dhcsr_stops_the_guest() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_reset_is_caught_before_the_first_instruction() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let qtest = dir.path().join("qtest.sock");
+    let guest = start(&qtest)?;
+    guest_is_up(&guest)?;
+    let mut qemu = Qemu::connect(&qtest, guest.qmp(), MEMORY.to_vec())?;
+    let mut vector = [0; 4];
+    qemu.read(4, &mut vector)?;
+    let dap = shared(qemu);
+    let write = |port, a, value| lock(&dap).write(port, a, value).expect("acknowledged");
+    write(Port::Debug, 0x4, 0x5000_0000);
+    write(Port::Access, 0x0, 0x2300_0002);
+    let registers = [
+        (ppb::DHCSR, ppb::DBGKEY | ppb::C_DEBUGEN),
+        (ppb::DEMCR, ppb::VC_CORERESET),
+        (ppb::AIRCR, ppb::VECTKEY | ppb::SYSRESETREQ),
+        (ppb::DCRSR, 15),
+    ];
+    for (address, value) in registers {
+        write(Port::Access, 0x4, address);
+        write(Port::Access, 0xC, value);
+    }
+    write(Port::Access, 0x4, ppb::DCRDR);
+    let pc = lock(&dap).read(Port::Access, 0xC).expect("acknowledged");
+    // The vector has the bit of Thumb.
+    assert_eq!(pc, u32::from_le_bytes(vector) & !1);
+    assert!(!is_running(&guest)?);
+    lock(&dap).set_reset_pin(true);
+    write(Port::Access, 0x4, ppb::DEMCR);
+    write(Port::Access, 0xC, 0);
+    lock(&dap).set_reset_pin(false);
+    assert!(is_running(&guest)?);
+    let dap = lock(&dap);
+    assert_eq!((dap.stats().halts, dap.stats().resets, dap.stats().target_errors), (1, 2, 0));
+    Ok(())
+}
+
 /// The probe as a program. Dropping it ends it.
 struct Program(Child);
 
