@@ -13,16 +13,14 @@
 )]
 
 mod common;
-#[path = "trace_plugin/guests.rs"]
-mod guests;
-#[path = "trace_gdb/round.rs"]
-mod round;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use common::plugin::plugin;
+use common::round_guest::{build_of, image};
 use common::{PATIENCE, assert_done, assert_refused, run, stderr};
 use covtap::coverage::object::function_instructions;
 use covtap::image::{Image, SymbolKind};
@@ -30,7 +28,6 @@ use covtap::profile::trace::{Trace, TraceMemory, parse};
 use covtap_testbed::{Guest, Machine, fixture};
 use covtap_virtual_probe::{Fault, ListenAddress, Protocol, Qemu, Server, SharedDap, lock, shared};
 use nix::sys::signal::Signal;
-use round::{Round, image};
 use tempfile::TempDir;
 
 /// QEMU's arguments for a socket through which its memory is read beside what it executes.
@@ -115,28 +112,32 @@ fn a_session_goes_on_when_the_probe_is_back() {
 fn samples_rank_functions_as_exact_counts_do() {
     let dir = tempfile::tempdir().unwrap();
     let memory = dir.path().join("memory");
-    let plugin = format!("{},trace={},mode=blocks", guests::plugin().display(), memory.display());
+    let plugin = format!("{},trace={},mode=blocks", plugin().display(), memory.display());
     let mut args = qtest(&dir).to_vec();
     args.extend(["-plugin".to_owned(), plugin]);
-    let round = Round::started(Machine::An385, |guest| guest.args(args));
-    let probe = Probe::of(&round.guest, &dir);
+    let elf = build_of(Machine::An385, "probe/guest.c", &dir);
+    let guest = Guest::builder(Machine::An385, &elf).args(args).start().expect("the guest starts");
+    let probe = Probe::of(&guest, &dir);
     let before = lock(&probe.dap).debug_registers();
-    let (selector, elf) = (probe.server.selector(), round.elf.display().to_string());
+    let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
     let output = dir.path().join("trace").display().to_string();
-    let traced = run(["trace", "--probe", &selector, &elf, "--for", "5s", "-o", &output]);
+    let traced = run(["trace", "--probe", &selector, &elf_arg, "--for", "5s", "-o", &output]);
     assert_done(&traced);
     assert!(stderr(&traced).contains("without a halt"), "{}", stderr(&traced));
-    let (stats, after) = (lock(&probe.dap).stats().clone(), lock(&probe.dap).debug_registers());
-    assert_eq!((stats.halts, after), (0, before));
-    assert!(stats.pcsr_reads > 1000, "{stats:?}");
+    {
+        let dap = lock(&probe.dap);
+        assert_eq!((dap.stats().halts, dap.debug_registers()), (0, before));
+        assert!(dap.stats().pcsr_reads > 1000, "{:?}", dap.stats());
+    }
 
-    let image = image(&round.elf);
+    let image = image(&elf);
     let sampled = parse("trace", &fs::read(output).unwrap()).unwrap();
     let file = File::open(memory).unwrap();
     let mut read_at = |offset, out: &mut [u8]| file.read_exact_at(out, offset);
     let exact = TraceMemory::read(&mut read_at).unwrap().trace(&mut read_at).unwrap();
     let (sampled, exact) = (ranked(&image, &sampled), ranked(&image, &exact));
-    assert_eq!(sampled[..2], exact[..2], "{sampled:?}, {exact:?}");
+    assert_eq!(sampled[..4], exact[..4], "{sampled:?}, {exact:?}");
+    assert_eq!(sampled[..4], ["first", "second", "third", "fourth"]);
 }
 
 /// Functions by how many of their instructions were executed, or met, the most first.
@@ -145,7 +146,7 @@ fn ranked(image: &Image, trace: &Trace) -> Vec<String> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
     for symbol in image.symbols().filter(|symbol| symbol.kind == SymbolKind::Function) {
         let start = symbol.address.get() & !1;
-        let own = start..start + symbol.size;
+        let own = start..start + symbol.len_bytes;
         let insns = function_instructions(image).filter(|insn| own.contains(&insn.address));
         *sums.entry(symbol.name).or_default() += insns.map(|insn| space.count_at(insn.address)).sum::<u64>();
     }

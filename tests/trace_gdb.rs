@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use common::proxy::Proxy;
+use common::round_guest::{build, image};
 use common::{PATIENCE, Session, assert_done, stderr};
 use covtap::coverage::object::function_instructions;
 use covtap::image::Image;
@@ -26,7 +27,7 @@ use covtap::profile::trace::{Counting, Trace, Ways, parse};
 use covtap_insn::Flow;
 use covtap_testbed::{GdbSocket, Guest, Machine, Monitor, fixture, workspace_root};
 use nix::sys::signal::Signal;
-use round::{Round, build, image, logged};
+use round::{Round, logged};
 use tempfile::TempDir;
 
 /// A command line that traces a guest into `trace` in a folder.

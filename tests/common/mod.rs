@@ -10,9 +10,11 @@ pub(crate) mod gcov_tool;
 pub(crate) mod hostile;
 pub(crate) mod indexed;
 pub(crate) mod labels;
+pub(crate) mod plugin;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reset_guest;
+pub(crate) mod round_guest;
 pub(crate) mod running;
 
 use std::collections::BTreeMap;

@@ -1,21 +1,18 @@
 //! A guest that goes round for ever, and what QEMU's own log says of it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use covtap::coverage::object::function_instructions;
-use covtap::image::Image;
 use covtap::profile::trace::Trace;
-use covtap_testbed::{Guest, GuestBuilder, Machine, Monitor, executed, workspace_root};
+use covtap_testbed::{Guest, GuestBuilder, Machine, Monitor, executed};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
-pub(crate) fn image(elf: &Path) -> Image {
-    Image::parse("guest", fs::read(elf).expect("the ELF")).expect("an ELF")
-}
+use crate::common::round_guest::{build, image};
 
 /// The first instructions that a guest executes, by QEMU's log of a run of its own.
 pub(crate) fn logged(machine: Machine, elf: &Path, num: usize) -> Vec<u64> {
@@ -33,40 +30,6 @@ pub(crate) fn logged(machine: Machine, elf: &Path, num: usize) -> Vec<u64> {
         assert_eq!(monitor.human(command).expect(command), "", "{command}");
     }
     reader.join().expect("no panic")
-}
-
-/// Builds the guest that goes round for ever.
-pub(crate) fn build(machine: Machine, dir: &TempDir) -> PathBuf {
-    let (elf, object) = (dir.path().join("guest.elf"), dir.path().join("guest.o"));
-    let tests = workspace_root().join("tests");
-    let (target, base): (&[&str], _) = match machine {
-        Machine::An385 => (&["--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"], "0"),
-        Machine::Riscv64Virt => {
-            let target = &["--target=riscv64-none-elf", "-march=rv64imac", "-mabi=lp64", "-mcmodel=medany"];
-            (target, "0x80000000")
-        }
-        _ => (&["--target=i386-none-elf", "-march=i686", "-fno-pic"], "0x100000"),
-    };
-    let [source, object_path, elf_path] =
-        [&tests.join("trace_gdb/guest.c"), &object, &elf].map(|path| path.display().to_string());
-    let compile = [
-        "-std=c17",
-        "-O1",
-        "-ffreestanding",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-c",
-        &source,
-        "-o",
-        &object_path,
-    ];
-    covtap_testbed::run("clang-19", target.iter().chain(&compile)).expect("it compiles");
-    let script = format!("-T{}", tests.join("run/guest.x").display());
-    let base = format!("--defsym=BASE={base}");
-    let link = ["--build-id=sha1", "--nmagic", &base, &script, "-o", &elf_path, &object_path];
-    covtap_testbed::run("ld.lld-19", link).expect("it links");
-    elf
 }
 
 /// A guest that goes round for ever.

@@ -18,6 +18,7 @@ mod memory;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use common::plugin::plugin;
 use common::stderr;
 use covtap::profile::trace::{self, Trace, Ways};
 use guests::{Built, CALLS, Machine};
@@ -27,7 +28,7 @@ const ALL: [Machine; 4] = [Machine::CortexM, Machine::RiscV, Machine::X86, Machi
 
 /// Runs a guest by `covtap run --trace`.
 fn traced(guest: &Built, mode: &str) -> Trace {
-    guests::plugin();
+    plugin();
     let output = guest.path("trace").display().to_string();
     let words = ["run", "--trace", mode, "-o", &output, "--"].map(str::to_owned);
     let done = common::run(words.into_iter().chain(guest.words()));
@@ -170,7 +171,7 @@ fn what_stands_behind_a_fault_is_not_executed() {
 
 #[test]
 fn the_exit_code_is_the_guests() {
-    guests::plugin();
+    plugin();
     let guest = Built::of(Machine::RiscV, "../run/guest.c", &["-DCALLS=1".to_owned(), "-DCODE=5".to_owned()]);
     let output = guest.path("trace").display().to_string();
     let words = ["run", "--trace", "blocks", "-q", "-o", &output, "--"].map(str::to_owned);
@@ -180,7 +181,7 @@ fn the_exit_code_is_the_guests() {
 
 #[test]
 fn a_guest_without_end_is_written_while_it_runs_and_when_it_is_ended() {
-    guests::plugin();
+    plugin();
     let guest = Built::calling(Machine::RiscV, 0);
     let output = guest.path("trace").display().to_string();
     let mut words =

@@ -57,19 +57,26 @@ enum Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let is_refusal = matches!(
-            fault,
-            Fault::Kept(_)
-                | Fault::Said(
-                    ArmError::Dap(DapError::FaultResponse)
-                        | ArmError::AccessPort { .. }
-                        | ArmError::AddressOutOf32BitAddressSpace
-                        | ArmError::OutOfBounds
-                )
-        );
+        let is_refusal = match &fault {
+            Fault::Kept(_) | Fault::Said(ArmError::AddressOutOf32BitAddressSpace | ArmError::OutOfBounds) => {
+                true
+            }
+            // Deep within what it was for.
+            Fault::Said(error) => {
+                causes(error).any(|cause| matches!(cause.downcast_ref(), Some(DapError::FaultResponse)))
+            }
+            _ => false,
+        };
         let text = fault.to_string();
         if is_refusal { Self::Refused(text) } else { Self::Lost(text) }
     }
+}
+
+/// An error and what it came from.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// The other side of the thread.
