@@ -44,12 +44,16 @@ struct Probe {
 
 impl Probe {
     fn of(guest: &Guest, dir: &TempDir) -> Self {
+        Self::speaking(Protocol::Glasgow, guest, dir)
+    }
+
+    fn speaking(protocol: Protocol, guest: &Guest, dir: &TempDir) -> Self {
         let ranges = ["0:0x400000", "0x20000000:0x400000", "0x21000000:0x1000000"];
         let memory = ranges.iter().map(|range| range.parse().unwrap()).collect();
         let qemu = Qemu::connect(&dir.path().join("qtest"), guest.control(), memory).expect("the guest");
         let dap = shared(qemu);
         let address: ListenAddress = "127.0.0.1:0".parse().unwrap();
-        let server = Server::start(&address, Protocol::Glasgow, dap.clone(), |_, _| ()).expect("it listens");
+        let server = Server::start(&address, protocol, dap.clone(), |_, _| ()).expect("it listens");
         Self { dap, server }
     }
 }
@@ -164,4 +168,47 @@ fn what_cannot_be_is_refused_with_a_next_step() {
     let output = run(["snapshot", "--probe", nobody, "--gdb", "127.0.0.1:1", &elf]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot be used with"), "{}", stderr(&output));
+}
+
+/// OpenOCD, whose JTAG reaches the same chip, lets covtap read while it runs.
+#[test]
+fn openocd_reads_the_same_counters() {
+    let dir = tempfile::tempdir().unwrap();
+    let elf = fixture("arm-cortexm/covered.elf");
+    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    let probe = Probe::speaking(Protocol::RemoteBitbang, &guest, &dir);
+    let ListenAddress::Tcp(address) = probe.server.address() else { panic!("it listens on TCP") };
+    let port = address.rsplit(':').next().unwrap();
+    let config = dir.path().join("openocd.cfg");
+    let log = dir.path().join("openocd.log");
+    fs::write(&config, openocd_config(port, &log)).unwrap();
+    let openocd = covtap_testbed::tool("openocd").expect("OpenOCD");
+    let endpoint = format!("exec:{} -f {}", openocd.display(), config.display());
+    let elf_arg = elf.display().to_string();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let live = path("live.profraw");
+    let session = ["record", "--gdb", &endpoint, &elf_arg, "--every", "1s", "--snapshots", "3", "-o", &live];
+    let output = run(session);
+    assert_done(&output);
+    let said = stderr(&output);
+    assert!(said.contains("OpenOCD") && said.contains("the workload is not stopped"), "{said}");
+
+    common::tallies_at_rest(&guest);
+    let (by_openocd, by_qemu) = (path("openocd.profraw"), path("qemu.profraw"));
+    assert_done(&run(["snapshot", "--gdb", &endpoint, &elf_arg, "-o", &by_openocd]));
+    assert_done(&run(["snapshot", "--qemu", &guest.qmp().display().to_string(), &elf_arg, "-o", &by_qemu]));
+    assert_eq!(fs::read(by_openocd).unwrap(), fs::read(by_qemu).unwrap());
+    assert_eq!(lock(&probe.dap).stats().halts, 0);
+}
+
+/// What docs/boards.md says of OpenOCD, for a chip that it has no file of.
+fn openocd_config(port: &str, log: &Path) -> String {
+    format!(
+        "log_output {log}\nadapter driver remote_bitbang\nremote_bitbang host 127.0.0.1\nremote_bitbang port {port}\n\
+         transport select jtag\njtag newtap chip cpu -irlen 4 -expected-id 0x4ba00477\n\
+         dap create chip.dap -chain-position chip.cpu\ntarget create chip.cpu cortex_m -dap chip.dap\n\
+         chip.cpu configure -event gdb-attach {{echo attached}}\n\
+         gdb_port pipe\ntcl_port disabled\ntelnet_port disabled\n",
+        log = log.display()
+    )
 }

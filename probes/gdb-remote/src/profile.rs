@@ -170,10 +170,11 @@ pub(crate) const PROFILES: &[Profile] = &[
         stops_to_detach: true,
         ..CAUTIOUS
     },
-    // From the source of 0.12, src/server/gdb_server.c, and partly measured.
+    // From the source of 0.12, src/server/gdb_server.c, and measured in front of a virtual probe. It has a memory map only
+    // where it knows the chip's flash.
     Profile {
         name: "OpenOCD",
-        features: &["qXfer:memory-map:read+", "qXfer:threads:read+", "QStartNoAckMode+"],
+        features: &["qXfer:threads:read+", "QStartNoAckMode+", "vContSupported+", "!multiprocess+"],
         confirm: Some(Confirm::Monitor("version", "Open On-Chip Debugger")),
         reads_while_running: true,
         window: 8,
@@ -272,6 +273,12 @@ mod tests {
         assert_eq!(first_fit("PacketSize=1000;vContSupported+;multiprocess+;QStartNoAckMode+"), "gdbstub");
         assert_eq!(first_fit("qXfer:memory-map:read+"), "simavr");
         assert_eq!(first_fit("PacketSize=200;covtap-agent+"), "covtap agent");
+        for map in ["+", "-"] {
+            let reply = format!(
+                "PacketSize=4000;qXfer:memory-map:read{map};qXfer:features:read+;qXfer:threads:read+;QStartNoAckMode+;vContSupported+"
+            );
+            assert_eq!(first_fit(&reply), "OpenOCD");
+        }
         assert_eq!(first_fit("PacketSize=400;qXfer:memory-map:read+"), "unknown server");
         assert_eq!(first_fit(""), "unknown server");
     }

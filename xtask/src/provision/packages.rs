@@ -85,6 +85,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "gdb", purpose: "gcore, which dumps a process", proof: Program("gcore"), needed_by: &[Test] },
     Package { name: "wrk", purpose: "loads the server that is tapped", proof: Program("wrk"), needed_by: &[Bench] },
     Package { name: "gdbserver", purpose: "a GDB server that is not QEMU's", proof: Program("gdbserver"), needed_by: &[Test] },
+    Package { name: "openocd", purpose: "a GDB server of debug probes", proof: Program("openocd"), needed_by: &[Test] },
     Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Bench, Fixtures, Conformance, E2e, ConformanceTrace] },
     Package { name: "g++", purpose: "the standard library of C++ programs", proof: FoundBy("clang-19", Fixed("libstdc++.a")), needed_by: &[Test, Conformance] },
     Package { name: "gcc-12", purpose: "gcov's counters as GCC 12 has them, and its gcov tools", proof: Program("gcov-tool-12"), needed_by: &[Test, Conformance] },
