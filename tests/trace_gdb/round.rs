@@ -1,7 +1,7 @@
 //! A guest that goes round for ever, and what QEMU's own log says of it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! Guests that nobody instrumented.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use covtap_testbed as testbed;
 use tempfile::TempDir;
