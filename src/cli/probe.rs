@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use covtap_debug_probe::{self as debug_probe, Options, Protocol, Selector};
 
-/// A probe, or none: the only one.
+/// A probe, or `auto`: the only one.
 #[derive(Clone, Debug)]
 pub(super) struct ProbeArg(Option<Selector>);
 
@@ -16,7 +16,7 @@ impl FromStr for ProbeArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self((!text.is_empty()).then(|| text.parse()).transpose()?))
+        Ok(Self((text != "auto").then(|| text.parse()).transpose()?))
     }
 }
 
@@ -77,5 +77,18 @@ pub(super) fn run(_: &ProbesArgs) {
     }
     if all.is_empty() {
         super::terminal::say("no debug probe is connected to this host, or this user may see none");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_named_or_the_only_one() {
+        let parse = |text: &str| text.parse::<ProbeArg>().map(|arg| arg.0.map(|it| it.to_string()));
+        assert_eq!(parse("auto"), Ok(None));
+        assert_eq!(parse("1209:c0de:board"), Ok(Some("1209:c0de:board".to_owned())));
+        assert!(parse("fw.elf").unwrap_err().starts_with("it is no VID:PID"));
     }
 }

@@ -65,19 +65,13 @@ struct TargetKind {
     /// A dump: an ELF core of a process, or of QEMU's dump-guest-memory
     #[arg(long, value_name = "FILE", group = "server")]
     core: Option<PathBuf>,
-    /// A debug probe: VID:PID[-INTERFACE][:SERIAL], as `covtap probes` lists them, or the only one there is; the processor
-    /// is not halted
+    /// A debug probe: VID:PID[-INTERFACE][:SERIAL], as `covtap probes` lists them, or auto for the only one there is; the
+    /// processor is not halted
     #[cfg(feature = "probe")]
-    #[arg(
-        long,
-        value_name = "PROBE",
-        num_args = 0..=1,
-        require_equals = false,
-        default_missing_value = "",
-        conflicts_with = "server"
-    )]
+    #[arg(long, value_name = "PROBE", conflicts_with = "server")]
     probe: Option<ProbeArg>,
-    /// The chip behind a debug probe, by probe-rs's name of it: says where its memory is behind, and how it is woken
+    /// The chip behind a debug probe, by probe-rs's name of it: it tells which access port leads to the memory, and how the
+    /// debug port is woken
     #[cfg(feature = "probe")]
     #[arg(long, value_name = "CHIP", conflicts_with = "server")]
     chip: Option<String>,
