@@ -1,10 +1,12 @@
 //! Debug probes: the flags that `probe-rs`'s tools have too, with their environment, and `covtap probes`.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use covtap_debug_probe::{self as debug_probe, Options, Protocol, Selector};
 
@@ -32,6 +34,16 @@ pub(super) struct ProbeArgs {
     /// With a debug probe: the number of the access port that leads to the memory [default: the chip's, or 0]
     #[arg(long, value_name = "N", conflicts_with = "server")]
     ap: Option<u8>,
+    /// With a debug probe: chips that probe-rs does not know, described as it has it (YAML)
+    #[arg(long, value_name = "FILE", requires = "chip")]
+    chip_description_path: Option<PathBuf>,
+    /// With a debug probe: hold the chip's reset while its debug port is begun with, for firmware that takes its pins away;
+    /// the chip begins anew, once
+    #[arg(long, conflicts_with = "server")]
+    connect_under_reset: bool,
+    /// A link that is sought again is no reason for another reset.
+    #[arg(skip)]
+    was_reset: AtomicBool,
 }
 
 impl ProbeArgs {
@@ -46,6 +58,10 @@ impl ProbeArgs {
         chip: Option<&str>,
         reply_timeout: Duration,
     ) -> Result<Options> {
+        let path = self.chip_description_path.clone();
+        let path = path.map_or_else(|| environment("CHIP_DESCRIPTION_PATH"), |path| Ok(Some(path)))?;
+        let described = path
+            .map(|path| std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display())));
         let own = probe.and_then(|probe| probe.0.clone());
         Ok(Options {
             selector: own.map_or_else(|| environment("PROBE"), |own| Ok(Some(own)))?,
@@ -53,6 +69,8 @@ impl ProbeArgs {
             protocol: self.protocol.map_or_else(|| environment("PROTOCOL"), |own| Ok(Some(own)))?,
             speed_khz: self.speed.map_or_else(|| environment("SPEED"), |own| Ok(Some(own)))?,
             access_port: self.ap,
+            chip_description: described.transpose()?,
+            connect_under_reset: self.connect_under_reset && !self.was_reset.swap(true, Ordering::Relaxed),
             reply_timeout,
         })
     }

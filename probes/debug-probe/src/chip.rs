@@ -46,7 +46,12 @@ impl Chip {
             let access_port = access_port(options.access_port.unwrap_or(0));
             return Ok(Self { name: None, access_port, sequence: DefaultArmSequence::create(), core: None });
         };
-        let target = Registry::from_builtin_families().get_target_by_name(name);
+        let mut registry = Registry::from_builtin_families();
+        if let Some(description) = &options.chip_description {
+            let added = registry.add_target_family_from_yaml(description);
+            added.map_err(|error| format!("the chip description: {}", crate::choose::said(&error)))?;
+        }
+        let target = registry.get_target_by_name(name);
         let target = target.map_err(|error| crate::choose::said(&error))?;
         let core = target.cores.first().ok_or("the table has no processor of it")?;
         let CoreAccessOptions::Arm(access) = &core.core_access_options else {
@@ -107,6 +112,34 @@ mod tests {
         assert_eq!(chip.check(0x410f_c241), Ok(()));
         let wrong = chip.check(0x412f_c231).unwrap_err();
         assert_eq!(wrong, "the processor is a Cortex-M3, and that of STM32F407VGTx is another (Armv7em)");
+    }
+
+    #[test]
+    fn a_chip_may_be_described() {
+        let options = |description: &str| Options {
+            chip: Some("MY-CHIP".to_owned()),
+            chip_description: Some(description.to_owned()),
+            ..Options::default()
+        };
+        let described = "
+name: Mine
+variants:
+- name: MY-CHIP
+  cores:
+  - name: main
+    type: armv7m
+    core_access_options: !Arm
+      ap: !v1 3
+  memory_map:
+  - !Ram
+    range: {start: 0x20000000, end: 0x20001000}
+    cores: [main]
+  flash_algorithms: []
+";
+        let chip = Chip::of(&options(described)).unwrap();
+        assert_eq!(chip.access_port.ap_v1().ok(), Some(3));
+        let error = Chip::of(&options("name: [")).map(|_| ()).unwrap_err();
+        assert!(error.starts_with("the chip description: "), "{error}");
     }
 
     #[test]

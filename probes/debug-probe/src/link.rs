@@ -77,7 +77,7 @@ impl SamplePc for DebugProbe {
 
 impl Link for DebugProbe {
     fn info(&self) -> LinkInfo {
-        let Begun { probe, speed_khz, chip, processor } = &self.begun;
+        let Begun { probe, speed_khz, chip, held, processor } = &self.begun;
         let chip = chip.as_deref().or(*processor).unwrap_or("a chip of Arm's");
         LinkInfo {
             endpoint: self.endpoint.clone(),
@@ -86,7 +86,7 @@ impl Link for DebugProbe {
             endianness: processor.map(|_| Endianness::Little),
             pointer_width: processor.map(|_| PointerWidth::Bits32),
             effect: Effect::Free,
-            attach_pause: Duration::ZERO,
+            attach_pause: *held,
         }
     }
 

@@ -44,6 +44,10 @@ pub struct Options {
     /// The chip, by `probe-rs`'s name of it. It says which access port leads to the memory, and how the chip's debug port is
     /// begun with, where that is special.
     pub chip: Option<String>,
+    /// A description of chips, in YAML as `probe-rs` has it, beside its own table.
+    pub chip_description: Option<String>,
+    /// Whether the chip's reset is held while its debug port is begun with: the only thing that disturbs it.
+    pub connect_under_reset: bool,
     /// What is spoken; the probe's own choice without.
     pub protocol: Option<Protocol>,
     /// The wire's clock in kHz; the probe's own choice without.
@@ -59,6 +63,8 @@ impl Default for Options {
         Self {
             selector: None,
             chip: None,
+            chip_description: None,
+            connect_under_reset: false,
             protocol: None,
             speed_khz: None,
             access_port: None,

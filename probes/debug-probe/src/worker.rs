@@ -41,6 +41,8 @@ pub(crate) struct Begun {
     pub(crate) probe: String,
     pub(crate) speed_khz: u32,
     pub(crate) chip: Option<String>,
+    /// For how long the chip was held in reset.
+    pub(crate) held: Duration,
     /// Its processor, where it is a Cortex-M.
     pub(crate) processor: Option<&'static str>,
 }
@@ -211,11 +213,25 @@ fn run(
     let mut probe = open(options).map_err(Failure::Begin)?;
     step();
     let (name, speed_khz) = (probe.get_name(), probe.speed_khz());
-    probe.attach_to_unspecified().map_err(|error| refused(said(&error)))?;
+    let began = Instant::now();
+    let attached = if options.connect_under_reset {
+        probe.attach_to_unspecified_under_reset()
+    } else {
+        probe.attach_to_unspecified()
+    };
+    attached.map_err(|error| refused(said(&error)))?;
     step();
     let arm = probe.try_into_arm_debug_interface(chip.sequence.clone());
     let mut arm = arm.map_err(|(_, error)| refused(said(&error)))?;
-    arm.select_debug_port(chip.access_port.dp()).map_err(|error| refused(said(&error)))?;
+    let selected = arm.select_debug_port(chip.access_port.dp());
+    let mut held = Duration::ZERO;
+    if options.connect_under_reset {
+        // Also where it could not be begun with: it is not to stay in reset.
+        let let_go = chip.sequence.reset_hardware_deassert(&mut *arm, &chip.access_port);
+        held = began.elapsed();
+        let_go.map_err(|error| refused(said(&error)))?;
+    }
+    selected.map_err(|error| refused(said(&error)))?;
     step();
     let memory = arm.memory_interface(&chip.access_port).map_err(|error| refused(said(&error)))?;
     let mut memory =
@@ -223,7 +239,7 @@ fn run(
     let cpuid = memory.cpuid();
     chip.check(cpuid.unwrap_or(0)).map_err(refused)?;
     let processor = cpuid.and_then(chip::processor).map(|(name, _)| name);
-    let begun = Begun { probe: name, speed_khz, chip: chip.name, processor };
+    let begun = Begun { probe: name, speed_khz, chip: chip.name, held, processor };
     let mut goes_on = answer(Ok(Answer::Begun(begun)));
     while goes_on {
         let Ok(question) = questions.recv() else { break };

@@ -184,6 +184,18 @@ fn what_cannot_be_begun_with_is_said() {
     assert_eq!(read(&mut chip.open(), 0, 4).unwrap(), bytes()[..4]);
 }
 
+#[test]
+fn a_reset_that_is_asked_for_is_one_and_no_halt() {
+    let chip = Chip::new("reset");
+    let options = Options { connect_under_reset: true, ..chip.options() };
+    let mut link = DebugProbe::open(&options).unwrap();
+    assert!(link.info().attach_pause > Duration::ZERO);
+    assert_eq!(read(&mut link, 0, 64).unwrap(), bytes()[..64]);
+    link.detach().unwrap();
+    let stats = chip.stats();
+    assert_eq!((stats.resets, stats.halts, stats.dhcsr_writes), (1, 0, vec![]));
+}
+
 /// Ten thousand reads while something goes wrong at every two hundredth transfer: what is given is true.
 #[test]
 fn no_wrong_value_is_accepted() {

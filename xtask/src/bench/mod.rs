@@ -9,6 +9,7 @@ use clap::Subcommand;
 use crate::provision::{self, Need};
 use crate::{Outcome, child};
 
+mod build;
 mod disturbance;
 mod find_image;
 mod gdb;
@@ -30,6 +31,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// What parts that may be left out cost: time to build, and size
+    Build(build::Args),
     /// Time to read counters: covtap's links, `pmemsave`, GDB, memcpy
     Snapshot(snapshot::Args),
     /// What 100 snapshots a second do to the guest's own speed
@@ -59,6 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     }
     provision::ensure(Need::Bench)?;
     match &args.what {
+        What::Build(args) => build::run(args),
         What::Snapshot(args) => snapshot::run(args),
         What::Disturbance(args) => disturbance::run(args),
         What::Process(args) => process::run(args),
