@@ -184,6 +184,16 @@ fn what_cannot_be_begun_with_is_said() {
     assert_eq!(read(&mut chip.open(), 0, 4).unwrap(), bytes()[..4]);
 }
 
+/// Where several are there, none is taken for the one that is meant.
+#[test]
+fn probes_of_which_none_is_named_are_listed() {
+    let chips = [Chip::new("one"), Chip::new("another")];
+    let said = chips[0].refused(&Options::default());
+    assert!(said.starts_with("connect to a debug probe: ") && said.contains(" are connected: "), "{said}");
+    assert!(chips.iter().all(|chip| said.contains(&chip.plugged_in.selector())), "{said}");
+    assert!(chips.iter().all(|chip| chip.stats().transfers() == 0));
+}
+
 #[test]
 fn a_reset_that_is_asked_for_is_one_and_no_halt() {
     let chip = Chip::new("reset");
