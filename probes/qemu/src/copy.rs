@@ -63,10 +63,9 @@ impl Copier {
         if choice == MethodChoice::Monitor {
             return Ok(copier);
         }
-        let backings = translator.largest(client, MAX_COMPARED_REGIONS)?;
         let found = find(client.socket());
         if choice != MethodChoice::SharedFile {
-            match open_process(client, &backings, &found) {
+            match open_by_layout(client, translator, &found) {
                 Ok(process) => {
                     copier.process = Some(process);
                     return Ok(copier);
@@ -76,6 +75,7 @@ impl Copier {
                 Err(failure) => copier.reason = Some(failure.words()),
             }
         }
+        let backings = translator.largest(client, MAX_COMPARED_REGIONS)?;
         let (files, refused) = open_files(client, &backings, &found.pids)?;
         if files.is_empty() && choice == MethodChoice::SharedFile {
             return Err(Failure::Unsupported(refused));
@@ -231,7 +231,28 @@ fn process_pieces<'a>(parts: &'a mut [Part<'_>]) -> Vec<(u64, &'a mut [u8])> {
     pieces
 }
 
-/// The first candidate that holds the guest's memory, or why none does.
+/// How often the layout of a guest's memory is asked for before what disagrees with it is believed.
+const MAX_LAYOUTS: usize = 3;
+
+/// The first candidate that holds the guest's memory, or why none does. The firmware of a guest that boots changes the layout
+/// (where it has its own code shown in place of memory), so that the one that was told may not be the one that is compared.
+fn open_by_layout(
+    client: &mut Client,
+    translator: &mut Translator,
+    found: &Candidates,
+) -> Result<ProcessMemory, Failure> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let backings = translator.largest(client, MAX_COMPARED_REGIONS)?;
+        match open_process(client, &backings, found) {
+            Err(Failure::Unsupported(_)) if tries < MAX_LAYOUTS => translator.forget(),
+            opened => return opened,
+        }
+    }
+}
+
+/// The first candidate that has the guest's memory laid out like this, or why none does.
 fn open_process(
     client: &mut Client,
     backings: &[Arc<Backing>],
