@@ -17,9 +17,8 @@ const CPUID: u64 = 0xe000_ed00;
 /// Debug exception and monitor control, and its bit that lets the counters below be read.
 const DEMCR: u64 = 0xe000_edfc;
 const TRCENA: u32 = 1 << 24;
-/// Where the processor is, as a register that is read and not halted for; and what the banked data registers are read at
-/// so that the last of them is it.
-const DWT_PCSR: u64 = 0xe000_101c;
+/// What the banked data registers are read at, so that the last of them is `DWT_PCSR` (0xe000101c): where the processor is, as a
+/// register that is read and not halted for.
 const DWT_PCSR_BANK: u32 = 0xe000_1010;
 
 /// `CTRL/STAT`: errors that the debug port keeps until they are cleared.
@@ -27,7 +26,7 @@ const ERRORS: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7;
 /// `CTRL/STAT`: debug and system have power.
 const POWER: u32 = 1 << 29 | 1 << 31;
 
-/// How often a sweep is read that is not believed.
+/// How often what is not believed is read.
 const MAX_TRIES: usize = 4;
 
 /// What a word is believed by: that it reads as it did.
@@ -70,8 +69,6 @@ pub(crate) struct Memory<'a> {
     known: Known,
     /// What `DEMCR` was before samples were taken.
     demcr: Option<u32>,
-    /// How often a sweep was read again.
-    pub(crate) num_repaired: u64,
 }
 
 impl<'a> Memory<'a> {
@@ -85,7 +82,7 @@ impl<'a> Memory<'a> {
             Some(id) => Known::Cpuid(id),
             None => Known::AccessPort(access_port_id(&mut *memory, &access_port)?),
         };
-        let mut made = Self { memory, access_port, known, demcr: None, num_repaired: 0 };
+        let mut made = Self { memory, access_port, known, demcr: None };
         if cpuid.is_none() {
             // There was no such word, which is no error of later reads.
             made.clear_errors()?;
@@ -102,22 +99,35 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// Reads sweeps until one is believed. `progress` is called now and then.
+    /// Reads a sweep, until it is believed. `progress` is called now and then.
     pub(crate) fn read(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.sweep(sweep, progress) {
-                Ok(()) => return Ok(()),
-                Err(fault) if tries < MAX_TRIES && fault.may_pass() => {
-                    self.num_repaired = self.num_repaired.saturating_add(1);
+        self.until_believed(|memory| memory.sweep(sweep, progress))
+    }
+
+    /// Reads where the processor is, once for each place in `samples`, until that is believed.
+    pub(crate) fn sample(&mut self, samples: &mut [u32], progress: &mut dyn FnMut()) -> Result<(), Fault> {
+        self.until_believed(|memory| {
+            memory.let_be_sampled()?;
+            progress();
+            memory.burst(samples)
+        })
+    }
+
+    /// Does something again, a few times, after what may pass.
+    fn until_believed(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        for _ in 1..MAX_TRIES {
+            match attempt(self) {
+                Err(fault) if fault.may_pass() => {
                     // If that fails too, the next try says so.
                     let _ = self.clear_errors();
-                    progress();
                 }
-                Err(fault) => return Err(self.power_fault().unwrap_or(fault)),
+                done => return done,
             }
         }
+        attempt(self).map_err(|fault| self.power_fault().unwrap_or(fault))
     }
 
     /// Whether there is no power: what else was said follows from that.
@@ -177,16 +187,12 @@ impl<'a> Memory<'a> {
         Ok(())
     }
 
-    /// Reads where the processor is, once for each place in `samples`.
-    pub(crate) fn sample(&mut self, samples: &mut [u32]) -> Result<(), Fault> {
-        self.let_be_sampled()?;
-        // A register of a bank is read as often as wanted for one address; its width is that of words.
-        let mut word = [0];
-        self.memory.read_32(DWT_PCSR, &mut word)?;
-        let access_port = self.access_port.clone();
+    /// One burst of samples. What was read last was words, as is the processor's id: so are these, each by one transfer, since
+    /// a register of a bank is read as often as wanted for one address.
+    fn burst(&mut self, samples: &mut [u32]) -> Result<(), Fault> {
         let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
-        arm.write_raw_ap_register(&access_port, TAR::ADDRESS, DWT_PCSR_BANK)?;
-        arm.read_raw_ap_register_repeated(&access_port, BD3::ADDRESS, samples)?;
+        arm.write_raw_ap_register(&self.access_port, TAR::ADDRESS, DWT_PCSR_BANK)?;
+        arm.read_raw_ap_register_repeated(&self.access_port, BD3::ADDRESS, samples)?;
         self.check()
     }
 

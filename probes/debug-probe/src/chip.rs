@@ -41,9 +41,9 @@ impl Chip {
     ///
     /// The table does not have the chip, or what is in there is not reached here: why.
     pub(crate) fn of(options: &Options) -> Result<Self, String> {
-        let access_port = |number| FullyQualifiedApAddress::v1_with_default_dp(number);
         let Some(name) = &options.chip else {
-            let access_port = access_port(options.access_port.unwrap_or(0));
+            let number = options.access_port.unwrap_or(0);
+            let access_port = FullyQualifiedApAddress::v1_with_default_dp(number);
             return Ok(Self { name: None, access_port, sequence: DefaultArmSequence::create(), core: None });
         };
         let mut registry = Registry::from_builtin_families();

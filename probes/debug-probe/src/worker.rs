@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use covtap_link::{LinkError, Operation};
-use probe_rs::architecture::arm::{ArmError, DapError};
+use probe_rs::architecture::arm::{ArmDebugInterface, ArmError, DapError};
+use probe_rs::probe::Probe;
 
 use crate::Options;
 use crate::arm::{Fault, Memory, Words};
@@ -210,29 +211,9 @@ fn run(
     };
     let chip = Chip::of(options).map_err(refused)?;
     step();
-    let mut probe = open(options).map_err(Failure::Begin)?;
-    step();
+    let probe = open(options).map_err(Failure::Begin)?;
     let (name, speed_khz) = (probe.get_name(), probe.speed_khz());
-    let began = Instant::now();
-    let attached = if options.connect_under_reset {
-        probe.attach_to_unspecified_under_reset()
-    } else {
-        probe.attach_to_unspecified()
-    };
-    attached.map_err(|error| refused(said(&error)))?;
-    step();
-    let arm = probe.try_into_arm_debug_interface(chip.sequence.clone());
-    let mut arm = arm.map_err(|(_, error)| refused(said(&error)))?;
-    let selected = arm.select_debug_port(chip.access_port.dp());
-    let mut held = Duration::ZERO;
-    if options.connect_under_reset {
-        // Also where it could not be begun with: it is not to stay in reset.
-        let let_go = chip.sequence.reset_hardware_deassert(&mut *arm, &chip.access_port);
-        held = began.elapsed();
-        let_go.map_err(|error| refused(said(&error)))?;
-    }
-    selected.map_err(|error| refused(said(&error)))?;
-    step();
+    let (mut arm, held) = attach(probe, &chip, options.connect_under_reset, &mut step).map_err(refused)?;
     let memory = arm.memory_interface(&chip.access_port).map_err(|error| refused(said(&error)))?;
     let mut memory =
         Memory::new(memory, chip.access_port.clone()).map_err(|fault| refused(fault.to_string()))?;
@@ -252,6 +233,43 @@ fn run(
     Ok(())
 }
 
+/// Begins with a chip's debug port; and for how long the chip was held in reset for that, out of which it is let whatever comes
+/// back.
+fn attach(
+    mut probe: Probe,
+    chip: &Chip,
+    is_under_reset: bool,
+    step: &mut dyn FnMut(),
+) -> Result<(Box<dyn ArmDebugInterface>, Duration), String> {
+    step();
+    let began = Instant::now();
+    let attached = match is_under_reset {
+        true => probe.attach_to_unspecified_under_reset(),
+        false => probe.attach_to_unspecified(),
+    };
+    step();
+    let let_go = |mut probe: Probe, error: &(dyn std::error::Error + 'static)| {
+        // It may be the pin that failed: what was said first tells more.
+        let _ = if is_under_reset { probe.target_reset_deassert() } else { Ok(()) };
+        said(error)
+    };
+    if let Err(error) = attached {
+        return Err(let_go(probe, &error));
+    }
+    let arm = probe.try_into_arm_debug_interface(chip.sequence.clone());
+    let mut arm = arm.map_err(|(probe, error)| let_go(probe, &error))?;
+    let selected = arm.select_debug_port(chip.access_port.dp());
+    let mut held = Duration::ZERO;
+    if is_under_reset {
+        let let_go = chip.sequence.reset_hardware_deassert(&mut *arm, &chip.access_port);
+        held = began.elapsed();
+        let_go.map_err(|error| said(&error))?;
+    }
+    selected.map_err(|error| said(&error))?;
+    step();
+    Ok((arm, held))
+}
+
 fn one(question: Question, memory: &mut Memory<'_>, step: &mut dyn FnMut()) -> Result<Answer, Failure> {
     match question {
         Question::Read(mut words) => {
@@ -260,7 +278,7 @@ fn one(question: Question, memory: &mut Memory<'_>, step: &mut dyn FnMut()) -> R
         }
         Question::Sample(num) => {
             let mut samples = vec![0; num];
-            memory.sample(&mut samples)?;
+            memory.sample(&mut samples, step)?;
             Ok(Answer::Samples(samples))
         }
         Question::Leave => {

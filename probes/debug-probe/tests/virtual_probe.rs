@@ -184,6 +184,22 @@ fn what_cannot_be_begun_with_is_said() {
     assert_eq!(read(&mut chip.open(), 0, 4).unwrap(), bytes()[..4]);
 }
 
+/// Samples are read again as memory is, and one that the bus refused is none.
+#[test]
+fn faults_while_sampling_are_repaired() {
+    let chip = Chip::new("sampling");
+    let mut link = chip.open();
+    for fault in [Fault::Wait { times: 1 }, Fault::BusFault, Fault::SilentBusFault] {
+        for transfer in [0, 3, 100] {
+            lock(&chip.dap).set_injector(Injector::new().at(transfer, fault));
+            let mut samples = Vec::new();
+            let num = link.sampler().unwrap().sample(&mut samples).unwrap();
+            assert_eq!((num, samples.len()), (256, 256), "{fault:?} at {transfer}");
+            assert!(samples.iter().all(|at| PCS.contains(&u32::try_from(at.get()).unwrap())));
+        }
+    }
+}
+
 /// Where several are there, none is taken for the one that is meant.
 #[test]
 fn probes_of_which_none_is_named_are_listed() {
@@ -206,6 +222,18 @@ fn a_reset_that_is_asked_for_is_one_and_no_halt() {
     assert_eq!((stats.resets, stats.halts, stats.dhcsr_writes), (1, 0, vec![]));
 }
 
+/// A chip that cannot be begun with is let out of reset all the same.
+#[test]
+fn a_reset_ends_also_where_the_chip_does_not_answer() {
+    let chip = Chip::new("held");
+    lock(&chip.dap).inject(Fault::LinkLoss);
+    let options = Options { connect_under_reset: true, ..chip.options() };
+    assert!(chip.refused(&options).starts_with("attach on debug probe 1209:c0de:held: "));
+    lock(&chip.dap).mend();
+    assert_eq!(chip.stats().resets, 1);
+    assert_eq!(read(&mut chip.open(), 0, 4).unwrap(), bytes()[..4]);
+}
+
 /// Ten thousand reads while something goes wrong at every two hundredth transfer: what is given is true.
 #[test]
 fn no_wrong_value_is_accepted() {
@@ -224,7 +252,7 @@ fn no_wrong_value_is_accepted() {
     for turn in 0..10_000_u32 {
         let offset = turn.wrapping_mul(2_654_435_761) % (NUM_WORDS * 4 - 512);
         let len = 1 + (turn as usize * 7) % 500;
-        let open = match link.take() {
+        let mut open = match link.take() {
             Some(open) => open,
             None => match DebugProbe::open(&chip.options()) {
                 Ok(open) => open,
@@ -235,7 +263,6 @@ fn no_wrong_value_is_accepted() {
                 }
             },
         };
-        let mut open = open;
         match read(&mut open, offset, len) {
             Ok(got) => {
                 let start = offset as usize;
