@@ -35,7 +35,7 @@ pub(super) struct ProbeArgs {
     #[arg(long, value_name = "N", conflicts_with = "server")]
     ap: Option<u8>,
     /// With a debug probe: chips that probe-rs does not know, described as it has it (YAML)
-    #[arg(long, value_name = "FILE", requires = "chip")]
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
     chip_description_path: Option<PathBuf>,
     /// With a debug probe: hold the chip's reset while its debug port is begun with, for firmware that takes its pins away;
     /// the chip begins anew, once
