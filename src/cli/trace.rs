@@ -239,7 +239,7 @@ fn trace_by_register(
     status.note("tracing by samples of a register, without a halt: where the target spends its time, and not all that runs");
     let (taken, ended) = PcSamples::take(link, &limits(args, &is_asked))?;
     let (num, different) = (taken.seen.num(), taken.seen.num_different());
-    let rate = num as f64 / taken.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    let rate = per_second(num, taken.elapsed);
     let summary = format!(
         "{num} samples in {}, {rate:.0} a second, {different} different; {} more showed no place: it slept, or was halted",
         units::duration(taken.elapsed),
@@ -357,7 +357,7 @@ fn summary(method: Means, tracer: &Tracer<'_>, watched: Watched, budget: f64) ->
     );
     match method {
         Means::Step => {
-            let rate = num as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+            let rate = per_second(num, elapsed);
             format!(
                 "{num} instructions were stepped in {}, {rate:.0} a second, {different} different ones; for {share:.1} % of that \
                  time the target did nothing else",
@@ -383,6 +383,11 @@ fn summary(method: Means, tracer: &Tracer<'_>, watched: Watched, budget: f64) ->
             format!("{reached} of {blocks} blocks were reached; {missed}{alone}; {stood}")
         }
     }
+}
+
+/// A number in a time, by the second.
+fn per_second(num: u64, elapsed: Duration) -> f64 {
+    num as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 /// Reads a share in percent, with its sign or without.

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use covtap_insn::Insn;
-use covtap_link::LinkError;
 
 use super::{Code, Ended, Limits, Seen, TraceError};
 use crate::collect::MeteredLink;
@@ -34,30 +33,22 @@ impl PcSamples {
         limits: &Limits<'_>,
     ) -> Result<(Self, Result<Ended, TraceError>), TraceError> {
         let endpoint = link.info().endpoint;
-        if link.sampler().is_none() {
-            return Err(TraceError::NoSamples { endpoint });
-        }
+        let Some(sampler) = link.sampler() else { return Err(TraceError::NoSamples { endpoint }) };
         let began = Instant::now();
         let mut taken = Self { seen: Seen::default(), nowhere: 0, elapsed: Duration::ZERO, endpoint };
+        let mut places = Vec::new();
         let ended = loop {
             if let Some(ended) = limits.reached(began) {
                 break Ok(ended);
             }
-            if let Err(error) = taken.burst(link) {
-                break Err(error.into());
+            match sampler.sample(&mut places) {
+                Ok(num) => taken.nowhere += num.saturating_sub(places.len()) as u64,
+                Err(error) => break Err(error.into()),
             }
+            places.drain(..).for_each(|at| taken.seen.sampled(at.get()));
         };
         taken.elapsed = began.elapsed();
         Ok((taken, ended))
-    }
-
-    fn burst(&mut self, link: &mut MeteredLink) -> Result<(), LinkError> {
-        let Some(sampler) = link.sampler() else { return Ok(()) };
-        let mut places = Vec::new();
-        let num = sampler.sample(&mut places)?;
-        self.nowhere = self.nowhere.saturating_add(num.saturating_sub(places.len()) as u64);
-        places.into_iter().for_each(|at| self.seen.sampled(at.get()));
-        Ok(())
     }
 
     /// What was seen, by the code of the images.
