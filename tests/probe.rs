@@ -102,8 +102,9 @@ fn a_session_goes_on_when_the_probe_is_back() {
     let session = common::Session::start(&args.map(str::to_owned));
     session.wait_for_snapshots(3);
     lock(&probe.dap).inject(Fault::LinkLoss);
-    session.wait_for("20b7:9db1");
+    session.wait_for("trying again for 10 s");
     lock(&probe.dap).mend();
+    session.wait_for("the target is there again");
     session.wait_for_more_snapshots(3);
     session.signal(Signal::SIGINT);
     assert_done(&session.end());
