@@ -1,12 +1,13 @@
-//! What is known of a chip before it is asked: its access port, and how its debug port is begun with.
+//! What is known of a chip before it is asked: the way to its memory, and how that is begun with.
 
 use std::sync::Arc;
 
+use probe_rs::Target;
 use probe_rs::architecture::arm::dp::DpAddress;
 use probe_rs::architecture::arm::sequences::{ArmDebugSequence, DefaultArmSequence};
 use probe_rs::architecture::arm::{ApV2Address, FullyQualifiedApAddress};
 use probe_rs::config::{DebugSequence, Registry};
-use probe_rs_target::{ApAddress, CoreAccessOptions, CoreType};
+use probe_rs_target::{ApAddress, ArmCoreAccessOptions, Core, CoreAccessOptions, CoreType};
 
 use crate::Options;
 
@@ -27,11 +28,37 @@ const CORTEX_M: [(u16, &str, CoreType); 11] = [
 
 /// A chip as it is reached.
 pub(crate) struct Chip {
-    /// Its name; none if none was said.
+    /// Its name, and its processor's where it has several; none if none was said.
     pub(crate) name: Option<String>,
+    pub(crate) way: Way,
+}
+
+/// The way to a chip's memory.
+pub(crate) enum Way {
+    Arm(ArmWay),
+    Riscv(RiscvWay),
+    /// Nothing was said: what is found.
+    Either {
+        access_port: Option<u8>,
+    },
+}
+
+/// Through an access port.
+pub(crate) struct ArmWay {
     pub(crate) access_port: FullyQualifiedApAddress,
     pub(crate) sequence: Arc<dyn ArmDebugSequence>,
-    core: Option<CoreType>,
+    core: Option<(String, CoreType)>,
+}
+
+/// Through a debug module.
+#[derive(Default)]
+pub(crate) struct RiscvWay {
+    /// What `probe-rs` knows of the chip.
+    pub(crate) target: Option<Target>,
+    /// Which hart, where one has to be halted.
+    pub(crate) hart: Option<u32>,
+    /// Which of the chain.
+    pub(crate) tap: usize,
 }
 
 impl Chip {
@@ -42,9 +69,10 @@ impl Chip {
     /// The table does not have the chip, or what is in there is not reached here: why.
     pub(crate) fn of(options: &Options) -> Result<Self, String> {
         let Some(name) = &options.chip else {
-            let number = options.access_port.unwrap_or(0);
-            let access_port = FullyQualifiedApAddress::v1_with_default_dp(number);
-            return Ok(Self { name: None, access_port, sequence: DefaultArmSequence::create(), core: None });
+            if options.core.is_some() {
+                return Err("a processor is chosen among those of a chip, which has to be named".to_owned());
+            }
+            return Ok(Self { name: None, way: Way::Either { access_port: options.access_port } });
         };
         let mut registry = Registry::from_builtin_families();
         if let Some(description) = &options.chip_description {
@@ -53,29 +81,71 @@ impl Chip {
         }
         let target = registry.get_target_by_name(name);
         let target = target.map_err(|error| crate::choose::said(&error))?;
-        let core = target.cores.first().ok_or("the table has no processor of it")?;
-        let CoreAccessOptions::Arm(access) = &core.core_access_options else {
-            return Err("its processor is none of Arm's, and is not read without a halt here".to_owned());
+        let (core, name) = core(&target, options.core)?;
+        let access = core.core_access_options.clone();
+        let way = match access {
+            CoreAccessOptions::Arm(access) => Way::Arm(ArmWay::of(&target, core, &access, options)),
+            CoreAccessOptions::Riscv(access) if access.mem_ap.is_none() => {
+                let (hart, tap) = (access.hart_id, access.jtag_tap.unwrap_or(0));
+                Way::Riscv(RiscvWay { target: Some(target), hart, tap })
+            }
+            CoreAccessOptions::Riscv(_) => {
+                return Err(
+                    "its debug module is behind an access port of Arm's, where it is not reached here"
+                        .to_owned(),
+                );
+            }
+            CoreAccessOptions::Xtensa(_) => {
+                return Err(
+                    "its processor is an Xtensa, which has to be halted for each read, and is not read here"
+                        .to_owned(),
+                );
+            }
         };
-        let sequence = match target.debug_sequence {
-            DebugSequence::Arm(sequence) => sequence,
+        Ok(Self { name: Some(name), way })
+    }
+}
+
+/// One of a chip's processors, and what the chip is called with it.
+fn core(target: &Target, number: Option<usize>) -> Result<(&Core, String), String> {
+    let num = target.cores.len();
+    let core = target.cores.get(number.unwrap_or(0));
+    let core =
+        core.ok_or_else(|| format!("{} has {num} processors, of which the first is number 0", target.name))?;
+    let name = match num {
+        0 | 1 => target.name.clone(),
+        _ => format!("{} ({}, number {} of {num})", target.name, core.name, number.unwrap_or(0)),
+    };
+    Ok((core, name))
+}
+
+impl ArmWay {
+    /// The way of a chip that is not known.
+    pub(crate) fn unknown(access_port: Option<u8>) -> Self {
+        let access_port = FullyQualifiedApAddress::v1_with_default_dp(access_port.unwrap_or(0));
+        Self { access_port, sequence: DefaultArmSequence::create(), core: None }
+    }
+
+    fn of(target: &Target, core: &Core, access: &ArmCoreAccessOptions, options: &Options) -> Self {
+        let sequence = match &target.debug_sequence {
+            DebugSequence::Arm(sequence) => Arc::clone(sequence),
             _ => DefaultArmSequence::create(),
         };
         let dp = access.targetsel.map_or(DpAddress::Default, DpAddress::Multidrop);
-        let own = match access.ap {
-            ApAddress::V1(number) => FullyQualifiedApAddress::v1_with_dp(dp, number),
-            ApAddress::V2(base) => FullyQualifiedApAddress::v2_with_dp(dp, ApV2Address::new(base)),
+        let own = match &access.ap {
+            ApAddress::V1(number) => FullyQualifiedApAddress::v1_with_dp(dp, *number),
+            ApAddress::V2(base) => FullyQualifiedApAddress::v2_with_dp(dp, ApV2Address::new(*base)),
         };
         let access_port =
             options.access_port.map_or(own, |number| FullyQualifiedApAddress::v1_with_dp(dp, number));
-        Ok(Self { name: Some(target.name), access_port, sequence, core: Some(core.core_type) })
+        Self { access_port, sequence, core: Some((target.name.clone(), core.core_type)) }
     }
 
     /// Whether the processor with this `CPUID` can be the chip's; else, what it is.
     pub(crate) fn check(&self, cpuid: u32) -> Result<(), String> {
-        let (Some(core), Some(name)) = (self.core, &self.name) else { return Ok(()) };
+        let Some((name, core)) = &self.core else { return Ok(()) };
         match processor(cpuid) {
-            Some((found, kind)) if kind != core => {
+            Some((found, kind)) if kind != *core => {
                 Err(format!("the processor is a {found}, and that of {name} is another ({core:?})"))
             }
             _ => Ok(()),
@@ -108,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_chip_with_another_processor_is_another_chip() {
-        let chip = chip("STM32F407VGTx").unwrap();
+        let Way::Arm(chip) = chip("STM32F407VGTx").unwrap().way else { panic!("it is one of Arm's") };
         assert_eq!(chip.check(0x410f_c241), Ok(()));
         let wrong = chip.check(0x412f_c231).unwrap_err();
         assert_eq!(wrong, "the processor is a Cortex-M3, and that of STM32F407VGTx is another (Armv7em)");
@@ -136,7 +206,7 @@ variants:
     cores: [main]
   flash_algorithms: []
 ";
-        let chip = Chip::of(&options(described)).unwrap();
+        let Way::Arm(chip) = Chip::of(&options(described)).unwrap().way else { panic!("it is one of Arm's") };
         assert_eq!(chip.access_port.ap_v1().ok(), Some(3));
         let error = Chip::of(&options("name: [")).map(|_| ()).unwrap_err();
         assert!(error.starts_with("the chip description: "), "{error}");
@@ -145,7 +215,34 @@ variants:
     #[test]
     fn chips_that_are_not_known_or_not_read_here_are_said() {
         assert!(chip("nothing").is_err());
-        let error = chip("GD32VF103CBT6").map(|_| ()).unwrap_err();
-        assert_eq!(error, "its processor is none of Arm's, and is not read without a halt here");
+        let error = chip("esp32s3").map(|_| ()).unwrap_err();
+        assert_eq!(
+            error,
+            "its processor is an Xtensa, which has to be halted for each read, and is not read here"
+        );
+    }
+
+    #[test]
+    fn a_processor_is_one_of_the_chips() {
+        let options = |core| Options { chip: Some("RP2040".to_owned()), core, ..Options::default() };
+        let chip = |core| Chip::of(&options(Some(core)));
+        let (first, second) = (chip(0).unwrap(), chip(1).unwrap());
+        assert_eq!(first.name.as_deref(), Some("RP2040 (core0, number 0 of 2)"));
+        assert_eq!(second.name.as_deref(), Some("RP2040 (core1, number 1 of 2)"));
+        let access_port = |chip: &Chip| match &chip.way {
+            Way::Arm(way) => way.access_port.clone(),
+            _ => panic!("it is one of Arm's"),
+        };
+        assert_ne!(access_port(&first), access_port(&second));
+        let error = chip(2).map(|_| ()).unwrap_err();
+        assert_eq!(error, "RP2040 has 2 processors, of which the first is number 0");
+        let unnamed = Options { core: Some(0), ..Options::default() };
+        assert!(Chip::of(&unnamed).is_err());
+    }
+
+    #[test]
+    fn a_chip_of_risc_v_is_reached_by_its_hart() {
+        let Way::Riscv(way) = chip("GD32VF103CBT6").unwrap().way else { panic!("it is RISC-V") };
+        assert_eq!((way.hart, way.tap), (None, 0));
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use covtap_link::LinkError;
 use probe_rs::probe::list::{Accessibility, Lister};
-use probe_rs::probe::{DebugProbeError, DebugProbeSelector, Probe, ProbeCreationError};
+use probe_rs::probe::{DebugProbeError, DebugProbeSelector, Probe, ProbeCreationError, WireProtocol};
 
 use crate::Options;
 
@@ -47,16 +47,16 @@ pub(crate) fn endpoint(options: &Options) -> String {
     options.selector.as_ref().map_or_else(|| format!("a {ENDPOINT}"), |it| format!("{ENDPOINT} {it}"))
 }
 
-/// Opens the probe that is meant, with the clock and the protocol that were asked for.
-pub(crate) fn open(options: &Options) -> Result<Probe, LinkError> {
+/// Opens the probe that is meant, with the clock and the protocol that were asked for; without, the protocol that is usual.
+pub(crate) fn open(options: &Options, usual: Option<WireProtocol>) -> Result<Probe, LinkError> {
     let failed =
         |text: String| LinkError::Connect { endpoint: endpoint(options), source: io::Error::other(text) };
     let mut probe = match &options.selector {
         Some(selector) => Lister::new().open(selector.0.clone()).map_err(|error| failed(said(&error)))?,
         None => only(&failed)?,
     };
-    if let Some(protocol) = options.protocol {
-        probe.select_protocol(protocol.0).map_err(|error| failed(said(&error)))?;
+    if let Some(protocol) = options.protocol.map(|protocol| protocol.0).or(usual) {
+        probe.select_protocol(protocol).map_err(|error| failed(said(&error)))?;
     }
     if let Some(speed_khz) = options.speed_khz {
         probe.set_speed(speed_khz).map_err(|error| failed(said(&error)))?;
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_probe_that_is_not_there_is_said_so_in_one_line() {
         let options = Options { selector: Some("1209:c0de:nobody".parse().unwrap()), ..Options::default() };
-        let error = open(&options).map(|_| ()).unwrap_err().to_string();
+        let error = open(&options, None).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("connect to debug probe 1209:c0de:nobody: "), "{error}");
         assert_eq!(error.lines().count(), 1);
     }

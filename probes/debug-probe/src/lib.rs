@@ -23,10 +23,13 @@
 //! ```
 
 mod arm;
+mod attach;
 mod chip;
 mod choose;
 mod link;
+mod memory;
 mod options;
+mod riscv;
 mod worker;
 
 pub use choose::{ENDPOINT, ProbeInfo, list};

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    Effect, Endianness, Link, LinkError, LinkInfo, Operation, PointerWidth, ReadMemory, ReadReport,
+    Effect, Endianness, HaltToRead, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport,
     ReadRequest, SamplePc, TargetAddr,
 };
 
 use crate::Options;
-use crate::arm::Words;
-use crate::worker::{Begun, Worker};
+use crate::attach::Begun;
+use crate::memory::Words;
+use crate::worker::Worker;
 
 /// So many samples are taken at once: few enough that they are had soon, and enough that the address that is written before
 /// them does not count.
@@ -21,6 +22,7 @@ pub struct DebugProbe {
     worker: Worker,
     begun: Begun,
     endpoint: String,
+    may_halt: bool,
 }
 
 impl DebugProbe {
@@ -32,7 +34,7 @@ impl DebugProbe {
     /// one than was said.
     pub fn open(options: &Options) -> Result<Self, LinkError> {
         let (worker, begun) = Worker::begin(options)?;
-        Ok(Self { worker, begun, endpoint: crate::choose::endpoint(options) })
+        Ok(Self { worker, begun, endpoint: crate::choose::endpoint(options), may_halt: options.allow_halt })
     }
 }
 
@@ -55,11 +57,11 @@ impl ReadMemory for DebugProbe {
             endpoint: self.endpoint.clone(),
             reason: "it passes the end of the address space".to_owned(),
         })?;
-        let words = self.worker.read(words, &operation)?;
+        let (words, pause) = self.worker.read(words, &operation)?;
         for (read, words) in reads.iter_mut().zip(&words) {
             words.copy_to(read.addr.get(), read.buf);
         }
-        Ok(ReadReport { elapsed: began.elapsed(), pause: Duration::ZERO })
+        Ok(ReadReport { elapsed: began.elapsed(), pause })
     }
 }
 
@@ -75,17 +77,24 @@ impl SamplePc for DebugProbe {
     }
 }
 
+impl HaltToRead for DebugProbe {
+    fn pause_of(&mut self, len_bytes: u64) -> Result<Option<Duration>, LinkError> {
+        let operation = Operation::Command(format!("reckon a halt for {len_bytes} bytes"));
+        self.worker.pause_of(len_bytes.div_ceil(4), &operation)
+    }
+}
+
 impl Link for DebugProbe {
     fn info(&self) -> LinkInfo {
-        let Begun { probe, speed_khz, chip, held, processor } = &self.begun;
-        let chip = chip.as_deref().or(*processor).unwrap_or("a chip of Arm's");
+        let Begun { probe, speed_khz, chip, held, processor, effect, .. } = &self.begun;
+        let chip = chip.as_deref().or(processor.map(|it| it.name)).unwrap_or("a chip of Arm's");
         LinkInfo {
             endpoint: self.endpoint.clone(),
             server: format!("{probe} at {speed_khz} kHz, {chip}"),
-            architecture: processor.map(|_| "arm".to_owned()),
+            architecture: processor.map(|it| it.architecture.to_owned()),
             endianness: processor.map(|_| Endianness::Little),
-            pointer_width: processor.map(|_| PointerWidth::Bits32),
-            effect: Effect::Free,
+            pointer_width: processor.and_then(|it| it.pointer_width),
+            effect: *effect,
             attach_pause: *held,
         }
     }
@@ -96,6 +105,10 @@ impl Link for DebugProbe {
     }
 
     fn sampler(&mut self) -> Option<&mut dyn SamplePc> {
-        self.begun.processor.is_some().then_some(self as &mut dyn SamplePc)
+        self.begun.is_sampled.then_some(self as &mut dyn SamplePc)
+    }
+
+    fn halting(&mut self) -> Option<&mut dyn HaltToRead> {
+        (self.begun.effect == Effect::Pauses && !self.may_halt).then_some(self as &mut dyn HaltToRead)
     }
 }

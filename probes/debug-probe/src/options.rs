@@ -54,6 +54,10 @@ pub struct Options {
     pub speed_khz: Option<u32>,
     /// The access port; the chip's own without, or 0.
     pub access_port: Option<u8>,
+    /// Which of the chip's processors, where it has several; the first without.
+    pub core: Option<usize>,
+    /// Whether the processor may be halted to be read, where there is no other way.
+    pub allow_halt: bool,
     /// For how long nothing may come from the probe.
     pub reply_timeout: Duration,
 }
@@ -68,6 +72,8 @@ impl Default for Options {
             protocol: None,
             speed_khz: None,
             access_port: None,
+            core: None,
+            allow_halt: false,
             reply_timeout: Duration::from_secs(2),
         }
     }

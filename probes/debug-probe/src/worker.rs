@@ -11,19 +11,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use covtap_link::{LinkError, Operation};
-use probe_rs::architecture::arm::{ArmDebugInterface, ArmError, DapError};
-use probe_rs::probe::Probe;
 
 use crate::Options;
-use crate::arm::{Fault, Memory, Words};
-use crate::chip::{self, Chip};
-use crate::choose::{endpoint, open, said};
+use crate::attach::{self, Begun};
+use crate::choose::endpoint;
+use crate::memory::{Fault, Memory, Words, until_believed};
 
 /// What is asked for.
 #[derive(Debug)]
 enum Question {
     Read(Vec<Words>),
     Sample(usize),
+    PauseOf(u64),
     Leave,
 }
 
@@ -31,21 +30,11 @@ enum Question {
 #[derive(Debug)]
 enum Answer {
     Begun(Begun),
-    Words(Vec<Words>),
+    /// And for how long the processor was halted for them.
+    Words(Vec<Words>, Duration),
     Samples(Vec<u32>),
+    Pause(Option<Duration>),
     Left,
-}
-
-/// What the probe is, and the chip.
-#[derive(Clone, Debug)]
-pub(crate) struct Begun {
-    pub(crate) probe: String,
-    pub(crate) speed_khz: u32,
-    pub(crate) chip: Option<String>,
-    /// For how long the chip was held in reset.
-    pub(crate) held: Duration,
-    /// Its processor, where it is a Cortex-M.
-    pub(crate) processor: Option<&'static str>,
 }
 
 /// Why there is no answer, of what was asked for.
@@ -60,26 +49,9 @@ enum Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let is_refusal = match &fault {
-            Fault::Kept(_) | Fault::Said(ArmError::AddressOutOf32BitAddressSpace | ArmError::OutOfBounds) => {
-                true
-            }
-            // Deep within what it was for.
-            Fault::Said(error) => {
-                causes(error).any(|cause| matches!(cause.downcast_ref(), Some(DapError::FaultResponse)))
-            }
-            _ => false,
-        };
         let text = fault.to_string();
-        if is_refusal { Self::Refused(text) } else { Self::Lost(text) }
+        if fault.is_refusal() { Self::Refused(text) } else { Self::Lost(text) }
     }
-}
-
-/// An error and what it came from.
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// The other side of the thread.
@@ -118,10 +90,14 @@ impl Worker {
         }
     }
 
-    /// Reads words.
-    pub(crate) fn read(&mut self, words: Vec<Words>, operation: &Operation) -> Result<Vec<Words>, LinkError> {
+    /// Reads words; and for how long the processor was halted for that.
+    pub(crate) fn read(
+        &mut self,
+        words: Vec<Words>,
+        operation: &Operation,
+    ) -> Result<(Vec<Words>, Duration), LinkError> {
         match self.ask(Question::Read(words), operation)? {
-            Answer::Words(words) => Ok(words),
+            Answer::Words(words, pause) => Ok((words, pause)),
             _ => Err(self.confused(operation.clone())),
         }
     }
@@ -130,6 +106,18 @@ impl Worker {
     pub(crate) fn sample(&mut self, num: usize, operation: &Operation) -> Result<Vec<u32>, LinkError> {
         match self.ask(Question::Sample(num), operation)? {
             Answer::Samples(samples) => Ok(samples),
+            _ => Err(self.confused(operation.clone())),
+        }
+    }
+
+    /// For how long the processor would be halted to read so many words; `None` if it would not.
+    pub(crate) fn pause_of(
+        &mut self,
+        num_words: u64,
+        operation: &Operation,
+    ) -> Result<Option<Duration>, LinkError> {
+        match self.ask(Question::PauseOf(num_words), operation)? {
+            Answer::Pause(pause) => Ok(pause),
             _ => Err(self.confused(operation.clone())),
         }
     }
@@ -195,7 +183,7 @@ impl Worker {
     }
 }
 
-/// What the thread does: it has all that is borrowed of one another on its stack.
+/// What the thread does.
 fn run(
     options: &Options,
     questions: &Receiver<Question>,
@@ -205,82 +193,35 @@ fn run(
     let mut step = || {
         steps.fetch_add(1, Ordering::Relaxed);
     };
-    let refused = |reason: String| {
-        let (operation, endpoint) = (Operation::Attach, endpoint(options));
-        Failure::Begin(LinkError::Refused { operation, endpoint, reason })
+    let mut serve = |begun, memory: &mut dyn Memory| {
+        let mut step = || {
+            steps.fetch_add(1, Ordering::Relaxed);
+        };
+        let mut goes_on = answer(Ok(Answer::Begun(begun)));
+        while goes_on {
+            let Ok(question) = questions.recv() else { break };
+            let is_last = matches!(question, Question::Leave);
+            let answered = one(question, memory, &mut step);
+            goes_on = answer(answered) && !is_last;
+        }
+        // Where nobody asks any more, or nobody was told: what cannot be restored cannot be said either.
+        let _ = memory.restore();
     };
-    let chip = Chip::of(options).map_err(refused)?;
-    step();
-    let probe = open(options).map_err(Failure::Begin)?;
-    let (name, speed_khz) = (probe.get_name(), probe.speed_khz());
-    let (mut arm, held) = attach(probe, &chip, options.connect_under_reset, &mut step).map_err(refused)?;
-    let memory = arm.memory_interface(&chip.access_port).map_err(|error| refused(said(&error)))?;
-    let mut memory =
-        Memory::new(memory, chip.access_port.clone()).map_err(|fault| refused(fault.to_string()))?;
-    let cpuid = memory.cpuid();
-    chip.check(cpuid.unwrap_or(0)).map_err(refused)?;
-    let processor = cpuid.and_then(chip::processor).map(|(name, _)| name);
-    let begun = Begun { probe: name, speed_khz, chip: chip.name, held, processor };
-    let mut goes_on = answer(Ok(Answer::Begun(begun)));
-    while goes_on {
-        let Ok(question) = questions.recv() else { break };
-        let is_last = matches!(question, Question::Leave);
-        let answered = one(question, &mut memory, &mut step);
-        goes_on = answer(answered) && !is_last;
-    }
-    // Where nobody asks any more, or nobody was told: what cannot be restored cannot be said either.
-    let _ = memory.restore();
-    Ok(())
+    attach::with_memory(options, &mut step, &mut serve).map_err(Failure::Begin)
 }
 
-/// Begins with a chip's debug port; and for how long the chip was held in reset for that, out of which it is let whatever comes
-/// back.
-fn attach(
-    mut probe: Probe,
-    chip: &Chip,
-    is_under_reset: bool,
-    step: &mut dyn FnMut(),
-) -> Result<(Box<dyn ArmDebugInterface>, Duration), String> {
-    step();
-    let began = Instant::now();
-    let attached = match is_under_reset {
-        true => probe.attach_to_unspecified_under_reset(),
-        false => probe.attach_to_unspecified(),
-    };
-    step();
-    let let_go = |mut probe: Probe, error: &(dyn std::error::Error + 'static)| {
-        // It may be the pin that failed: what was said first tells more.
-        let _ = if is_under_reset { probe.target_reset_deassert() } else { Ok(()) };
-        said(error)
-    };
-    if let Err(error) = attached {
-        return Err(let_go(probe, &error));
-    }
-    let arm = probe.try_into_arm_debug_interface(chip.sequence.clone());
-    let mut arm = arm.map_err(|(probe, error)| let_go(probe, &error))?;
-    let selected = arm.select_debug_port(chip.access_port.dp());
-    let mut held = Duration::ZERO;
-    if is_under_reset {
-        let let_go = chip.sequence.reset_hardware_deassert(&mut *arm, &chip.access_port);
-        held = began.elapsed();
-        let_go.map_err(|error| said(&error))?;
-    }
-    selected.map_err(|error| said(&error))?;
-    step();
-    Ok((arm, held))
-}
-
-fn one(question: Question, memory: &mut Memory<'_>, step: &mut dyn FnMut()) -> Result<Answer, Failure> {
+fn one(question: Question, memory: &mut dyn Memory, step: &mut dyn FnMut()) -> Result<Answer, Failure> {
     match question {
         Question::Read(mut words) => {
-            memory.read(&mut words, step)?;
-            Ok(Answer::Words(words))
+            until_believed(memory, |memory| memory.sweep(&mut words, step))?;
+            Ok(Answer::Words(words, memory.take_pause()))
         }
         Question::Sample(num) => {
             let mut samples = vec![0; num];
-            memory.sample(&mut samples, step)?;
+            until_believed(memory, |memory| memory.burst(&mut samples, step))?;
             Ok(Answer::Samples(samples))
         }
+        Question::PauseOf(num_words) => Ok(Answer::Pause(memory.pause_of(num_words)?)),
         Question::Leave => {
             memory.restore()?;
             Ok(Answer::Left)

@@ -26,8 +26,8 @@ pub use error::{LinkError, Operation};
 pub use info::{Effect, Endianness, LinkInfo, PointerWidth};
 pub use memory::{ReadMemory, ReadReport, ReadRequest};
 pub use power::{
-    HoldBeforeLoss, LogBegun, LogBlocks, MappedFile, MappedFiles, PhysicalMemory, RunControl, RunState,
-    SamplePc, TargetEvent, TargetEvents, WriteMemory,
+    HaltToRead, HoldBeforeLoss, LogBegun, LogBlocks, MappedFile, MappedFiles, PhysicalMemory, RunControl,
+    RunState, SamplePc, TargetEvent, TargetEvents, WriteMemory,
 };
 pub use rewrite::rewrite;
 pub use word_by_word::WordByWord;
@@ -72,6 +72,11 @@ pub trait Link: ReadMemory + Send {
 
     /// Holding the target before a reset or its end takes its memory away, where the link can.
     fn hold(&mut self) -> Option<&mut dyn HoldBeforeLoss> {
+        None
+    }
+
+    /// What it would cost to read, where that halts the workload and nobody has allowed it: reads are refused until then.
+    fn halting(&mut self) -> Option<&mut dyn HaltToRead> {
         None
     }
 

@@ -235,3 +235,14 @@ pub trait TargetEvents {
         Duration::from_millis(5)
     }
 }
+
+/// Reading that halts the workload where nobody has allowed it yet.
+pub trait HaltToRead {
+    /// For how long the workload would stand still while so much is read, at most; it is not halted to find that out. `None` if
+    /// it stands still now.
+    ///
+    /// # Errors
+    ///
+    /// The link failed.
+    fn pause_of(&mut self, len_bytes: u64) -> Result<Option<Duration>, LinkError>;
+}
