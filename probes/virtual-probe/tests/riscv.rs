@@ -6,10 +6,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use covtap_virtual_probe::{
-    Chip, Fault, Injector, ListenAddress, Protocol, Ram, Server, SharedRiscv, Stats, VirtualJtagProbe, lock,
-    plug_in, shared_riscv,
+    Chip, Fault, Injector, ListenAddress, Protocol, Ram, Server, SharedRiscv, Stats, VirtualJtagProbe, dmi,
+    lock, plug_in, shared_riscv,
 };
 use probe_rs::MemoryInterface;
+use probe_rs::architecture::riscv::Dmcontrol;
 use probe_rs::architecture::riscv::communication_interface::RiscvCommunicationInterface;
 use probe_rs::probe::list::Lister;
 use probe_rs::probe::{DebugProbeSelector, Probe, WireProtocol};
@@ -205,4 +206,41 @@ fn probe_rs_looks_at_what_tells_of_a_fault_and_at_no_more() {
     for fault in [Fault::Locked, Fault::PowerLoss] {
         assert_eq!(read_after(fault).expect("words"), [0; 8], "{fault:?}");
     }
+}
+
+#[test]
+fn a_program_buffer_leaves_dcsr_changed() {
+    let chip = riscv(NO_BUS);
+    connected(probe(&chip), |interface| words(interface, 4)).expect("16 bytes");
+    let registers = lock(&chip).debug_registers();
+    assert_eq!(registers.dcsr & dmi::EBREAKS, dmi::EBREAKS, "ebreak would halt the hart");
+    assert_eq!((registers.dmcontrol, registers.abstractauto), (dmi::DMACTIVE, 0));
+}
+
+#[test]
+fn probe_rs_halts_a_hart_that_runs_to_disable_the_module() {
+    let chip = riscv(Chip::default());
+    connected(probe(&chip), |interface| {
+        words(interface, 4)?;
+        assert_eq!(take_stats(&chip).halts, 0);
+        interface.disable_debug_module()?;
+        Ok(())
+    })
+    .expect("disabled");
+    let stats = take_stats(&chip);
+    assert_eq!((stats.halts, stats.resumes, stats.registers_left_changed), (2, 2, 0));
+    let registers = lock(&chip).debug_registers();
+    assert_eq!((registers.dmcontrol, registers.dcsr & dmi::EBREAKS), (0, 0));
+}
+
+#[test]
+fn a_write_to_dmcontrol_disables_the_module_without_a_halt() {
+    let chip = riscv(Chip::default());
+    connected(probe(&chip), |interface| {
+        words(interface, 4)?;
+        interface.write_dm_register(Dmcontrol(0))?;
+        Ok(())
+    })
+    .expect("disabled");
+    assert_eq!((take_stats(&chip).halts, lock(&chip).debug_registers().dmcontrol), (0, 0));
 }
