@@ -1,7 +1,8 @@
 //! A server of the Black Magic Probe's remote protocol, with a TAP behind it.
 //!
-//! Each packet has one answer. Numbers are hexadecimal, bits go from the lowest on. Compatible with `src/remote.h` of Black
-//! Magic Debug 1.10, of which it is version 0: JTAG at the level of bits, nothing of SWD, and no high-level commands.
+//! Each packet has one answer. Numbers are hexadecimal, bits go from the lowest on. Compatible with `src/remote.h` and
+//! `src/remote.c` of Black Magic Debug, as firmware that has no high-level commands, which came later: JTAG at the level of
+//! bits, and nothing of SWD.
 //!
 //! ```text
 //!  !GA#              -> &K and a name#     begin
@@ -13,7 +14,7 @@
 //!  !JTllbits#        -> &K0#               levels of TMS
 //!  !Jdllbits#        -> &K and TDOs#       levels of TDI, and TMS low
 //!  !JDllbits#        -> &K and TDOs#       the same, and TMS high at the last
-//!  others            -> &N0#               as of a probe that does not have them
+//!  others            -> &E1#               REMOTE_ERROR_UNRECOGNISED
 //!  wrong numbers     -> &P0#
 //! ```
 //!
@@ -89,7 +90,7 @@ enum Answer {
     Number(u64),
     Text(&'static str),
     WrongNumber,
-    Unsupported,
+    Unrecognised,
 }
 
 impl std::fmt::Display for Answer {
@@ -98,7 +99,7 @@ impl std::fmt::Display for Answer {
             Self::Number(number) => write!(f, "&K{number:x}#"),
             Self::Text(text) => write!(f, "&K{text}#"),
             Self::WrongNumber => f.write_str("&P0#"),
-            Self::Unsupported => f.write_str("&N0#"),
+            Self::Unrecognised => f.write_str("&E1#"),
         }
     }
 }
@@ -125,7 +126,7 @@ fn answer<R: DataRegisters>(packet: &[u8], tap: &mut Tap, chip: &mut R) -> Answe
                 _ => Answer::WrongNumber,
             }
         }
-        _ => Answer::Unsupported,
+        _ => Answer::Unrecognised,
     }
 }
 
@@ -186,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_of_version_0_introduces_itself() {
+    fn a_probe_without_high_level_commands_introduces_itself() {
         let sent = b"+#!GA#!HC#!GZ0# !GV#!GF003d0900#!Gf#!GE1#!SS#!HA#";
-        let expected = "&Kcovtap's virtual probe#&N0#&K0#&N0#&K0#&K3d0900#&K0#&N0#&N0#";
+        let expected = "&Kcovtap's virtual probe#&E1#&K0#&E1#&K0#&K3d0900#&K0#&E1#&E1#";
         assert_eq!(answers(sent).expect("it goes"), expected);
     }
 
@@ -212,7 +213,7 @@ mod tests {
         for wrong in ["!JD41#", "!Jd0z1#", "!JT20+1#", "!Jd2012345678123456789#", "!Jd200x1#"] {
             assert_eq!(answers(wrong.as_bytes()).expect("it goes"), "&P0#", "{wrong}");
         }
-        assert_eq!(answers(b"!Jd00#!Jd#!J#!#").expect("it goes"), "&P0#&N0#&N0#&N0#");
+        assert_eq!(answers(b"!Jd00#!Jd#!J#!#").expect("it goes"), "&P0#&E1#&E1#&E1#");
         let endless = ["!".repeat(PACKET_LIMIT + 2), "!GA".to_owned(), "x".to_owned()];
         let ends = endless.map(|sent| answers(sent.as_bytes()).is_ok());
         assert_eq!(ends, [false, true, false]);

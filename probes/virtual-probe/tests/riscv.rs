@@ -9,11 +9,11 @@ use covtap_virtual_probe::{
     Chip, Fault, Injector, ListenAddress, Protocol, Ram, Server, SharedRiscv, Stats, VirtualJtagProbe, dmi,
     lock, plug_in, shared_riscv,
 };
-use probe_rs::MemoryInterface;
 use probe_rs::architecture::riscv::Dmcontrol;
 use probe_rs::architecture::riscv::communication_interface::RiscvCommunicationInterface;
 use probe_rs::probe::list::Lister;
 use probe_rs::probe::{DebugProbeSelector, Probe, WireProtocol};
+use probe_rs::{MemoryInterface, Permissions};
 
 const BASE: u32 = 0x8000_0000;
 const WORDS: u32 = 1024;
@@ -243,4 +243,20 @@ fn a_write_to_dmcontrol_disables_the_module_without_a_halt() {
     })
     .expect("disabled");
     assert_eq!((take_stats(&chip).halts, lock(&chip).debug_registers().dmcontrol), (0, 0));
+}
+
+#[test]
+fn a_session_halts_and_what_it_did_is_told() {
+    let chip = riscv(Chip::default());
+    let mut probe = probe(&chip);
+    probe.select_protocol(WireProtocol::Jtag).expect("JTAG");
+    let session = probe.attach("riscv", Permissions::default()).expect("a session");
+    let attached = take_stats(&chip);
+    assert_eq!((attached.halts, attached.steps, attached.resumes), (2, 1, 2));
+    drop(session);
+    let ended = take_stats(&chip);
+    assert_eq!((ended.halts, ended.steps, ended.resumes), (3, 1, 3));
+    assert_eq!([attached, ended].map(|stats| stats.registers_left_changed), [0, 0]);
+    let registers = lock(&chip).debug_registers();
+    assert_eq!((registers.dmcontrol, registers.dcsr & dmi::STEPIE), (0, dmi::STEPIE), "it leaves it set");
 }
