@@ -153,6 +153,8 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use std::io;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{Chip, Ram, SharedRiscv, dtm, shared_riscv};
 
@@ -217,5 +219,13 @@ mod tests {
         let endless = ["!".repeat(PACKET_LIMIT + 2), "!GA".to_owned(), "x".to_owned()];
         let ends = endless.map(|sent| answers(sent.as_bytes()).is_ok());
         assert_eq!(ends, [false, true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_sent_panics(packets in proptest::collection::vec("J[STNRdD][0-9a-f]{0,20}|.{0,9}", 0..40)) {
+            let sent: String = packets.iter().map(|packet| format!("!{packet}#")).collect();
+            let _ = answers(sent.as_bytes());
+        }
     }
 }
