@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use covtap_link::{Effect, LinkError, Operation};
 use probe_rs::architecture::arm::ArmDebugInterface;
-use probe_rs::architecture::riscv::communication_interface::RiscvCommunicationInterface;
-use probe_rs::probe::{Probe, WireProtocol};
+use probe_rs::architecture::riscv::communication_interface::RiscvError;
+use probe_rs::probe::{DebugProbeError, Probe, WireProtocol};
 
 use crate::Options;
 use crate::arm::ArmMemory;
@@ -60,7 +60,7 @@ pub(crate) fn with_memory(
     };
     let (probe, way) = held.wire(probe, way, step).map_err(refused)?;
     let done = match way {
-        Way::Riscv(way) => held.riscv(probe, &way, options.allow_halt, step, &mut use_it),
+        Way::Riscv(way) => held.riscv(probe, way, options.allow_halt, step, &mut use_it),
         Way::Arm(way) => held.arm(probe, &way, step, &mut use_it),
         Way::Either { access_port } => held.arm(probe, &ArmWay::unknown(access_port), step, &mut use_it),
     };
@@ -154,34 +154,24 @@ impl Held {
     fn riscv(
         self,
         mut probe: Probe,
-        way: &RiscvWay,
+        way: RiscvWay,
         may_halt: bool,
         step: &mut dyn FnMut(),
         used: &mut Used<'_>,
     ) -> Result<(), String> {
-        select_tap(&mut probe, way.tap)?;
-        let builder = probe.try_get_riscv_interface_builder().map_err(|error| said(&error))?;
-        let mut state = builder.create_state();
-        let module = match &way.target {
-            Some(target) => builder.attach_auto(target, &mut state),
-            None => builder.attach(&mut state),
-        };
-        let mut module = module.map_err(|error| said(&error))?;
-        let (entered, held) = self.enter(&mut module);
-        step();
-        entered?;
-        let mut memory = RiscvMemory::new(module, way.hart, may_halt)?;
+        if let Err(error) = select_tap(&mut probe, way.tap) {
+            return Err(self.let_go(probe, &error));
+        }
+        let mut held = Duration::ZERO;
+        let begun = RiscvMemory::begin(probe, way, may_halt, |module| {
+            held = self.until_now();
+            Ok(if self.is_under_reset { module.target_reset_deassert() } else { Ok(()) }
+                .map_err(RiscvError::from)?)
+        });
+        let mut memory = begun.map_err(|fault| fault.to_string())?;
         step();
         used(held, &mut memory);
         Ok(())
-    }
-
-    /// Begins with a debug module, and lets the chip go.
-    fn enter(self, module: &mut RiscvCommunicationInterface<'_>) -> (Result<(), String>, Duration) {
-        let entered = module.enter_debug_mode().map_err(|error| said(&error));
-        let held = self.until_now();
-        let let_go = if self.is_under_reset { module.target_reset_deassert() } else { Ok(()) };
-        (entered.and(let_go.map_err(|error| said(&error))), held)
     }
 }
 
@@ -211,10 +201,10 @@ fn is_riscv_chain(probe: &mut Probe) -> bool {
 }
 
 /// Chooses among the chips on the chain, where the probe knows of a chain.
-fn select_tap(probe: &mut Probe, tap: usize) -> Result<(), String> {
+fn select_tap(probe: &mut Probe, tap: usize) -> Result<(), DebugProbeError> {
     let Some(probe) = probe.try_as_jtag_probe() else { return Ok(()) };
     match probe.scan_chain() {
         Ok([]) | Err(_) => Ok(()),
-        Ok(_) => probe.select_target(tap).map_err(|error| said(&error)),
+        Ok(_) => probe.select_target(tap),
     }
 }

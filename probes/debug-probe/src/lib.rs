@@ -30,6 +30,7 @@ mod choose;
 mod link;
 mod memory;
 mod options;
+mod program_buffer;
 mod riscv;
 mod worker;
 

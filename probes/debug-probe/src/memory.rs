@@ -39,6 +39,21 @@ pub(crate) enum Fault {
     /// The debug module has forgotten that it is in use.
     #[error("the debug module is not active any more (dmcontrol {0:#010x}): power or a reset took its state")]
     Inactive(u32),
+    /// Operations were lost on the way to the debug module.
+    #[error("the debug module was not done when more was asked of it, and operations were lost")]
+    Overtaken,
+    /// A command was not done.
+    #[error("a command of the debug module was not done: {} (cmderr {cmderr})", what_kept(*.cmderr))]
+    Command { cmderr: u32 },
+    /// The registers that were used may not have their values any more.
+    #[error("what the processor had in s0 and s1 while it was halted could not be put back: {0}")]
+    Disturbed(Box<Fault>),
+    /// The chip does not let itself be debugged.
+    #[error("the chip is locked: its debug module wants to know who debugs it")]
+    Locked,
+    /// There is no memory to be had.
+    #[error("its debug module has neither a system bus nor a program buffer")]
+    NoWay,
     /// What is known reads otherwise.
     #[error("a word that is known reads as {found:#010x} instead of {known:#010x}")]
     OtherWord { known: u32, found: u32 },
@@ -56,7 +71,17 @@ pub(crate) enum Fault {
 impl Fault {
     /// Whether another try may do better.
     fn may_pass(&self) -> bool {
-        !self.is_out_of_range() && !matches!(self, Self::NeedsHalt | Self::NoSamples)
+        !self.is_out_of_range()
+            && !self.is_timeout()
+            && !matches!(self, Self::NeedsHalt | Self::NoSamples | Self::Disturbed(_))
+    }
+
+    /// Whether `probe-rs` has tried for seconds already.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(
+            self,
+            Self::Riscv(RiscvError::Timeout) | Self::Probe(probe_rs::Error::Riscv(RiscvError::Timeout))
+        )
     }
 
     /// Whether there are no such addresses.
@@ -67,7 +92,11 @@ impl Fault {
     /// Whether it is the chip that refused: the way to it is there.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Self::Kept(_) | Self::SystemBus { .. } | Self::NeedsHalt | Self::NoSamples => true,
+            Self::Kept(_)
+            | Self::SystemBus { .. }
+            | Self::Command { .. }
+            | Self::NeedsHalt
+            | Self::NoSamples => true,
             // Deep within what it was for.
             Self::Arm(error) => {
                 self.is_out_of_range()
@@ -86,6 +115,18 @@ fn what_failed(sberror: u32) -> &'static str {
         2 => "a bad address",
         3 => "an alignment error",
         4 => "no access of this size",
+        _ => "an error",
+    }
+}
+
+/// What kept a command from being done (`abstractcs.cmderr`).
+fn what_kept(cmderr: u32) -> &'static str {
+    match cmderr {
+        1 => "another one was being done",
+        2 => "it is not supported",
+        3 => "an exception",
+        4 => "the processor runs, or is not there",
+        5 => "a bus error",
         _ => "an error",
     }
 }

@@ -1,8 +1,9 @@
 //! Memory behind the debug module of a RISC-V chip, and what it is believed by.
 //!
-//! What enters is a debug module that was begun with; what leaves is words of memory. What always holds: where the module has a
+//! What enters is a probe that was attached; what leaves is words of memory. What always holds: where the debug module has a
 //! system bus the hart is never halted; where it has none the hart is halted only if that was allowed, for how long is
-//! measured from before the request until after it runs again, and `dcsr` stays as it was.
+//! measured from before the request until after it runs again, and `dcsr` stays as it was; a read during which operations
+//! were lost is not believed.
 //!
 //! Source: RISC-V External Debug Support 0.13.2, 3.12 (registers) and 3.10 (system bus).
 
@@ -11,21 +12,26 @@ use std::time::{Duration, Instant};
 
 use covtap_link::Effect;
 use probe_rs::architecture::riscv::communication_interface::{
-    Abstractauto, RiscvCommunicationInterface, RiscvError, Sbcs,
+    MemoryAccessMethod, RiscvBusAccess, RiscvCommunicationInterface, RiscvDebugInterfaceState, RiscvError,
+    Sbcs,
 };
 use probe_rs::architecture::riscv::{Abstractcs, Dmcontrol, Dmstatus};
-use probe_rs::{Error, MemoryInterface};
+use probe_rs::probe::Probe;
+use probe_rs::{Error, MemoryInterface, Target};
 
+use crate::chip::RiscvWay;
 use crate::memory::{self, Fault, Memory, Processor, Words};
+use crate::program_buffer::{self, CMDERR, ProgramBuffer};
 
 /// `dmcontrol`: a halt is asked for; the hart that is selected; the module is in use.
 const HALTREQ: u32 = 1 << 31;
 const HARTSEL: u32 = 0x03ff_ffc0;
 const DMACTIVE: u32 = 1;
 
-/// `dmstatus`: who debugs need not say who they are, or have said so; all selected harts are halted.
+/// `dmstatus`: who debugs need not say who they are, or have said so; all selected harts are halted; a program ends by itself.
 const AUTHENTICATED: u32 = 1 << 7;
 const ALLHALTED: u32 = 1 << 9;
+const IMPEBREAK: u32 = 1 << 22;
 
 /// `sbcs`: what it can, which does not change; errors that it keeps until they are cleared.
 const SB_FIXED: u32 = 0xe000_0fff;
@@ -33,121 +39,179 @@ const SBBUSYERROR: u32 = 1 << 22;
 const SBERROR_SHIFT: u32 = 12;
 const SBERROR: u32 = 7 << SBERROR_SHIFT;
 
-/// `abstractcs`: how long the program buffer is; an error that it keeps.
-const PROGBUFSIZE: u32 = 0x1f << 24;
-const CMDERR: u32 = 7 << 8;
-
 /// How memory is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Method {
     /// Beside the hart.
     SystemBus,
     /// By instructions that the hart executes while it is halted.
-    ProgramBuffer { may_halt: bool },
+    ProgramBuffer { may_halt: bool, buffer: ProgramBuffer },
 }
 
 /// The memory of a chip.
-pub(crate) struct RiscvMemory<'a> {
-    module: RiscvCommunicationInterface<'a>,
+pub(crate) struct RiscvMemory {
+    probe: Probe,
+    state: RiscvDebugInterfaceState,
+    /// What `probe-rs` knows of the chip.
+    target: Option<Target>,
     method: Method,
     /// What `sbcs` says that does not change.
     fixed: u32,
     /// Whether the hart was found halted: then the module stays active, which may be what keeps it so.
     was_halted: bool,
+    /// Whether nothing comes back any more.
+    is_lost: bool,
     pause: Duration,
 }
 
-impl<'a> RiscvMemory<'a> {
-    /// Finds out how memory is reached, by the hart with this number where it needs one.
-    pub(crate) fn new(
-        mut module: RiscvCommunicationInterface<'a>,
-        hart: Option<u32>,
+/// A debug module, as `probe-rs` has it.
+pub(crate) type Module<'a> = RiscvCommunicationInterface<'a>;
+
+impl RiscvMemory {
+    /// Begins with a debug module, and lets go of a reset that is held; for how long `held` says.
+    ///
+    /// # Errors
+    ///
+    /// What came back, or why the chip is not read.
+    pub(crate) fn begin(
+        mut probe: Probe,
+        way: RiscvWay,
         may_halt: bool,
-    ) -> Result<Self, String> {
-        let said = |error: RiscvError| crate::choose::said(&error);
-        if let Some(hart) = hart {
-            module.select_hart(hart).map_err(said)?;
-        }
-        let status = u32::from(module.read_dm_register::<Dmstatus>().map_err(said)?);
+        let_go: impl FnOnce(&mut Module<'_>) -> Result<(), Fault>,
+    ) -> Result<Self, Fault> {
+        let state = probe.try_get_riscv_interface_builder()?.create_state();
+        let (method, pause) = (Method::SystemBus, Duration::ZERO);
+        let RiscvWay { target, hart, .. } = way;
+        let mut memory =
+            Self { probe, state, target, method, fixed: 0, was_halted: false, is_lost: false, pause };
+        memory.with_module(|module| {
+            let entered = module.enter_debug_mode().map_err(Fault::from);
+            let_go(module).and(entered)?;
+            Ok(hart.map_or(Ok(()), |hart| module.select_hart(hart))?)
+        })?;
+        let (status, sbcs) = memory.surely_in_the_end(|module| Ok((status(module)?, sbcs(module)?)))?;
         if status & AUTHENTICATED == 0 {
-            return Err("the chip is locked: its debug module wants to know who debugs it".to_owned());
+            return Err(Fault::Locked);
         }
-        let sbcs = u32::from(module.read_dm_register::<Sbcs>().map_err(said)?);
-        let abstractcs = u32::from(module.read_dm_register::<Abstractcs>().map_err(said)?);
-        let method = match has_system_bus(sbcs) {
+        memory.fixed = sbcs & SB_FIXED;
+        memory.was_halted = status & ALLHALTED != 0;
+        memory.method = match has_system_bus(sbcs) {
             true => Method::SystemBus,
-            false if abstractcs & PROGBUFSIZE != 0 => Method::ProgramBuffer { may_halt },
-            false => return Err("its debug module has neither a system bus nor a program buffer".to_owned()),
+            false => memory.program_buffer(status & IMPEBREAK != 0, may_halt)?,
         };
-        let (fixed, was_halted) = (sbcs & SB_FIXED, status & ALLHALTED != 0);
-        let mut begun = Self { module, method, fixed, was_halted, pause: Duration::ZERO };
-        begun.clear_errors().and_then(|()| begun.check()).map_err(|fault| fault.to_string())?;
-        Ok(begun)
+        memory.with_module(use_system_bus)?;
+        memory.clear_errors()?;
+        let fixed = memory.fixed;
+        memory.surely(|module| check(module, fixed))?;
+        Ok(memory)
     }
 
-    fn dmcontrol(&mut self) -> Result<u32, Fault> {
-        Ok(u32::from(self.module.read_dm_register::<Dmcontrol>()?))
+    /// How memory is reached by the hart.
+    fn program_buffer(&mut self, ends_itself: bool, may_halt: bool) -> Result<Method, Fault> {
+        self.add_idle_cycles()?;
+        let found = self.surely_in_the_end(|module| ProgramBuffer::find(module, ends_itself))?;
+        let buffer = found.ok_or(Fault::NoWay)?;
+        Ok(Method::ProgramBuffer { may_halt, buffer })
     }
 
-    fn sbcs(&mut self) -> Result<u32, Fault> {
-        Ok(u32::from(self.module.read_dm_register::<Sbcs>()?))
+    /// Does something with the debug module.
+    fn with_module<T>(&mut self, what: impl FnOnce(&mut Module<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let builder = self.probe.try_get_riscv_interface_builder()?;
+        let module = match &self.target {
+            Some(target) => builder.attach_auto(target, &mut self.state),
+            None => builder.attach(&mut self.state),
+        };
+        what(&mut module.map_err(RiscvError::from)?)
+    }
+
+    /// Does something that is not believed if the transport module was overtaken: after that `probe-rs` goes on without the
+    /// operations that were lost, a read among them whose value is that of another then. It tells nobody, but leaves more
+    /// idle cycles from then on.
+    fn surely<T>(&mut self, what: impl FnOnce(&mut Module<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let before = self.idle_cycles();
+        if self.is_lost {
+            return Err(RiscvError::Timeout.into());
+        }
+        let done = self.with_module(what);
+        self.is_lost = done.as_ref().is_err_and(Fault::is_timeout);
+        match self.idle_cycles() {
+            _ if self.is_lost => done,
+            after if after != before || after == Some(u8::MAX) => Err(Fault::Overtaken),
+            _ => done,
+        }
+    }
+
+    fn idle_cycles(&mut self) -> Option<u8> {
+        self.probe.try_as_jtag_probe().map(|probe| probe.idle_cycles())
+    }
+
+    /// Leaves more time between operations than the chip asks for: what is lost while a hart is halted may be its registers.
+    fn add_idle_cycles(&mut self) -> Result<(), Fault> {
+        const MARGIN: u8 = 2;
+        match self.probe.try_as_jtag_probe() {
+            Some(probe) => {
+                let more = probe.idle_cycles().saturating_add(MARGIN);
+                Ok(probe.set_idle_cycles(more).map_err(RiscvError::from)?)
+            }
+            None => Ok(()),
+        }
     }
 
     fn is_halted(&mut self) -> Result<bool, Fault> {
-        Ok(u32::from(self.module.read_dm_register::<Dmstatus>()?) & ALLHALTED != 0)
+        Ok(self.surely(status)? & ALLHALTED != 0)
     }
 
-    /// Whether what was read can be believed: the module is as it was, and has kept no error.
-    fn check(&mut self) -> Result<(), Fault> {
-        let control = self.dmcontrol()?;
-        let sbcs = self.sbcs()?;
-        memory::same(self.fixed, sbcs & SB_FIXED)?;
-        if control & DMACTIVE == 0 {
-            return Err(Fault::Inactive(control));
+    /// Does something a few times, if operations were lost: it is such that it may be done twice.
+    fn surely_in_the_end<T>(
+        &mut self,
+        mut what: impl FnMut(&mut Module<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        const MAX_TRIES: usize = 8;
+        for _ in 1..MAX_TRIES {
+            match self.surely(&mut what) {
+                Err(Fault::Overtaken | Fault::OtherWord { .. }) => {}
+                done => return done,
+            }
         }
-        match (sbcs & SBERROR) >> SBERROR_SHIFT {
-            0 => Ok(()),
-            sberror => Err(Fault::SystemBus { sberror }),
-        }
+        self.surely(what)
     }
 
-    fn read(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault> {
-        let module = &mut self.module;
-        let read = memory::in_pieces(sweep, |at, piece| module.read_32(at, piece).map_err(fault), progress);
-        // What the bus refused is told there alone.
-        match (self.check(), read) {
-            (Err(fault @ (Fault::SystemBus { .. } | Fault::Inactive(_))), _) | (_, Err(fault)) => Err(fault),
-            (checked, Ok(())) => checked,
-        }
-    }
-
-    /// Does something while the hart is halted, after which it runs again.
-    fn while_halted(&mut self, what: impl FnOnce(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
+    /// Halts the hart, reads, and lets it run again.
+    fn read_while_halted(
+        &mut self,
+        buffer: ProgramBuffer,
+        sweep: &mut [Words],
+        progress: &mut dyn FnMut(),
+    ) -> Result<(), Fault> {
         let began = Instant::now();
-        let done = self.halt().and_then(|()| what(self));
+        let halted = self.surely_in_the_end(halt);
+        let read = halted.and_then(|()| self.read_halted(buffer, sweep, progress));
         // Also after a halt that did not come in time: it may come yet.
-        let resumed = self.module.resume_core().map_err(Fault::from);
+        let resumed = self.surely_in_the_end(|module| Ok(module.resume_core()?));
         self.pause += began.elapsed();
-        done.and(resumed)
+        read.and(resumed)
     }
 
-    /// Halts the hart. `probe-rs` has it stop at its program's own `ebreak` from then on, which it has to go on with here.
-    fn halt(&mut self) -> Result<(), Fault> {
-        const PATIENCE: Duration = Duration::from_millis(100);
-        let hart = self.dmcontrol()? & HARTSEL | DMACTIVE;
-        self.module.write_dm_register(Dmcontrol::from(hart | HALTREQ))?;
-        let began = Instant::now();
-        let mut is_halted = self.module.core_halted();
-        while matches!(is_halted, Ok(false)) && began.elapsed() < PATIENCE {
-            thread::yield_now();
-            is_halted = self.module.core_halted();
-        }
-        self.module.write_dm_register(Dmcontrol::from(hart))?;
-        if is_halted? { Ok(()) } else { Err(Fault::NotHalted { waited_ms: 100 }) }
+    /// Reads by a hart that is halted.
+    fn read_halted(
+        &mut self,
+        buffer: ProgramBuffer,
+        sweep: &mut [Words],
+        progress: &mut dyn FnMut(),
+    ) -> Result<(), Fault> {
+        let saved = self.surely_in_the_end(program_buffer::save)?;
+        let fixed = self.fixed;
+        let read = self.surely(|module| {
+            buffer.read(module, saved, sweep, progress)?;
+            check(module, fixed)
+        });
+        let put_back = self.surely_in_the_end(|module| program_buffer::put_back(module, saved));
+        put_back.map_err(|fault| Fault::Disturbed(Box::new(fault)))?;
+        read
     }
 }
 
-impl Memory for RiscvMemory<'_> {
+impl Memory for RiscvMemory {
     fn processor(&self) -> Option<Processor> {
         Some(Processor { name: "RISC-V", architecture: "riscv", pointer_width: None })
     }
@@ -161,39 +225,48 @@ impl Memory for RiscvMemory<'_> {
     }
 
     fn sweep(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault> {
-        let Method::ProgramBuffer { may_halt } = self.method else { return self.read(sweep, progress) };
-        match (self.is_halted()?, may_halt) {
-            (true, _) => self.read(sweep, progress),
-            (false, true) => self.while_halted(|memory| memory.read(sweep, progress)),
+        let Method::ProgramBuffer { may_halt, buffer } = self.method else {
+            let fixed = self.fixed;
+            return self.surely(|module| read(module, fixed, sweep, progress));
+        };
+        let read = match (self.is_halted()?, may_halt) {
+            (true, _) => self.read_halted(buffer, sweep, progress),
+            (false, true) => self.read_while_halted(buffer, sweep, progress),
             (false, false) => Err(Fault::NeedsHalt),
+        };
+        if let Err(fault) = &read {
+            self.method = Method::ProgramBuffer { may_halt, buffer: buffer.after(fault) };
         }
+        read
     }
 
     fn clear_errors(&mut self) -> Result<(), Fault> {
-        if self.method == Method::SystemBus {
-            self.module.write_dm_register(Sbcs::from(SBBUSYERROR | SBERROR))?;
-        }
-        Ok(self.module.write_dm_register(Abstractcs::from(CMDERR))?)
+        let method = self.method;
+        self.surely(|module| {
+            if method == Method::SystemBus {
+                module.write_dm_register(Sbcs::from(SBBUSYERROR | SBERROR))?;
+            }
+            Ok(module.write_dm_register(Abstractcs::from(CMDERR))?)
+        })
     }
 
-    /// A word takes a command and a read, as they are measured here; before the first, and after the last of each piece, come
-    /// so many more.
+    /// By what one trip to the probe takes, of which so many more come with each piece.
     fn pause_of(&mut self, num_words: u64) -> Result<Option<Duration>, Fault> {
         const NUM_SAMPLES: u32 = 16;
         const NUM_AROUND: u64 = 64;
         const PIECE_WORDS: u64 = 256;
-        if self.method != (Method::ProgramBuffer { may_halt: false }) || self.is_halted()? {
+        let Method::ProgramBuffer { may_halt: false, buffer } = self.method else { return Ok(None) };
+        if self.is_halted()? {
             return Ok(None);
         }
         let began = Instant::now();
         for _ in 0..NUM_SAMPLES {
-            self.module.write_dm_register(Abstractauto::from(0))?;
-            self.is_halted()?;
+            self.surely(status)?;
         }
-        let one = began.elapsed() / NUM_SAMPLES;
+        let trip = began.elapsed() / NUM_SAMPLES;
         let around = num_words.div_ceil(PIECE_WORDS).saturating_mul(NUM_AROUND);
-        let num = u32::try_from(num_words.saturating_add(around)).unwrap_or(u32::MAX);
-        Ok(Some(one.saturating_mul(num)))
+        let num = num_words.saturating_mul(buffer.trips_of_word()).saturating_add(around);
+        Ok(Some(trip.saturating_mul(u32::try_from(num).unwrap_or(u32::MAX))))
     }
 
     fn take_pause(&mut self) -> Duration {
@@ -201,9 +274,77 @@ impl Memory for RiscvMemory<'_> {
     }
 
     fn restore(&mut self) -> Result<(), Fault> {
-        let control = if self.was_halted { self.dmcontrol()? & HARTSEL | DMACTIVE } else { 0 };
-        Ok(self.module.write_dm_register(Dmcontrol::from(control))?)
+        let was_halted = self.was_halted;
+        self.surely(|module| {
+            let control = if was_halted { control(module)? & HARTSEL | DMACTIVE } else { 0 };
+            Ok(module.write_dm_register(Dmcontrol::from(control))?)
+        })
     }
+}
+
+/// Has `probe-rs` read by the system bus, whatever it took `sbcs` for: else it would halt the hart on its own account.
+fn use_system_bus(module: &mut Module<'_>) -> Result<(), Fault> {
+    module.memory_access_config().set_default_method(RiscvBusAccess::A32, MemoryAccessMethod::SystemBus);
+    Ok(())
+}
+
+fn control(module: &mut Module<'_>) -> Result<u32, Fault> {
+    Ok(u32::from(module.read_dm_register::<Dmcontrol>()?))
+}
+
+fn status(module: &mut Module<'_>) -> Result<u32, Fault> {
+    Ok(u32::from(module.read_dm_register::<Dmstatus>()?))
+}
+
+fn sbcs(module: &mut Module<'_>) -> Result<u32, Fault> {
+    Ok(u32::from(module.read_dm_register::<Sbcs>()?))
+}
+
+/// Reads a sweep by the system bus.
+fn read(
+    module: &mut Module<'_>,
+    fixed: u32,
+    sweep: &mut [Words],
+    progress: &mut dyn FnMut(),
+) -> Result<(), Fault> {
+    let read = memory::in_pieces(sweep, |at, piece| module.read_32(at, piece).map_err(fault), progress);
+    if read.as_ref().is_err_and(Fault::is_timeout) {
+        return read;
+    }
+    // What the bus refused is told there alone.
+    match (check(module, fixed), read) {
+        (Err(fault @ (Fault::SystemBus { .. } | Fault::Inactive(_))), _) | (_, Err(fault)) => Err(fault),
+        (checked, Ok(())) => checked,
+    }
+}
+
+/// Whether what was read can be believed: the module is as it was, and has kept no error.
+fn check(module: &mut Module<'_>, fixed: u32) -> Result<(), Fault> {
+    let (control, sbcs) = (control(module)?, sbcs(module)?);
+    memory::same(fixed, sbcs & SB_FIXED)?;
+    if control & DMACTIVE == 0 {
+        return Err(Fault::Inactive(control));
+    }
+    match (sbcs & SBERROR) >> SBERROR_SHIFT {
+        0 => Ok(()),
+        sberror => Err(Fault::SystemBus { sberror }),
+    }
+}
+
+/// Halts the hart. `probe-rs`'s own way would have it stop at its program's `ebreak` from then on, which it has to go on
+/// with here.
+fn halt(module: &mut Module<'_>) -> Result<(), Fault> {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let hart = control(module)? & HARTSEL | DMACTIVE;
+    module.write_dm_register(Dmcontrol::from(hart | HALTREQ))?;
+    let began = Instant::now();
+    let mut is_halted = module.core_halted();
+    while matches!(is_halted, Ok(false)) && began.elapsed() < PATIENCE {
+        thread::yield_now();
+        is_halted = module.core_halted();
+    }
+    module.write_dm_register(Dmcontrol::from(hart))?;
+    if is_halted? { Ok(()) } else { Err(Fault::NotHalted { waited_ms: 100 }) }
 }
 
 /// Whether there is a system bus that reads words (version 1 is that of the specification).

@@ -4,9 +4,9 @@
 //! cannot be told to stop: so it waits on a thread of its own, which is left to itself when no step of it has ended for
 //! too long. What always holds: an answer is that of the last question, since none is asked while one is open.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,8 @@ pub(crate) struct Worker {
 impl Worker {
     /// Opens the probe and begins with the chip.
     pub(crate) fn begin(options: &Options) -> Result<(Self, Begun), LinkError> {
+        let endpoint = endpoint(options);
+        wait_for_others(&endpoint, options.reply_timeout);
         let (questions, asked) = channel();
         let (answering, answers) = channel();
         let progress = Arc::new(AtomicU64::new(0));
@@ -79,7 +81,6 @@ impl Worker {
                 answering(Err(failure));
             }
         });
-        let endpoint = endpoint(options);
         let thread = thread.map_err(|source| LinkError::Connect { endpoint: endpoint.clone(), source })?;
         let thread = Some(thread);
         let patience = options.reply_timeout;
@@ -157,7 +158,7 @@ impl Worker {
             let now = self.progress.load(Ordering::Relaxed);
             if now == steps {
                 // It is left to itself, and whatever it answers is not heard.
-                self.thread = None;
+                leave_alone(self.endpoint.clone(), self.thread.take());
                 let waited_ms = u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX);
                 let (operation, endpoint) = (operation.clone(), self.endpoint.clone());
                 return Err(LinkError::Timeout { operation, endpoint, waited_ms });
@@ -180,6 +181,31 @@ impl Worker {
     fn confused(&self, operation: Operation) -> LinkError {
         let detail = "the probe's thread answered something else".to_owned();
         LinkError::Protocol { operation, endpoint: self.endpoint.clone(), detail }
+    }
+}
+
+/// Threads that are left to themselves, by the probe that they may still have.
+static LEFT_ALONE: Mutex<Vec<(String, JoinHandle<()>)>> = Mutex::new(Vec::new());
+
+fn left_alone() -> MutexGuard<'static, Vec<(String, JoinHandle<()>)>> {
+    LEFT_ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn leave_alone(endpoint: String, thread: Option<JoinHandle<()>>) {
+    left_alone().extend(thread.map(|thread| (endpoint, thread)));
+}
+
+/// Waits a while for those that had this probe: two at once would disturb each other, where the host lets them.
+fn wait_for_others(endpoint: &str, patience: Duration) {
+    const LOOK_EVERY: Duration = Duration::from_millis(10);
+    let began = Instant::now();
+    let is_held = || {
+        let mut threads = left_alone();
+        threads.retain(|(_, thread)| !thread.is_finished());
+        threads.iter().any(|(other, _)| other == endpoint)
+    };
+    while is_held() && began.elapsed() < patience {
+        thread::sleep(LOOK_EVERY);
     }
 }
 

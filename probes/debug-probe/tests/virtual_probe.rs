@@ -2,24 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::time::Duration;
 
+use common::{NUM_WORDS, Turns, bytes, read_at, word};
 use covtap_debug_probe::{DebugProbe, Options};
 use covtap_link::{Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
 use covtap_virtual_probe::{Fault, Injector, PluggedIn, Ram, SharedDap, Stats, lock, plug_in, shared};
 
 const BASE: u32 = 0x2000_0000;
-const NUM_WORDS: u32 = 8192;
 const PCS: [u32; 3] = [0x100, 0x104, 0x108];
-
-/// A word that tells its place, and is neither 0 nor another's.
-fn word(index: u32) -> u32 {
-    index.wrapping_mul(0x9e37_79b1) | 1
-}
-
-fn bytes() -> Vec<u8> {
-    (0..NUM_WORDS).flat_map(|index| word(index).to_le_bytes()).collect()
-}
 
 /// A chip that tests do things to, and its probe.
 struct Chip {
@@ -53,9 +46,7 @@ impl Chip {
 }
 
 fn read(link: &mut DebugProbe, offset: u32, len: usize) -> Result<Vec<u8>, LinkError> {
-    let mut buf = vec![0; len];
-    link.read(TargetAddr::new(u64::from(BASE + offset)), &mut buf)?;
-    Ok(buf)
+    read_at(link, BASE, offset, len)
 }
 
 #[test]
@@ -246,42 +237,10 @@ fn no_wrong_value_is_accepted() {
         Fault::TargetReset,
     ];
     let chip = Chip::new("faults");
-    let (all, mut given, mut refused, mut reopened) = (bytes(), 0_u32, 0_u32, 0_u32);
-    let mut link = None;
     lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
-    for turn in 0..10_000_u32 {
-        let offset = turn.wrapping_mul(2_654_435_761) % (NUM_WORDS * 4 - 512);
-        let len = 1 + (turn as usize * 7) % 500;
-        let mut open = match link.take() {
-            Some(open) => open,
-            None => match DebugProbe::open(&chip.options()) {
-                Ok(open) => open,
-                Err(_) => {
-                    lock(&chip.dap).mend();
-                    reopened += 1;
-                    continue;
-                }
-            },
-        };
-        match read(&mut open, offset, len) {
-            Ok(got) => {
-                let start = offset as usize;
-                assert_eq!(got, all[start..start + len], "turn {turn}: {len} bytes at {offset}");
-                given += 1;
-                link = Some(open);
-            }
-            Err(error) if error.is_fatal() => {
-                refused += 1;
-                drop(open);
-                lock(&chip.dap).mend();
-            }
-            Err(_) => {
-                refused += 1;
-                link = Some(open);
-            }
-        }
-    }
-    println!("{given} given, {refused} refused, {reopened} not begun, {} faults", chip.stats().faults);
-    assert!(given > 5000 && refused > 100, "{given} given, {refused} refused");
+    let (open, mend) = (|| DebugProbe::open(&chip.options()), || lock(&chip.dap).mend());
+    let turns = Turns::take(10_000, BASE, open, mend);
+    println!("{turns:?}, {} faults", chip.stats().faults);
+    assert!(turns.given > 5000 && turns.refused > 100, "{turns:?}");
     assert_eq!(chip.stats().halts, 0);
 }
