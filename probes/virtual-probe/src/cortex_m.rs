@@ -5,6 +5,7 @@
 
 use crate::ppb::{self, C_DEBUGEN, C_HALT, C_STEP, TRCENA};
 use crate::stats::Stats;
+use crate::swo::{Swo, TraceRegisters};
 use crate::target::{Target, TargetError};
 
 /// C_DEBUGEN, C_HALT, C_STEP, C_MASKINTS, C_SNAPSTALL.
@@ -14,7 +15,7 @@ const S_RETIRE_ST: u32 = 1 << 24;
 const DFSR_HALTED: u32 = 1 << 0;
 const DFSR_VCATCH: u32 = 1 << 3;
 const REGWNR: u32 = 1 << 16;
-/// Four comparators, no trace packets.
+/// Four comparators, and all else that a DWT may lack.
 const DWT_FIXED: u32 = 0x4000_0000;
 const DWT_WRITABLE: u32 = 0x007F_FFFF;
 /// Six comparators of instructions and two of literals.
@@ -47,11 +48,14 @@ pub struct DebugRegisters {
     pub fp_ctrl: u32,
     /// The comparators of FPB.
     pub fp_comparators: [u32; 8],
+    /// Those of the trace.
+    pub trace: TraceRegisters,
 }
 
 impl DebugRegisters {
     fn at_power_on() -> Self {
-        Self { dwt_ctrl: DWT_FIXED, fp_ctrl: FP_FIXED, ..Self::default() }
+        let trace = TraceRegisters::at_power_on();
+        Self { dwt_ctrl: DWT_FIXED, fp_ctrl: FP_FIXED, trace, ..Self::default() }
     }
 }
 
@@ -59,6 +63,7 @@ impl DebugRegisters {
 pub(crate) struct CortexM {
     target: Box<dyn Target>,
     registers: DebugRegisters,
+    swo: Swo,
     dcrdr: u32,
     dfsr: u32,
     is_halted: bool,
@@ -70,7 +75,8 @@ pub(crate) struct CortexM {
 impl CortexM {
     pub(crate) fn new(target: Box<dyn Target>) -> Self {
         let registers = DebugRegisters::at_power_on();
-        Self { target, registers, dcrdr: 0, dfsr: 0, is_halted: false, is_held: false, was_reset: false }
+        let swo = Swo::new();
+        Self { target, registers, swo, dcrdr: 0, dfsr: 0, is_halted: false, is_held: false, was_reset: false }
     }
 
     pub(crate) fn debug_registers(&self) -> &DebugRegisters {
@@ -84,6 +90,7 @@ impl CortexM {
     /// What the debug domain held is gone. A processor that it held runs on.
     pub(crate) fn lose_power(&mut self, stats: &mut Stats) {
         self.registers = DebugRegisters::at_power_on();
+        self.swo.follow(&mut self.registers);
         (self.dcrdr, self.dfsr) = (0, 0);
         self.set_halted(false, stats);
     }
@@ -180,9 +187,12 @@ impl CortexM {
             ppb::DHCSR => self.dhcsr(),
             ppb::DCRDR => self.dcrdr,
             ppb::DEMCR => self.registers.demcr,
-            _ => match self.comparator(address) {
-                Some(comparator) => *comparator,
-                None => ppb::identification(address),
+            _ => match self.swo.read(address, &self.registers) {
+                Some(value) => value,
+                None => match self.comparator(address) {
+                    Some(comparator) => *comparator,
+                    None => ppb::identification(address),
+                },
             },
         })
     }
@@ -207,12 +217,26 @@ impl CortexM {
                 stats.demcr_writes.push(value);
                 self.registers.demcr = value;
             }
-            _ => {
-                if let Some(comparator) = self.comparator(address) {
-                    *comparator = value;
-                }
-            }
+            _ => match self.comparator(address) {
+                Some(comparator) => *comparator = value,
+                None => self.swo.write(address, value, &mut self.registers),
+            },
         }
+        self.swo.follow(&mut self.registers);
+    }
+
+    /// Has the probe's receiver listen at a baud rate, or no more.
+    pub(crate) fn set_swo_receiver(&mut self, baud: Option<u32>) {
+        self.swo.set_receiver(baud);
+    }
+
+    /// What the probe's receiver has got since it was asked last.
+    pub(crate) fn swo_bytes(&mut self, stats: &mut Stats) -> Result<Vec<u8>, BusError> {
+        let is_halted = self.is_halted || self.is_held;
+        let received = self.swo.received(&self.registers, is_halted, &mut || self.target.pc());
+        let bytes = bus(received, stats)?;
+        stats.swo_bytes = stats.swo_bytes.saturating_add(bytes.len() as u64);
+        Ok(bytes)
     }
 
     /// A comparator's register of DWT or FPB.

@@ -216,6 +216,23 @@ impl Dap {
         }
     }
 
+    /// Has the probe's receiver of SWO listen at a baud rate, or no more.
+    pub fn set_swo_receiver(&mut self, baud: Option<u32>) {
+        self.core.set_swo_receiver(baud);
+    }
+
+    /// What that receiver has got since it was asked last.
+    ///
+    /// # Errors
+    ///
+    /// The probe, or the target, is gone.
+    pub fn read_swo(&mut self) -> Result<Vec<u8>, Ack> {
+        if self.conditions.is_link_lost {
+            return Err(Ack::None);
+        }
+        self.core.swo_bytes(&mut self.stats).map_err(|_| Ack::None)
+    }
+
     /// As [`read`](Self::read), by the rules of a wire.
     pub(crate) fn read_by(&mut self, wire: Wire, port: Port, a: u8) -> Result<u32, Ack> {
         let a = a & 0xC;

@@ -25,6 +25,7 @@ mod qemu;
 mod ram;
 mod server;
 mod stats;
+mod swo;
 mod target;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,7 @@ pub use qemu::Qemu;
 pub use ram::Ram;
 pub use server::{ListenAddress, Protocol, ServeError, Server};
 pub use stats::Stats;
+pub use swo::{TRACE_CLOCK_HZ, TraceRegisters};
 pub use target::{MemoryRange, Target, TargetError};
 
 /// A debug port that a probe, a server and a test look at together.
