@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use covtap_link::{LinkError, Operation};
+use covtap_link::{Burst, LinkError, Operation};
 
 use crate::Options;
 use crate::attach::{self, Begun};
@@ -21,7 +21,7 @@ use crate::memory::{Fault, Memory, Words, until_believed};
 #[derive(Debug)]
 enum Question {
     Read(Vec<Words>),
-    Sample(usize),
+    Sample,
     PauseOf(u64),
     Leave,
 }
@@ -32,7 +32,7 @@ enum Answer {
     Begun(Begun),
     /// And for how long the processor was halted for them.
     Words(Vec<Words>, Duration),
-    Samples(Vec<u32>),
+    Samples(Vec<u32>, Burst),
     Pause(Option<Duration>),
     Left,
 }
@@ -103,9 +103,9 @@ impl Worker {
     }
 
     /// Takes samples of where the processor is.
-    pub(crate) fn sample(&mut self, num: usize, operation: &Operation) -> Result<Vec<u32>, LinkError> {
-        match self.ask(Question::Sample(num), operation)? {
-            Answer::Samples(samples) => Ok(samples),
+    pub(crate) fn sample(&mut self, operation: &Operation) -> Result<(Vec<u32>, Burst), LinkError> {
+        match self.ask(Question::Sample, operation)? {
+            Answer::Samples(samples, burst) => Ok((samples, burst)),
             _ => Err(self.confused(operation.clone())),
         }
     }
@@ -127,10 +127,16 @@ impl Worker {
         if self.thread.is_none() {
             return Ok(());
         }
-        self.ask(Question::Leave, &Operation::Detach)?;
-        // It has answered, and ends.
-        self.thread.take().map(JoinHandle::join);
-        Ok(())
+        let left = self.ask(Question::Leave, &Operation::Detach);
+        // Whatever it has answered, it ends: who opens the probe next is not to meet it there.
+        let began = Instant::now();
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+            && began.elapsed() < self.patience
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.thread = None;
+        left.map(|_| ())
     }
 
     fn ask(&mut self, question: Question, operation: &Operation) -> Result<Answer, LinkError> {
@@ -216,14 +222,17 @@ fn one(question: Question, memory: &mut dyn Memory, step: &mut dyn FnMut()) -> R
             until_believed(memory, |memory| memory.sweep(&mut words, step))?;
             Ok(Answer::Words(words, memory.take_pause()))
         }
-        Question::Sample(num) => {
-            let mut samples = vec![0; num];
-            until_believed(memory, |memory| memory.burst(&mut samples, step))?;
-            Ok(Answer::Samples(samples))
+        Question::Sample => {
+            let mut taken = (Vec::new(), Burst::default());
+            until_believed(memory, |memory| {
+                taken = memory.burst(step)?;
+                Ok(())
+            })?;
+            Ok(Answer::Samples(taken.0, taken.1))
         }
         Question::PauseOf(num_words) => Ok(Answer::Pause(memory.pause_of(num_words)?)),
         Question::Leave => {
-            memory.restore()?;
+            until_believed(memory, |memory| memory.restore())?;
             Ok(Answer::Left)
         }
     }

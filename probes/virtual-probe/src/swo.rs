@@ -174,6 +174,7 @@ impl Swo {
         let span = Span {
             from: self.count_at(from, registers),
             to: self.count_at(now, registers),
+            has_samples: registers.dwt_ctrl & PCSAMPLENA != 0,
             period: period(registers.dwt_ctrl),
             sync_bit: sync_bit(registers),
         };
@@ -191,6 +192,7 @@ impl Swo {
 struct Span {
     from: u64,
     to: u64,
+    has_samples: bool,
     period: u64,
     /// The counter's bit at whose change there is a synchronisation packet.
     sync_bit: Option<u32>,
@@ -198,7 +200,7 @@ struct Span {
 
 impl Span {
     fn num_samples(&self) -> u64 {
-        self.to / self.period - self.from / self.period
+        if self.has_samples { self.to / self.period - self.from / self.period } else { 0 }
     }
 
     fn has_sync(&self, from: u64, to: u64) -> bool {
@@ -238,7 +240,7 @@ fn is_on(registers: &DebugRegisters) -> bool {
     let DebugRegisters { demcr, dwt_ctrl, trace, .. } = registers;
     let has = |word: u32, bits: u32| word & bits == bits;
     has(*demcr, TRCENA)
-        && has(*dwt_ctrl, CYCCNTENA | PCSAMPLENA)
+        && has(*dwt_ctrl, CYCCNTENA)
         && has(trace.itm_tcr, ITMENA | TXENA)
         && trace.tpiu_sppr == NRZ
         && trace.tpiu_ffcr & EN_F_CONT == 0
@@ -309,7 +311,7 @@ mod tests {
         let changes: [fn(&mut DebugRegisters); 7] = [
             |it| it.demcr = 0,
             |it| it.dwt_ctrl &= !CYCCNTENA,
-            |it| it.dwt_ctrl &= !PCSAMPLENA,
+            |it| it.dwt_ctrl &= !(1 << 10 | PCSAMPLENA),
             |it| it.trace.itm_tcr &= !ITMENA,
             |it| it.trace.itm_tcr &= !TXENA,
             |it| it.trace.tpiu_sppr = MANCHESTER,
