@@ -92,10 +92,13 @@ impl Early {
             Self::Physical(link) => MeteredLink::new(link),
             Self::Open(link) => link,
         };
+        let regions = programs.regions();
+        let len_bytes = regions.iter().map(|region| region.range.len_bytes()).fold(0, u64::saturating_add);
+        link.may_read(len_bytes)?;
         for program in programs.iter().filter(|program| !program.is_scanned) {
             check(task, &mut link, &program.image, program.slide, status)?;
         }
-        let mut reader = Reader::new(link, programs.regions())?.with_lists(lists).finding_again(movable);
+        let mut reader = Reader::new(link, regions)?.with_lists(lists).finding_again(movable);
         if !task.options.force {
             let expected = |program: &Program| Expected::of(&program.image, program.slide);
             reader = reader.expecting(programs.iter().map(expected).collect());

@@ -43,8 +43,6 @@ type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
 /// Every kind of error that there is a next step after.
 const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_collect),
-    #[cfg(feature = "probe")]
-    |cause| cause.downcast_ref().and_then(probe::for_link),
     |cause| cause.downcast_ref().and_then(for_link),
     |cause| cause.downcast_ref().and_then(for_call),
     |cause| cause.downcast_ref().and_then(for_launch),
@@ -129,6 +127,9 @@ fn for_client(error: &ClientError) -> Option<&'static str> {
 pub(super) fn for_error(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| HINTS.iter().find_map(|hint| hint(cause)))
 }
+
+/// What to do where only a halt lets memory be read.
+const ALLOW_HALT: &str = "--allow-halt has it halted; the time it takes is measured and shown";
 
 /// What to do about memory that is read through QEMU's monitor.
 pub(super) const FOR_FALLBACK: &str = "hint: run covtap as the user that runs QEMU, with CAP_SYS_PTRACE or \
@@ -375,6 +376,7 @@ fn for_collect(error: &CollectError) -> Option<&'static str> {
         CollectError::WrongImage { .. } => {
             Some("give the ELF that the target runs, or ELF@SLIDE if it was moved; --force goes on anyway")
         }
+        CollectError::WouldHalt { .. } => Some(ALLOW_HALT),
         CollectError::Misplaced { .. } => {
             Some("does the target run this ELF, and has its start-up code run?")
         }
@@ -433,6 +435,10 @@ fn for_dump(error: &DumpError) -> Option<&'static str> {
 }
 
 fn for_link(error: &LinkError) -> Option<&'static str> {
+    #[cfg(feature = "probe")]
+    if let Some(hint) = probe::for_link(error) {
+        return Some(hint);
+    }
     match error {
         LinkError::Connect { source, .. } if source.raw_os_error() == Some(nix::libc::ESRCH) => {
             Some("give the id of a process that runs")

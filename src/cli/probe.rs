@@ -34,6 +34,13 @@ pub(super) struct ProbeArgs {
     /// With a debug probe: the number of the access port that leads to the memory [default: the chip's, or 0]
     #[arg(long, value_name = "N", conflicts_with = "server")]
     ap: Option<u8>,
+    /// With a debug probe: which of the chip's processors, where it has several [default: 0]
+    #[arg(long, value_name = "N", conflicts_with = "server")]
+    chip_core: Option<usize>,
+    /// With a debug probe: halt the processor for each snapshot where there is no other way to its memory; without, what that
+    /// would take is measured and said, and nothing is read
+    #[arg(long, conflicts_with = "server")]
+    allow_halt: bool,
     /// With a debug probe: chips that probe-rs does not know, described as it has it (YAML)
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     chip_description_path: Option<PathBuf>,
@@ -69,6 +76,8 @@ impl ProbeArgs {
             protocol: self.protocol.map_or_else(|| environment("PROTOCOL"), |own| Ok(Some(own)))?,
             speed_khz: self.speed.map_or_else(|| environment("SPEED"), |own| Ok(Some(own)))?,
             access_port: self.ap,
+            core: self.chip_core,
+            allow_halt: self.allow_halt,
             chip_description: described.transpose()?,
             connect_under_reset: self.connect_under_reset && !self.was_reset.swap(true, Ordering::Relaxed),
             reply_timeout,

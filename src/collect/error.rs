@@ -24,6 +24,19 @@ pub enum CollectError {
         /// Where the target is.
         endpoint: String,
     },
+    /// There is no way to its memory beside its processor, and nobody has allowed that it is halted.
+    #[error(
+        "read {len_bytes} bytes of counters through {endpoint}: there is no way to them beside the processor, which would be \
+         halted for up to {pause_ms} ms each time"
+    )]
+    WouldHalt {
+        /// Where the target is.
+        endpoint: String,
+        /// How much would be read.
+        len_bytes: u64,
+        /// For how long, as the link has measured it without a halt.
+        pause_ms: u64,
+    },
     /// The target says that it counts where there can be no memory.
     #[error(
         "find the counters of {endpoint}: {region}, moved by {bias:#x} as {word} says, passes the end of memory"

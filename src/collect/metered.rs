@@ -43,6 +43,18 @@ impl MeteredLink {
         self
     }
 
+    /// Makes sure that so much may be read: it takes no halt, or one that was allowed.
+    ///
+    /// # Errors
+    ///
+    /// It takes one that was not; or the link failed.
+    pub fn may_read(&mut self, len_bytes: u64) -> Result<(), CollectError> {
+        let pause = self.link.halting().map_or(Ok(None), |halting| halting.pause_of(len_bytes))?;
+        let Some(pause) = pause else { return Ok(()) };
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        Err(CollectError::WouldHalt { endpoint: self.link.info().endpoint, len_bytes, pause_ms })
+    }
+
     /// Has the target held before a reset or its end.
     ///
     /// # Errors

@@ -189,41 +189,50 @@ mod tests {
         assert_eq!(wrong, "the processor is a Cortex-M3, and that of STM32F407VGTx is another (Armv7em)");
     }
 
-    #[test]
-    fn a_chip_may_be_described() {
-        let options = |description: &str| Options {
-            chip: Some("MY-CHIP".to_owned()),
-            chip_description: Some(description.to_owned()),
-            ..Options::default()
-        };
-        let described = "
+    /// A chip that is described, with one processor.
+    fn described(kind: &str, access: &str) -> Options {
+        let description = format!(
+            "
 name: Mine
 variants:
 - name: MY-CHIP
   cores:
   - name: main
-    type: armv7m
-    core_access_options: !Arm
-      ap: !v1 3
+    type: {kind}
+    core_access_options: {access}
   memory_map:
   - !Ram
-    range: {start: 0x20000000, end: 0x20001000}
+    range: {{start: 0x20000000, end: 0x20001000}}
     cores: [main]
   flash_algorithms: []
-";
-        let Way::Arm(chip) = Chip::of(&options(described)).unwrap().way else { panic!("it is one of Arm's") };
-        assert_eq!(chip.access_port.ap_v1().ok(), Some(3));
-        let error = Chip::of(&options("name: [")).map(|_| ()).unwrap_err();
+"
+        );
+        let chip = Some("MY-CHIP".to_owned());
+        Options { chip, chip_description: Some(description), ..Options::default() }
+    }
+
+    #[test]
+    fn a_chip_may_be_described() {
+        let chip = Chip::of(&described("armv7m", "!Arm {ap: !v1 3}")).unwrap();
+        let Way::Arm(way) = chip.way else { panic!("it is one of Arm's") };
+        assert_eq!(way.access_port.ap_v1().ok(), Some(3));
+        let broken = Some("name: [".to_owned());
+        let options = Options { chip_description: broken, ..described("armv7m", "!Arm {ap: !v1 3}") };
+        let error = Chip::of(&options).map(|_| ()).unwrap_err();
         assert!(error.starts_with("the chip description: "), "{error}");
     }
 
     #[test]
     fn chips_that_are_not_known_or_not_read_here_are_said() {
         assert!(chip("nothing").is_err());
-        let error = chip("esp32s3").map(|_| ()).unwrap_err();
+        let error = |kind, access| Chip::of(&described(kind, access)).map(|_| ()).unwrap_err();
         assert_eq!(
-            error,
+            error("xtensa", "!Xtensa {}"),
             "its processor is an Xtensa, which has to be halted for each read, and is not read here"
+        );
+        assert_eq!(
+            error("riscv", "!Riscv {mem_ap: !v1 1}"),
+            "its debug module is behind an access port of Arm's, where it is not reached here"
         );
     }
 

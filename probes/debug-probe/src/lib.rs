@@ -6,9 +6,10 @@
 //! The wire is `probe-rs`'s part: its drivers know the probes, and its tables the chips.
 //!
 //! What always holds:
-//! - the processor is never halted: its debug control register is not even written. `probe-rs` has no such way with a
-//!   `Session`, which halts when it begins and when it ends, so the access port is used below it;
-//! - a read is believed only if afterwards the debug port has no error kept, still has its power, and a word that is
+//! - the processor is not halted: its debug control register is not even written. `probe-rs` has no such way with a
+//!   `Session`, which halts when it begins and when it ends, so access port and debug module are used below it;
+//! - only where a RISC-V chip has no system bus is it halted, if that was allowed, and for how long is measured;
+//! - a read is believed only if afterwards no error is kept, the debug logic still has its power, and a word that is
 //!   known reads as it did: some probes give zeros for what the bus refused;
 //! - who waits for the probe stops waiting when nothing comes any more, whatever a driver does meanwhile;
 //! - what was changed for samples is changed back.
@@ -40,5 +41,6 @@ mod worker;
 
 pub use choose::{ENDPOINT, ProbeInfo, list};
 pub use link::DebugProbe;
+pub use memory::NEEDS_HALT;
 pub use options::{Options, Protocol, Selector};
 pub use rate::Swo;

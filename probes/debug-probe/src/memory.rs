@@ -12,6 +12,9 @@ use probe_rs::architecture::riscv::communication_interface::RiscvError;
 /// How often what is not believed is read.
 const MAX_TRIES: usize = 4;
 
+/// Why a read is refused that takes a halt which was not allowed.
+pub const NEEDS_HALT: &str = "the processor would have to be halted for it";
+
 /// Why a sweep is not believed, or not to be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -40,7 +43,7 @@ pub(crate) enum Fault {
     #[error("a word that is known reads as {found:#010x} instead of {known:#010x}")]
     OtherWord { known: u32, found: u32 },
     /// It cannot be read without a halt, which was not allowed.
-    #[error("the processor would have to be halted for it")]
+    #[error("{NEEDS_HALT}")]
     NeedsHalt,
     /// The processor did not halt when it was told to.
     #[error("the processor did not halt within {waited_ms} ms")]

@@ -4,9 +4,10 @@
 //! reach the target from here alone, and each is counted.
 
 use crate::ppb::{self, C_DEBUGEN, C_HALT, C_STEP, TRCENA};
+use crate::processor::{BusError, Processor, bus, note};
 use crate::stats::Stats;
 use crate::swo::{Swo, TraceRegisters};
-use crate::target::{Target, TargetError};
+use crate::target::Target;
 
 /// C_DEBUGEN, C_HALT, C_STEP, C_MASKINTS, C_SNAPSTALL.
 const DHCSR_CONTROL: u32 = 0x2F;
@@ -23,15 +24,6 @@ const FP_FIXED: u32 = 0x260;
 const FP_KEY: u32 = 1 << 1;
 const FP_ENABLE: u32 = 1 << 0;
 const VECTKEYSTAT: u32 = 0xFA05_0000;
-
-/// Why an access did not come to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum BusError {
-    /// Nothing is there.
-    Fault,
-    /// The target is gone.
-    Gone,
-}
 
 /// What debuggers set in the processor's debug registers, for a test to see that nothing has changed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -59,24 +51,21 @@ impl DebugRegisters {
     }
 }
 
-/// The processor and the target that it stands for.
+/// The processor, its debug registers and its bus.
 pub(crate) struct CortexM {
-    target: Box<dyn Target>,
+    processor: Processor,
     registers: DebugRegisters,
     swo: Swo,
     dcrdr: u32,
     dfsr: u32,
-    is_halted: bool,
-    /// The reset pin is low: it executes nothing until it is released.
-    is_held: bool,
     was_reset: bool,
 }
 
 impl CortexM {
     pub(crate) fn new(target: Box<dyn Target>) -> Self {
         let registers = DebugRegisters::at_power_on();
-        let swo = Swo::new();
-        Self { target, registers, swo, dcrdr: 0, dfsr: 0, is_halted: false, is_held: false, was_reset: false }
+        let (processor, swo) = (Processor::new(target), Swo::new());
+        Self { processor, registers, swo, dcrdr: 0, dfsr: 0, was_reset: false }
     }
 
     pub(crate) fn debug_registers(&self) -> &DebugRegisters {
@@ -84,7 +73,7 @@ impl CortexM {
     }
 
     pub(crate) fn is_halted(&self) -> bool {
-        self.is_halted
+        self.processor.is_halted()
     }
 
     /// What the debug domain held is gone. A processor that it held runs on.
@@ -97,23 +86,15 @@ impl CortexM {
 
     /// The reset pin goes low. What happens when it goes high is a reset.
     pub(crate) fn hold(&mut self, stats: &mut Stats) {
-        if std::mem::replace(&mut self.is_held, true) {
-            return;
+        if self.processor.hold(stats) {
+            self.registers.dhcsr_control &= !(C_HALT | C_STEP);
+            self.was_reset = true;
         }
-        if std::mem::take(&mut self.is_halted) {
-            // It leaves its debug state, though not for running.
-            stats.resumes += 1;
-        } else {
-            let done = self.target.halt();
-            note(done, stats);
-        }
-        self.registers.dhcsr_control &= !(C_HALT | C_STEP);
-        self.was_reset = true;
     }
 
     /// The reset pin goes high.
     pub(crate) fn release(&mut self, stats: &mut Stats) {
-        if self.is_held {
+        if self.processor.is_held() {
             self.reset(stats);
         }
     }
@@ -122,25 +103,8 @@ impl CortexM {
     pub(crate) fn reset(&mut self, stats: &mut Stats) {
         let DebugRegisters { dhcsr_control, demcr, .. } = self.registers;
         let is_caught = dhcsr_control & C_DEBUGEN != 0 && demcr & ppb::VC_CORERESET != 0;
-        let was_stopped = self.is_halted || self.is_held;
-        if is_caught && !was_stopped {
-            // Stopped before, it executes nothing after.
-            let done = self.target.halt();
-            note(done, stats);
-        }
-        stats.resets += 1;
-        let done = self.target.reset();
-        note(done, stats);
-        if was_stopped && !is_caught {
-            let done = self.target.resume();
-            note(done, stats);
-        }
-        match (self.is_halted, is_caught) {
-            (false, true) => stats.halts += 1,
-            (true, false) => stats.resumes += 1,
-            _ => {}
-        }
-        (self.is_halted, self.is_held, self.was_reset) = (is_caught, false, true);
+        self.processor.reset(is_caught, stats);
+        self.was_reset = true;
         self.registers.dhcsr_control &= !(C_HALT | C_STEP);
         if is_caught {
             self.registers.dhcsr_control |= C_HALT;
@@ -151,7 +115,7 @@ impl CortexM {
     /// Fills `bytes`, which do not cross a word, from an address.
     pub(crate) fn read(&mut self, address: u32, bytes: &mut [u8], stats: &mut Stats) -> Result<(), BusError> {
         if !ppb::has(address) {
-            let done = self.target.read(address, bytes);
+            let done = self.processor.target().read(address, bytes);
             return bus(done, stats);
         }
         let word = self.read_register(address & !3, stats)?.to_le_bytes();
@@ -166,7 +130,7 @@ impl CortexM {
     pub(crate) fn write(&mut self, address: u32, bytes: &[u8], stats: &mut Stats) -> Result<(), BusError> {
         if !ppb::has(address) {
             stats.memory_writes += 1;
-            let done = self.target.write(address, bytes);
+            let done = self.processor.target().write(address, bytes);
             return bus(done, stats);
         }
         // Debug registers are written as words alone.
@@ -232,8 +196,8 @@ impl CortexM {
 
     /// What the probe's receiver has got since it was asked last.
     pub(crate) fn swo_bytes(&mut self, stats: &mut Stats) -> Result<Vec<u8>, BusError> {
-        let is_halted = self.is_halted || self.is_held;
-        let received = self.swo.received(&self.registers, is_halted, &mut || self.target.pc());
+        let is_halted = self.processor.is_halted() || self.processor.is_held();
+        let received = self.swo.received(&self.registers, is_halted, &mut || self.processor.target().pc());
         let bytes = bus(received, stats)?;
         stats.swo_bytes = stats.swo_bytes.saturating_add(bytes.len() as u64);
         Ok(bytes)
@@ -254,15 +218,15 @@ impl CortexM {
         if self.registers.demcr & TRCENA == 0 {
             return Ok(0);
         }
-        if self.is_halted {
+        if self.is_halted() {
             return Ok(u32::MAX);
         }
-        let pc = self.target.pc();
+        let pc = self.processor.target().pc();
         bus(pc, stats)
     }
 
     fn dhcsr(&mut self) -> u32 {
-        let state = if self.is_halted { ppb::S_HALT } else { S_RETIRE_ST };
+        let state = if self.is_halted() { ppb::S_HALT } else { S_RETIRE_ST };
         let reset = if std::mem::take(&mut self.was_reset) { ppb::S_RESET_ST } else { 0 };
         self.registers.dhcsr_control | S_REGRDY | state | reset
     }
@@ -271,10 +235,8 @@ impl CortexM {
     fn control(&mut self, control: u32, stats: &mut Stats) {
         let is_enabled = control & C_DEBUGEN != 0;
         self.registers.dhcsr_control = if is_enabled { control } else { control & !(C_HALT | C_STEP) };
-        if is_enabled && self.is_halted && control & (C_STEP | C_HALT) == C_STEP {
-            stats.steps += 1;
-            let done = self.target.step();
-            note(done, stats);
+        if is_enabled && self.is_halted() && control & (C_STEP | C_HALT) == C_STEP {
+            self.processor.step(stats);
             // It has executed an instruction, and is halted again.
             self.registers.dhcsr_control |= C_HALT;
             self.dfsr |= DFSR_HALTED;
@@ -284,29 +246,19 @@ impl CortexM {
     }
 
     fn set_halted(&mut self, is_halted: bool, stats: &mut Stats) {
-        if self.is_held || is_halted == self.is_halted {
-            return;
-        }
-        self.is_halted = is_halted;
-        let done = if is_halted {
-            stats.halts += 1;
+        if self.processor.set_halted(is_halted, stats) && is_halted {
             self.registers.dhcsr_control |= C_HALT;
             self.dfsr |= DFSR_HALTED;
-            self.target.halt()
-        } else {
-            stats.resumes += 1;
-            self.target.resume()
-        };
-        note(done, stats);
+        }
     }
 
     /// A write to DCRSR: a register of the processor moves to DCRDR, or from there.
     fn move_register(&mut self, dcrsr: u32, stats: &mut Stats) {
         let [number, ..] = (dcrsr & 0x7F).to_le_bytes();
         let done = if dcrsr & REGWNR != 0 {
-            self.target.write_register(number, self.dcrdr)
+            self.processor.target().write_register(number, self.dcrdr)
         } else {
-            self.target.read_register(number).map(|value| self.dcrdr = value)
+            self.processor.target().read_register(number).map(|value| self.dcrdr = value)
         };
         note(done, stats);
     }
@@ -316,29 +268,6 @@ impl CortexM {
 fn word_offset(address: u32) -> u8 {
     let [low, ..] = address.to_le_bytes();
     low & 3
-}
-
-fn note(done: Result<(), TargetError>, stats: &mut Stats) {
-    // There is nobody on the bus to be told.
-    let _ = bus(done, stats);
-}
-
-fn bus<T>(done: Result<T, TargetError>, stats: &mut Stats) -> Result<T, BusError> {
-    done.map_err(|error| match error {
-        TargetError::Unmapped { .. } => BusError::Fault,
-        error => {
-            stats.target_errors += 1;
-            stats.last_target_error = Some(words(&error));
-            BusError::Gone
-        }
-    })
-}
-
-fn words(error: &TargetError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@
 //!   is cleared there (ADIv5, B4.2.4);
 //! - each transfer is counted, also one that is refused.
 
-use crate::cortex_m::{BusError, CortexM, DebugRegisters};
+use crate::cortex_m::{CortexM, DebugRegisters};
 use crate::faults::{Announced, Conditions, Fault, Injector};
+use crate::jtag::JtagDp;
 use crate::mem_ap::{self, MemAp};
+use crate::processor::BusError;
 use crate::stats::Stats;
 use crate::target::Target;
 
@@ -78,6 +80,7 @@ pub struct Dap {
     posted: u32,
     ap: MemAp,
     core: CortexM,
+    pub(crate) jtag: JtagDp,
     conditions: Conditions,
     injector: Injector,
     stats: Stats,
@@ -109,6 +112,7 @@ impl Dap {
             posted: 0,
             ap: MemAp::new(),
             core: CortexM::new(target),
+            jtag: JtagDp::default(),
             conditions: Conditions::default(),
             injector: Injector::new(),
             stats: Stats::default(),
@@ -145,6 +149,7 @@ impl Dap {
         let conditions = &mut self.conditions;
         match fault {
             Fault::Wait { times } => conditions.waits_left = times,
+            Fault::SystemBusBusy { .. } => {}
             Fault::BusFault => conditions.bus_fault = Some(Announced::Yes),
             Fault::SilentBusFault => conditions.bus_fault = Some(Announced::No),
             Fault::LinkLoss => conditions.is_link_lost = true,
@@ -231,6 +236,11 @@ impl Dap {
             return Err(Ack::None);
         }
         self.core.swo_bytes(&mut self.stats).map_err(|_| Ack::None)
+    }
+
+    /// Whether nobody acknowledges.
+    pub(crate) fn is_link_lost(&self) -> bool {
+        self.conditions.is_link_lost
     }
 
     /// As [`read`](Self::read), by the rules of a wire.

@@ -1,4 +1,5 @@
-//! A driver of probe-rs for the virtual probe, in the same process.
+//! A driver of probe-rs for the virtual probe, in the same process, and how probe-rs finds it and its
+//! [sibling](crate::VirtualJtagProbe) for JTAG.
 //!
 //! What enters are transfers of probe-rs; what leaves are their answers, or probe-rs's own errors. Nothing is retried
 //! here: what is acknowledged WAIT or FAULT is what the caller sees. A read has its own value, as of a probe that fetches
@@ -21,22 +22,23 @@ use probe_rs::probe::{
     WireProtocol,
 };
 
-use crate::{Ack, Port, SharedDap, lock};
+use crate::jtag_driver::VirtualJtagProbe;
+use crate::{Ack, Port, SharedChip, SharedDap, lock};
 
 /// The vendor of a virtual probe in a selector of probe-rs: `1209:c0de:NAME`.
 pub const VENDOR_ID: u16 = 0x1209;
 /// Its product.
 pub const PRODUCT_ID: u16 = 0xc0de;
 
-const NAME: &str = "virtual probe";
-const DEFAULT_SPEED_KHZ: u32 = 4000;
+pub(crate) const NAME: &str = "virtual probe";
+pub(crate) const DEFAULT_SPEED_KHZ: u32 = 4000;
 /// The target's reset, low while it is asserted.
 const PIN_NRESET: u32 = 0x80;
 /// What a probe answers that cannot read its pins.
 const PINS_UNKNOWN: u32 = 0xFFFF_FFFF;
 
 /// What is plugged in, by name.
-static PLUGGED_IN: Mutex<Vec<(String, SharedDap)>> = Mutex::new(Vec::new());
+static PLUGGED_IN: Mutex<Vec<(String, SharedChip)>> = Mutex::new(Vec::new());
 static FACTORY: VirtualFactory = VirtualFactory;
 
 /// A probe that probe-rs drives, in front of a debug port that others look at too.
@@ -80,8 +82,9 @@ impl Drop for PluggedIn {
     }
 }
 
-/// Has probe-rs, in this process, find a probe in front of `dap` as `1209:c0de:NAME`. One of the same name gives way.
-pub fn plug_in(name: &str, dap: SharedDap) -> PluggedIn {
+/// Has probe-rs, in this process, find a probe in front of `chip` as `1209:c0de:NAME`. One of the same name gives way.
+/// A Cortex-M is reached by SWD, a RISC-V chip by JTAG.
+pub fn plug_in(name: &str, chip: impl Into<SharedChip>) -> PluggedIn {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         let probe_drivers: &[&'static dyn ProbeFactory] = &[&FACTORY];
@@ -89,7 +92,7 @@ pub fn plug_in(name: &str, dap: SharedDap) -> PluggedIn {
     });
     let mut probes = lock(&PLUGGED_IN);
     probes.retain(|(other, _)| other != name);
-    probes.push((name.to_owned(), dap));
+    probes.push((name.to_owned(), chip.into()));
     PluggedIn { name: name.to_owned() }
 }
 
@@ -109,7 +112,8 @@ impl ProbeFactory for VirtualFactory {
         let matches = |name: &str| selector.serial_number.as_deref().is_none_or(|serial| serial == name);
         let found = probes.iter().find(|(name, _)| is_virtual && matches(name));
         match found {
-            Some((_, dap)) => Ok(Box::new(VirtualProbe::new(Arc::clone(dap)))),
+            Some((_, SharedChip::CortexM(dap))) => Ok(Box::new(VirtualProbe::new(Arc::clone(dap)))),
+            Some((_, SharedChip::Riscv(chip))) => Ok(Box::new(VirtualJtagProbe::new(Arc::clone(chip)))),
             None => Err(DebugProbeError::ProbeCouldNotBeCreated(ProbeCreationError::NotFound)),
         }
     }

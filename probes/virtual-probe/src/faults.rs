@@ -8,24 +8,33 @@ use std::collections::BTreeMap;
 /// Something that goes wrong between a debugger and its target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fault {
-    /// The access port is busy: as many of the next transfers that need it are answered WAIT.
+    /// The access port is busy: as many of the next transfers that need it are answered WAIT. On RISC-V as many of the
+    /// next operations are still in progress at the scan after them.
     Wait {
         /// How many.
         times: u32,
     },
-    /// The next access of memory is a bus fault: it is answered FAULT, and the sticky error stays until it is cleared.
+    /// RISC-V's system bus is busy: as many of the next accesses of its registers that would have an access of memory are
+    /// lost, and sbbusyerror stays until it is cleared. An access port is never found so.
+    SystemBusBusy {
+        /// How many.
+        times: u32,
+    },
+    /// The next access of memory is a bus fault: it is answered FAULT, and the sticky error stays until it is cleared. On
+    /// RISC-V the system bus gives 0 and sberror, and a program buffer has an exception.
     BusFault,
-    /// As [`BusFault`](Self::BusFault), but answered OK with 0 as data, as are all accesses until the sticky error is
+    /// As [`BusFault`](Self::BusFault), but on an access port answered OK with 0 as data, as are all accesses until the sticky error is
     /// cleared. Some JTAG adapters do not look at the acknowledgement.
     SilentBusFault,
-    /// Nobody acknowledges, until it is [mended](crate::Dap::mend).
+    /// Nobody acknowledges, and TDO is high, until it is [mended](crate::Dap::mend).
     LinkLoss,
-    /// DPIDR reads as something else, until it is mended.
+    /// DPIDR, or RISC-V's IDCODE, reads as something else, until it is mended.
     WrongIdcode(u32),
     /// The debug domain lost its power and all it held, DEMCR among it: the acknowledgements of power are gone, and the
-    /// access port reads as 0, answered OK. It comes back when power is requested again.
+    /// access port reads as 0, answered OK. It comes back when power is requested again. On RISC-V dmactive is 0.
     PowerLoss,
-    /// The chip is locked until it is mended: CSW.DeviceEn is 0, and each access of memory is a bus fault.
+    /// The chip is locked until it is mended: CSW.DeviceEn is 0, and each access of memory is a bus fault. On RISC-V the
+    /// debugger is not authenticated.
     Locked,
     /// The target is reset, by its watchdog say.
     TargetReset,
@@ -88,6 +97,7 @@ impl Random {
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Conditions {
     pub(crate) waits_left: u32,
+    pub(crate) bus_busy_left: u32,
     pub(crate) bus_fault: Option<Announced>,
     pub(crate) is_link_lost: bool,
     pub(crate) idcode: Option<u32>,

@@ -13,42 +13,56 @@
 //!
 //! What is tested on it is not tested on silicon: it has the rules of the architecture, and no chip's habits.
 
+mod abstract_command;
+mod chip;
 mod cortex_m;
 mod dap;
+mod debug_module;
+pub mod dmi;
 mod driver;
+pub mod dtm;
 mod faults;
 pub mod glasgow;
+mod hart;
 pub mod jtag;
+mod jtag_driver;
 mod mem_ap;
 pub mod ppb;
+mod processor;
+mod program_buffer;
 mod qemu;
 mod ram;
+mod remote_bitbang;
+mod riscv;
 mod server;
 mod stats;
 mod swo;
+mod system_bus;
+mod tap;
 mod target;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use chip::{SharedChip, shared, shared_riscv};
 pub use cortex_m::DebugRegisters;
 pub use dap::{Ack, DPIDR, Dap, IDR, Port};
+pub use debug_module::Chip;
 pub use driver::{PRODUCT_ID, PluggedIn, VENDOR_ID, VirtualProbe, plug_in};
 pub use faults::{Fault, Injector};
+pub use jtag_driver::VirtualJtagProbe;
 pub use qemu::Qemu;
 pub use ram::Ram;
+pub use riscv::{Riscv, RiscvDebugRegisters};
 pub use server::{ListenAddress, Protocol, ServeError, Server};
 pub use stats::Stats;
 pub use swo::{TRACE_CLOCK_HZ, TraceRegisters};
-pub use target::{MemoryRange, Target, TargetError};
+pub use target::{HartRegister, MemoryRange, Target, TargetError};
 
 /// A debug port that a probe, a server and a test look at together.
 pub type SharedDap = Arc<Mutex<Dap>>;
 
-/// A debug port in front of `target`, to be shared.
-#[must_use]
-pub fn shared(target: impl Target + 'static) -> SharedDap {
-    Arc::new(Mutex::new(Dap::new(Box::new(target))))
-}
+/// A RISC-V chip that a probe, a server and a test look at together.
+pub type SharedRiscv = Arc<Mutex<Riscv>>;
 
 /// What a lock guards, also after a panic of somebody who had it: each transfer leaves a debug port in a state of its own.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,8 +8,9 @@
 //! What always holds: automatic increment changes the low ten bits of TAR alone, as Arm guarantees no more; packed
 //! transfers are not offered, and CSW says so when it is read back.
 
-use crate::cortex_m::{BusError, CortexM};
+use crate::cortex_m::CortexM;
 use crate::ppb::ROM_TABLE;
+use crate::processor::BusError;
 use crate::stats::Stats;
 
 /// Identification of an AHB-AP.

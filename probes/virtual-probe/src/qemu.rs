@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use covtap_testbed::Monitor;
 use serde_json::json;
 
-use crate::target::{MemoryRange, Target, TargetError};
+use crate::target::{HartRegister, MemoryRange, Target, TargetError};
 
 /// A QEMU that does not answer within this time is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,6 +60,13 @@ impl Qemu {
     /// How many resets the monitor has told of.
     fn resets_told(&self) -> usize {
         self.monitor.events().iter().filter(|event| *event == "RESET").count()
+    }
+
+    /// The value that `info registers` shows after a name.
+    fn register(&mut self, name: &str) -> Result<u32, TargetError> {
+        let text = self.monitor.human("info registers").map_err(TargetError::Monitor)?;
+        register(&text, name)
+            .ok_or_else(|| TargetError::Answer { asked: format!("info registers: {name}"), answer: text })
     }
 
     fn command(&mut self, command: &str) -> Result<(), TargetError> {
@@ -126,20 +133,49 @@ impl Target for Qemu {
             16 => "XPSR=".to_owned(),
             _ => return Ok(0),
         };
-        let text = self.monitor.human("info registers").map_err(TargetError::Monitor)?;
-        register(&text, &name)
-            .ok_or_else(|| TargetError::Answer { asked: format!("info registers: {name}"), answer: text })
+        self.register(&name)
     }
 
     fn write_register(&mut self, _number: u8, _value: u32) -> Result<(), TargetError> {
         Err(TargetError::Unsupported("write a register by QEMU's monitor"))
     }
+
+    fn read_hart_register(&mut self, register: HartRegister) -> Result<u32, TargetError> {
+        let name = match register {
+            HartRegister::X(number) => format!(" x{number}/"),
+            HartRegister::Pc => " pc ".to_owned(),
+            HartRegister::Csr(number) => {
+                let name =
+                    csr_name(number).ok_or(TargetError::Unsupported("read that CSR by the monitor"))?;
+                format!(" {name} ")
+            }
+        };
+        self.register(&name)
+    }
 }
 
-/// The eight hexadecimal digits after a name.
+/// What `info registers` calls a control and status register.
+fn csr_name(number: u16) -> Option<&'static str> {
+    Some(match number {
+        0x180 => "satp",
+        0x300 => "mstatus",
+        0x304 => "mie",
+        0x305 => "mtvec",
+        0x340 => "mscratch",
+        0x341 => "mepc",
+        0x342 => "mcause",
+        0x343 => "mtval",
+        0x344 => "mip",
+        0xF14 => "mhartid",
+        _ => return None,
+    })
+}
+
+/// The value after a name. A RISC-V register has a second name, and spaces before its value.
 fn register(text: &str, name: &str) -> Option<u32> {
     let (_, after) = text.split_once(name)?;
-    u32::from_str_radix(after.get(..8)?, 16).ok()
+    let after = if name.ends_with('/') { after.split_once(' ')?.1 } else { after };
+    u32::from_str_radix(after.trim_start_matches(' ').get(..8)?, 16).ok()
 }
 
 /// Fills `bytes` from `0x0102..`, which has to have as many.

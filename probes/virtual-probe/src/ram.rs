@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use crate::lock;
-use crate::target::{Target, TargetError};
+use crate::target::{HartRegister, Target, TargetError};
 
 /// R0 to PC, xPSR, MSP, PSP and what DCRSR has besides.
 const REGISTERS: usize = 32;
 const PC: u8 = 15;
+/// What x1 to x31 hold, with their numbers in the lowest bits.
+const HART_REGISTERS: u32 = 0xC0DE_0000;
 
 /// A buffer at an address, with a list of program counters that are gone through in turn.
 ///
@@ -117,6 +119,16 @@ impl Target for Ram {
             }
         }
         Ok(())
+    }
+
+    /// Each of x1 to x31 has a value of its own.
+    fn read_hart_register(&mut self, register: HartRegister) -> Result<u32, TargetError> {
+        match register {
+            HartRegister::Pc => Ok(self.current_pc()),
+            HartRegister::X(0) => Ok(0),
+            HartRegister::X(number) => Ok(HART_REGISTERS | u32::from(number)),
+            HartRegister::Csr(_) => Err(TargetError::Unsupported("read a register that is not there")),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use crate::stats::Stats;
-use crate::{SharedDap, glasgow, jtag, lock};
+use crate::{SharedChip, glasgow, lock, remote_bitbang};
 
 /// Why a connection ended otherwise than by the client's wish.
 #[derive(Debug, thiserror::Error)]
@@ -96,23 +96,24 @@ impl Server {
     pub fn start(
         listen: &ListenAddress,
         protocol: Protocol,
-        dap: SharedDap,
+        chip: impl Into<SharedChip>,
         mut on_end: impl FnMut(&Result<(), ServeError>, &Stats) + Send + 'static,
     ) -> io::Result<Self> {
+        let chip = chip.into();
+        if protocol == Protocol::Glasgow && matches!(chip, SharedChip::Riscv(_)) {
+            let why = "a Glasgow speaks SWD, and a RISC-V chip has JTAG";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let (listener, address) = Listener::bind(listen)?;
         let current = Arc::new(Mutex::new(Current::default()));
         let shared = Arc::clone(&current);
         let thread = thread::Builder::new().name("virtual-probe".to_owned()).spawn(move || {
             while let Ok(client) = listener.accept() {
                 let Some(client) = take_up(client, &shared) else { return };
-                let before = lock(&dap).stats().clone();
-                let ended = match protocol {
-                    Protocol::Glasgow => glasgow::serve(client, &dap),
-                    Protocol::RemoteBitbang => jtag::serve(client, &dap),
-                };
+                let before = chip.stats();
+                let ended = serve(client, protocol, &chip);
                 lock(&shared).client = None;
-                let stats = lock(&dap).stats().since(&before);
-                on_end(&ended, &stats);
+                on_end(&ended, &chip.stats().since(&before));
             }
         })?;
         Ok(Self { address, current, thread: Some(thread) })
@@ -159,6 +160,17 @@ impl Drop for Server {
         if let ListenAddress::Unix(path) = &self.address {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+/// Serves one client, until it goes.
+fn serve(client: Stream, protocol: Protocol, chip: &SharedChip) -> Result<(), ServeError> {
+    match (protocol, chip) {
+        (Protocol::Glasgow, SharedChip::CortexM(dap)) => glasgow::serve(client, dap),
+        (Protocol::RemoteBitbang, SharedChip::CortexM(dap)) => remote_bitbang::serve(client, dap),
+        (Protocol::RemoteBitbang, SharedChip::Riscv(chip)) => remote_bitbang::serve(client, chip),
+        // No server of these two is started.
+        (Protocol::Glasgow, SharedChip::Riscv(_)) => Ok(()),
     }
 }
 
@@ -262,7 +274,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::{Ram, shared};
+    use crate::{Ram, SharedDap, shared};
 
     fn dap() -> SharedDap {
         shared(Ram::of_words(0, [], vec![]))

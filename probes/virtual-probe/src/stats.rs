@@ -1,8 +1,8 @@
-//! What a debugger did to the debug port and to the target.
+//! What a debugger did to the chip and to the target.
 
 use std::fmt;
 
-/// Counts of everything that reached the debug port, since it was made or since [`take`](crate::Dap::take_stats).
+/// Counts of everything that reached the chip, since it was made or since [`take`](crate::Dap::take_stats).
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Stats {
     /// Reads of the debug port's own registers.
@@ -21,6 +21,20 @@ pub struct Stats {
     pub tar_writes: u64,
     /// Writes of CSW, among `ap_writes`.
     pub csw_writes: u64,
+    /// Reads on RISC-V's debug module interface.
+    pub dmi_reads: u64,
+    /// Writes there.
+    pub dmi_writes: u64,
+    /// Scans of its register in all, also those that ask for nothing.
+    pub dmi_scans: u64,
+    /// Reads of memory by RISC-V's system bus.
+    pub system_bus_reads: u64,
+    /// Writes by it, which are among `memory_writes` too.
+    pub system_bus_writes: u64,
+    /// Abstract commands that a RISC-V debug module was to execute.
+    pub abstract_commands: u64,
+    /// Registers of a RISC-V hart that were not as they had been when it ran on.
+    pub registers_left_changed: u64,
     /// How often the processor was halted.
     pub halts: u64,
     /// How often it was stepped.
@@ -51,7 +65,7 @@ impl Stats {
     /// All transfers, also those that were not acknowledged.
     #[must_use]
     pub fn transfers(&self) -> u64 {
-        [self.dp_reads, self.dp_writes, self.ap_reads, self.ap_writes]
+        [self.dp_reads, self.dp_writes, self.ap_reads, self.ap_writes, self.dmi_reads, self.dmi_writes]
             .into_iter()
             .fold(0, u64::saturating_add)
     }
@@ -69,6 +83,15 @@ impl Stats {
             bd_reads: self.bd_reads.saturating_sub(earlier.bd_reads),
             tar_writes: self.tar_writes.saturating_sub(earlier.tar_writes),
             csw_writes: self.csw_writes.saturating_sub(earlier.csw_writes),
+            dmi_reads: self.dmi_reads.saturating_sub(earlier.dmi_reads),
+            dmi_writes: self.dmi_writes.saturating_sub(earlier.dmi_writes),
+            dmi_scans: self.dmi_scans.saturating_sub(earlier.dmi_scans),
+            system_bus_reads: self.system_bus_reads.saturating_sub(earlier.system_bus_reads),
+            system_bus_writes: self.system_bus_writes.saturating_sub(earlier.system_bus_writes),
+            abstract_commands: self.abstract_commands.saturating_sub(earlier.abstract_commands),
+            registers_left_changed: self
+                .registers_left_changed
+                .saturating_sub(earlier.registers_left_changed),
             halts: self.halts.saturating_sub(earlier.halts),
             steps: self.steps.saturating_sub(earlier.steps),
             resumes: self.resumes.saturating_sub(earlier.resumes),
@@ -100,6 +123,13 @@ impl fmt::Display for Stats {
             self.drw_reads,
             self.pcsr_reads,
         )?;
+        if self.dmi_scans != 0 {
+            write!(
+                f,
+                ", {} scans of DMI, {} reads by the system bus, {} abstract commands, {} registers left changed",
+                self.dmi_scans, self.system_bus_reads, self.abstract_commands, self.registers_left_changed,
+            )?;
+        }
         match &self.last_target_error {
             Some(error) => write!(f, "; {} failures of the target, the last: {error}", self.target_errors),
             None => Ok(()),

@@ -67,6 +67,26 @@ pub trait Target: Send {
     ///
     /// The target is gone, or its registers cannot be written.
     fn write_register(&mut self, number: u8, value: u32) -> Result<(), TargetError>;
+
+    /// A register of a RISC-V hart.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Unsupported`] for one that it does not have; others if the target is gone.
+    fn read_hart_register(&mut self, _register: HartRegister) -> Result<u32, TargetError> {
+        Err(TargetError::Unsupported("read a register of a hart"))
+    }
+}
+
+/// A register of a RISC-V hart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum HartRegister {
+    /// Of x0 to x31, this one.
+    X(u8),
+    /// Where it is.
+    Pc,
+    /// A control and status register, by its number.
+    Csr(u16),
 }
 
 /// What a target could not do.

@@ -1,6 +1,6 @@
 //! What to do about debug probes.
 
-use covtap_debug_probe::ENDPOINT;
+use covtap_debug_probe::{ENDPOINT, NEEDS_HALT};
 use covtap_link::{LinkError, Operation};
 
 /// `None` for errors of other links.
@@ -15,6 +15,7 @@ pub(super) fn for_link(error: &LinkError) -> Option<&'static str> {
              a lower --speed helps with long wires",
             )
         }
+        LinkError::Refused { reason, .. } if reason == NEEDS_HALT => Some(super::ALLOW_HALT),
         LinkError::Io { endpoint, .. } if endpoint.contains(ENDPOINT) => {
             Some("are cable and power there? --reconnect waits longer for them to come back")
         }

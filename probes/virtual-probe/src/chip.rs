@@ -1,0 +1,50 @@
+//! A chip of either architecture, as a probe and a server share it with a test.
+
+use std::sync::{Arc, Mutex};
+
+use crate::debug_module::Chip;
+use crate::{Dap, Riscv, SharedDap, SharedRiscv, Stats, Target, lock};
+
+/// A chip that a probe, a server and a test look at together.
+#[derive(Clone, Debug)]
+pub enum SharedChip {
+    /// A debug port with a Cortex-M3 behind it.
+    CortexM(SharedDap),
+    /// A RISC-V chip.
+    Riscv(SharedRiscv),
+}
+
+impl SharedChip {
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        match self {
+            Self::CortexM(dap) => lock(dap).stats().clone(),
+            Self::Riscv(chip) => lock(chip).stats().clone(),
+        }
+    }
+}
+
+impl From<SharedDap> for SharedChip {
+    fn from(dap: SharedDap) -> Self {
+        Self::CortexM(dap)
+    }
+}
+
+impl From<SharedRiscv> for SharedChip {
+    fn from(chip: SharedRiscv) -> Self {
+        Self::Riscv(chip)
+    }
+}
+
+/// A debug port in front of `target`, to be shared.
+#[must_use]
+pub fn shared(target: impl Target + 'static) -> SharedDap {
+    Arc::new(Mutex::new(Dap::new(Box::new(target))))
+}
+
+/// A RISC-V chip in front of `target`, to be shared.
+#[must_use]
+pub fn shared_riscv(chip: Chip, target: impl Target + 'static) -> SharedRiscv {
+    Arc::new(Mutex::new(Riscv::new(chip, Box::new(target))))
+}
