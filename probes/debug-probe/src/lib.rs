@@ -40,7 +40,7 @@ mod swo;
 mod worker;
 
 pub use choose::{ENDPOINT, ProbeInfo, list};
-pub use link::DebugProbe;
+pub use link::{BY_SWO, DebugProbe};
 pub use memory::NEEDS_HALT;
 pub use options::{Options, Protocol, Selector};
 pub use rate::Swo;

@@ -12,6 +12,9 @@ use crate::attach::Begun;
 use crate::memory::Words;
 use crate::worker::Worker;
 
+/// What taking samples is called, where the processor sends them.
+pub const BY_SWO: &str = "receive samples by SWO";
+
 /// A chip behind a debug probe.
 #[derive(Debug)]
 pub struct DebugProbe {
@@ -32,7 +35,7 @@ impl DebugProbe {
     /// one than was said.
     pub fn open(options: &Options) -> Result<Self, LinkError> {
         let (worker, begun) = Worker::begin(options)?;
-        let sampling = if options.swo.is_some() { "receive samples by SWO" } else { "sample DWT_PCSR" };
+        let sampling = if options.swo.is_some() { BY_SWO } else { "sample DWT_PCSR" };
         let (endpoint, may_halt) = (crate::choose::endpoint(options), options.allow_halt);
         Ok(Self { worker, begun, endpoint, may_halt, sampling: Operation::Command(sampling.to_owned()) })
     }

@@ -13,6 +13,7 @@ use crate::collect::MeteredLink;
 use crate::profile::trace::{Counting, Trace};
 
 /// What sampling without a halt has come to.
+#[derive(Default)]
 pub struct PcSamples {
     /// Where the processor was.
     pub seen: Seen,
@@ -38,13 +39,7 @@ impl PcSamples {
         let endpoint = link.info().endpoint;
         let Some(sampler) = link.sampler() else { return Err(TraceError::NoSamples { endpoint }) };
         let began = Instant::now();
-        let mut taken = Self {
-            seen: Seen::default(),
-            nowhere: 0,
-            all: Burst::default(),
-            elapsed: Duration::ZERO,
-            endpoint,
-        };
+        let mut taken = Self { endpoint, ..Self::default() };
         let mut places = Vec::new();
         let ended = loop {
             if let Some(ended) = limits.reached(began) {
