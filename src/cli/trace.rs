@@ -150,7 +150,7 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
     let images = args.elves.iter().map(|elf| Ok((load(&elf.path)?, elf.slide.unwrap_or(Slide::ZERO))));
     let images: Vec<(Image, Slide)> = images.collect::<Result<_>>()?;
     #[cfg(feature = "probe")]
-    args.target.receive(args.swo.swo(args.method == Some(Method::Swo))?);
+    receive(&mut args, &status)?;
     let mut link = MeteredLink::new(attach::open(&mut args.target, &status)?);
     let programs = images
         .into_iter()
@@ -179,6 +179,17 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
     }
     left.context("the trace is written, but the target could not be left")?;
     Ok(Verdict::Passed)
+}
+
+/// Has the target send its samples, where that was asked for.
+#[cfg(feature = "probe")]
+fn receive(args: &mut TraceArgs, status: &Status) -> Result<()> {
+    let swo = args.swo.swo(args.method == Some(Method::Swo))?;
+    if let Some(swo) = &swo {
+        status.note(&format!("SWO at {} baud, with {:.0} samples a second", swo.baud(), swo.samples_per_s()));
+    }
+    args.target.receive(swo);
+    Ok(())
 }
 
 /// Makes sure that the target runs an image.

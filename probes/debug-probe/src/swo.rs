@@ -33,8 +33,10 @@ const BASELINE: u32 = 0xc << 16;
 const ITM: u64 = 0xe000_0000;
 const ITM_TER: u64 = 0xe000_0e00;
 const ITM_TCR: u64 = 0xe000_0e80;
-/// ITM is on, has synchronisation packets, and those of DWT, and the trace has number 1.
-const ITM_ON: u32 = 1 << 16 | TXENA | SYNCENA | ITMENA;
+/// The trace has number 1, which not every ITM keeps.
+const ITM_ON: u32 = 1 << 16 | ITM_ENABLES;
+/// ITM is on, has synchronisation packets, and those of DWT.
+const ITM_ENABLES: u32 = TXENA | SYNCENA | ITMENA;
 const ITMENA: u32 = 1 << 0;
 const SYNCENA: u32 = 1 << 2;
 const TXENA: u32 = 1 << 3;
@@ -47,6 +49,8 @@ const CYCCNTENA: u32 = 1 << 0;
 const SYNCTAP: u32 = 1 << 10;
 const SYNC_CYCLES: u32 = 1 << 24;
 const PCSAMPLENA: u32 = 1 << 12;
+/// What DWT counts and sends, and how often.
+const DWT_ENABLES: u32 = 0x007f_ffff;
 const NOCYCCNT: u32 = 1 << 25;
 const NOTRCPKT: u32 = 1 << 27;
 
@@ -122,8 +126,8 @@ impl Sent {
         if bytes.is_empty() {
             // Not every probe waits.
             thread::sleep(WAIT.saturating_sub(began.elapsed()));
-            set(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), self.dwt_ctrl())?;
-            set(memory, "ITM_TCR", ITM_TCR, ITM_ON, ITM_ON)?;
+            set(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), DWT_ENABLES)?;
+            set(memory, "ITM_TCR", ITM_TCR, ITM_ON, ITM_ENABLES)?;
         }
         self.is_heard(since)
     }
@@ -265,7 +269,7 @@ impl Sent {
         }
         changed.write(memory, ITM_TER, 0)?;
         changed.write(memory, ITM_TCR, ITM_ON)?;
-        set(memory, "ITM_TCR", ITM_TCR, ITM_ON, !BUSY)
+        set(memory, "ITM_TCR", ITM_TCR, ITM_ON, ITM_ENABLES)
     }
 
     fn begin_samples(
@@ -276,7 +280,6 @@ impl Sent {
     ) -> Result<(), Fault> {
         /// Just before a synchronisation.
         const SOON: u32 = SYNC_CYCLES - (1 << 12);
-        const READ_ONLY: u32 = 0xff << 24;
         if dwt_ctrl & CYCCNTENA == 0 {
             // Nobody counts with it, so it need not be waited for.
             changed.write(memory, DWT_CYCCNT, SOON)?;
@@ -284,7 +287,7 @@ impl Sent {
         // What it counts from is to be written while it takes no samples (C1.8.7).
         changed.write(memory, DWT_CTRL, self.dwt_ctrl() & !PCSAMPLENA)?;
         changed.write(memory, DWT_CTRL, self.dwt_ctrl())?;
-        set(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), !READ_ONLY)
+        set(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), DWT_ENABLES)
     }
 
     /// Has the probe receive no more. Nothing is sent any more.
