@@ -66,8 +66,9 @@ const HAS_NRZ: u32 = 1 << 11;
 const TRIG_IN: u32 = 1 << 8;
 const EN_F_CONT: u32 = 1 << 1;
 
-/// For how long a receiver is waited for that has nothing.
-const WAIT: Duration = Duration::from_millis(10);
+/// For how long a receiver is read at once, and how often if it has nothing.
+const WHILE: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(1);
 /// Within this, and twice the time of a synchronisation, something has to have come.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -116,20 +117,36 @@ impl Sent {
             Some(since) => since,
             None => self.begin(memory, changed, progress)?,
         };
-        let began = Instant::now();
-        let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
-        let bytes = arm.read_swo_timeout(WAIT)?;
-        progress();
-        self.num_bytes = self.num_bytes.saturating_add(bytes.len() as u64);
-        let decoded = self.decoder.decode(&bytes);
-        self.add(decoded, since.elapsed());
-        if bytes.is_empty() {
-            // Not every probe waits.
-            thread::sleep(WAIT.saturating_sub(began.elapsed()));
-            set(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), DWT_ENABLES)?;
-            set(memory, "ITM_TCR", ITM_TCR, ITM_ON, ITM_ENABLES)?;
+        let before = self.num_bytes;
+        self.read(memory, since, progress)?;
+        if self.num_bytes == before {
+            confirm(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), DWT_ENABLES)?;
+            confirm(memory, "ITM_TCR", ITM_TCR, ITM_ON, ITM_ENABLES)?;
         }
         self.is_heard(since)
+    }
+
+    /// Reads for a short while, so that the bus is not asked often whether all is well.
+    fn read(
+        &mut self,
+        memory: &mut dyn ArmMemoryInterface,
+        since: Instant,
+        progress: &mut dyn FnMut(),
+    ) -> Result<(), Fault> {
+        let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
+        let began = Instant::now();
+        while let Some(left) = WHILE.checked_sub(began.elapsed()) {
+            let bytes = arm.read_swo_timeout(left)?;
+            progress();
+            self.num_bytes = self.num_bytes.saturating_add(bytes.len() as u64);
+            let decoded = self.decoder.decode(&bytes);
+            self.add(decoded, since.elapsed());
+            if bytes.is_empty() {
+                // Not every probe waits.
+                thread::sleep(left.min(LOOK));
+            }
+        }
+        Ok(())
     }
 
     /// What has come, and was not handed out.
@@ -250,9 +267,9 @@ impl Sent {
         changed.write(memory, port + SPPR, NRZ)?;
         changed.write(memory, port + ACPR, divider)?;
         changed.write(memory, port + FFCR, TRIG_IN)?;
-        set(memory, "TPIU_SPPR", port + SPPR, NRZ, 3)?;
-        set(memory, "TPIU_ACPR", port + ACPR, divider, u32::MAX)?;
-        set(memory, "TPIU_FFCR", port + FFCR, 0, EN_F_CONT)
+        confirm(memory, "TPIU_SPPR", port + SPPR, NRZ, 3)?;
+        confirm(memory, "TPIU_ACPR", port + ACPR, divider, u32::MAX)?;
+        confirm(memory, "TPIU_FFCR", port + FFCR, 0, EN_F_CONT)
     }
 
     /// ITM forwards what DWT has. Its ports for the program are off: nobody else reads them now, and a program would wait for
@@ -269,7 +286,7 @@ impl Sent {
         }
         changed.write(memory, ITM_TER, 0)?;
         changed.write(memory, ITM_TCR, ITM_ON)?;
-        set(memory, "ITM_TCR", ITM_TCR, ITM_ON, ITM_ENABLES)
+        confirm(memory, "ITM_TCR", ITM_TCR, ITM_ON, ITM_ENABLES)
     }
 
     fn begin_samples(
@@ -287,7 +304,7 @@ impl Sent {
         // What it counts from is to be written while it takes no samples (C1.8.7).
         changed.write(memory, DWT_CTRL, self.dwt_ctrl() & !PCSAMPLENA)?;
         changed.write(memory, DWT_CTRL, self.dwt_ctrl())?;
-        set(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), DWT_ENABLES)
+        confirm(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), DWT_ENABLES)
     }
 
     /// Has the probe receive no more. Nothing is sent any more.
@@ -302,7 +319,7 @@ impl Sent {
 }
 
 /// Makes sure that some bits of a register are what was written.
-fn set(
+fn confirm(
     memory: &mut dyn ArmMemoryInterface,
     name: &'static str,
     address: u64,

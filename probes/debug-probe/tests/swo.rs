@@ -59,15 +59,17 @@ fn samples_come_at_their_rate_and_all_that_was_changed_is_changed_back() {
     let before = chip.registers();
     let mut link = chip.open();
     assert_eq!(chip.registers(), before, "nothing is changed before it is needed");
+    let began = Instant::now();
     let (samples, all) = samples(&mut link, Duration::from_secs(1)).unwrap();
+    let elapsed = began.elapsed().as_secs_f64();
     assert_ne!(chip.registers(), before);
     assert!(samples.iter().all(|at| PCS.contains(&u32::try_from(at.get()).unwrap())), "{samples:x?}");
     assert!(PCS.iter().all(|at| samples.contains(&TargetAddr::new(u64::from(*at)))));
-    // 16 MHz by 1024; what was not read yet is not there yet.
-    assert!((15_000..16_500).contains(&all.due), "{all:?}");
+    // 16 MHz by 1024, but for the time of the beginning.
+    let expected = 15_625.0 * elapsed;
+    assert!((0.9 * expected..=expected).contains(&(all.due as f64)), "{all:?} in {elapsed} s");
     assert!(all.num > all.due / 2 && all.num == samples.len() as u64, "{all:?}");
     assert!(all.undecoded_bytes <= 50, "before the first synchronisation: {all:?}");
-    eprintln!("{all:?}");
     let mut word = [0; 4];
     link.read(TargetAddr::new(u64::from(BASE)), &mut word).unwrap();
     assert_eq!(word, [1, 0, 0, 0], "memory is read meanwhile");
