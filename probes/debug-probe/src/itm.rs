@@ -307,7 +307,42 @@ mod tests {
         prop::collection::vec(byte, 0..512)
     }
 
+    /// Whole packets: samples, synchronisations and others.
+    fn packets() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let sample = any::<u32>().prop_map(|at| at & 0x3fff_fffe | 2);
+        let packet = prop_oneof![
+            3 => sample.prop_map(|at| [0x17].into_iter().chain(at.to_le_bytes()).collect()),
+            2 => Just(SYNC.to_vec()),
+            1 => any::<[u8; 4]>().prop_map(|payload| [&[0x0b][..], &payload].concat()),
+            1 => (0_u8..0x80).prop_map(|last| vec![0xc0, 0x80, last]),
+            1 => prop::sample::select(vec![vec![0x70], vec![0x15, 0], vec![0x0b, 0, 0, 0, 0], vec![0x8d, 0]]),
+        ];
+        prop::collection::vec(packet, 0..40)
+    }
+
     proptest! {
+        /// Wherever a stream is begun with: what is decoded is what was sent last, of what was sent after a synchronisation all.
+        #[test]
+        fn of_a_stream_that_is_cut_nothing_is_decoded_that_was_not_sent(packets in packets(), cut in 0_usize..200) {
+            let bytes = packets.concat();
+            let cut = cut.min(bytes.len());
+            let decoded = Decoder::default().decode(&bytes[cut..]).places;
+            let mut at = 0;
+            let mut all = Vec::new();
+            let mut after_sync = None;
+            for packet in &packets {
+                if at >= cut && packet[..] == SYNC {
+                    after_sync.get_or_insert(all.len());
+                }
+                at += packet.len();
+                if let [0x17, place @ ..] = &packet[..] {
+                    all.push(u32::from_le_bytes(place.try_into().unwrap()));
+                }
+            }
+            prop_assert!(all.ends_with(&decoded), "{all:x?}, {decoded:x?}");
+            prop_assert!(decoded.len() >= after_sync.map_or(0, |num| all.len() - num));
+        }
+
         #[test]
         fn there_are_no_more_samples_than_bytes_for_them(bytes in bytes()) {
             let decoded = decode(&bytes);

@@ -244,6 +244,9 @@ impl Sent {
 
     /// Before anything is sent, so that it begins with a whole packet.
     fn listen(&mut self, memory: &mut dyn ArmMemoryInterface) -> Result<(), Fault> {
+        if self.receives {
+            return Ok(());
+        }
         let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
         arm.enable_swo(&self.config()).map_err(|error| Fault::NoReceiver(said(&error)))?;
         self.receives = true;

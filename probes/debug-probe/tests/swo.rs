@@ -208,6 +208,21 @@ fn a_trace_that_is_switched_off_is_an_error() {
     assert!(error.contains("DWT_CTRL reads as 0x40000000, and 0x0000"), "{error}");
 }
 
+#[test]
+fn a_processor_that_cannot_send_is_refused_with_all_changed_back() {
+    for (bit, name) in [(25, "DWT_CTRL.NOCYCCNT"), (27, "DWT_CTRL.NOTRCPKT")] {
+        let chip = Chip::new(name);
+        lock(&chip.dap).set_dwt_lacks(1 << bit);
+        let before = chip.registers();
+        let mut link = chip.open();
+        let error = link.sampler().unwrap().sample(&mut Vec::new()).unwrap_err();
+        assert!(matches!(error, LinkError::Refused { .. }), "{error:?}");
+        assert!(error.to_string().ends_with(&format!("({name})")), "{error}");
+        link.detach().unwrap();
+        assert_eq!(chip.registers(), before);
+    }
+}
+
 /// A probe of the Glasgow kind has no receiver.
 #[test]
 fn a_probe_without_a_receiver_is_refused_with_nothing_changed() {

@@ -56,6 +56,8 @@ pub(crate) struct CortexM {
     processor: Processor,
     registers: DebugRegisters,
     swo: Swo,
+    /// Bits of DWT_CTRL that say what there is not.
+    lacks: u32,
     dcrdr: u32,
     dfsr: u32,
     was_reset: bool,
@@ -65,7 +67,7 @@ impl CortexM {
     pub(crate) fn new(target: Box<dyn Target>) -> Self {
         let registers = DebugRegisters::at_power_on();
         let (processor, swo) = (Processor::new(target), Swo::new());
-        Self { processor, registers, swo, dcrdr: 0, dfsr: 0, was_reset: false }
+        Self { processor, registers, swo, lacks: 0, dcrdr: 0, dfsr: 0, was_reset: false }
     }
 
     pub(crate) fn debug_registers(&self) -> &DebugRegisters {
@@ -142,7 +144,7 @@ impl CortexM {
 
     fn read_register(&mut self, address: u32, stats: &mut Stats) -> Result<u32, BusError> {
         Ok(match address {
-            ppb::DWT_CTRL => self.registers.dwt_ctrl,
+            ppb::DWT_CTRL => self.registers.dwt_ctrl | self.lacks,
             ppb::DWT_PCSR => self.sample(stats)?,
             ppb::FP_CTRL => self.registers.fp_ctrl,
             ppb::CPUID => ppb::CORTEX_M3,
@@ -187,6 +189,11 @@ impl CortexM {
             },
         }
         self.swo.follow(&mut self.registers);
+    }
+
+    /// Has DWT lack what bits 24 to 27 of DWT_CTRL stand for.
+    pub(crate) fn set_lacks(&mut self, bits: u32) {
+        self.lacks = bits & 0x0F00_0000;
     }
 
     /// Has the probe's receiver listen at a baud rate, or no more.

@@ -221,6 +221,11 @@ impl Dap {
         }
     }
 
+    /// Has DWT lack what bits 24 to 27 of DWT_CTRL say that it may: that they say so.
+    pub fn set_dwt_lacks(&mut self, bits: u32) {
+        self.core.set_lacks(bits);
+    }
+
     /// Has the probe's receiver of SWO listen at a baud rate, or no more.
     pub fn set_swo_receiver(&mut self, baud: Option<u32>) {
         self.core.set_swo_receiver(baud);
