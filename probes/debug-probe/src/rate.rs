@@ -3,9 +3,9 @@
 //! What enters is the clock of the trace and what the wire is to carry; what leaves is what dividers are set to. What always
 //! holds: samples take four fifths of the wire's time at most, so that other packets have theirs.
 
-/// Start bit, eight of data and stop bit, for each of a sample's five bytes (DDI 0403, C1.10.1 and D4.3.3).
+/// Start bit, eight of data and stop bit, for each of a sample's five bytes (DDI 0403, C1.10 and D4.3.3).
 const BITS_PER_SAMPLE: u64 = 50;
-/// DWT's counter of cycles is tapped at its bit 6 or 10, and each so many-th time is a sample (DDI 0403, C1.8.8).
+/// DWT's counter of cycles is tapped at its bit 6 or 10, and each so many-th time is a sample (DDI 0403, C1.8).
 const TAPS_CYCLES: [u64; 2] = [64, 1024];
 const POSTPRESETS: u64 = 16;
 /// The slowest that receivers have.

@@ -281,7 +281,7 @@ impl Sent {
         const MAX_LOOKS: usize = 100;
         changed.unlock(memory, ITM)?;
         changed.write(memory, ITM_TCR, 0)?;
-        // The trace's number is not to change while something is on its way (C1.7.6).
+        // The trace's number is not to change while something is on its way (C1.7).
         for _ in 0..MAX_LOOKS {
             if memory.read_word_32(ITM_TCR)? & BUSY == 0 {
                 break;
@@ -304,7 +304,7 @@ impl Sent {
             // Nobody counts with it, so it need not be waited for.
             changed.write(memory, DWT_CYCCNT, SOON)?;
         }
-        // What it counts from is to be written while it takes no samples (C1.8.7).
+        // What it counts from is to be written while it takes no samples (C1.8).
         changed.write(memory, DWT_CTRL, self.dwt_ctrl() & !PCSAMPLENA)?;
         changed.write(memory, DWT_CTRL, self.dwt_ctrl())?;
         confirm(memory, "DWT_CTRL", DWT_CTRL, self.dwt_ctrl(), DWT_ENABLES)
