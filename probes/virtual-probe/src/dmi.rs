@@ -119,5 +119,7 @@ pub const MISA: u16 = 0x301;
 
 /// dcsr: ebreak leads to debug mode, in machine, supervisor and user mode.
 pub const EBREAKS: u32 = 0b1011 << 12;
+/// dcsr: interrupts are taken while it steps.
+pub const STEPIE: u32 = 1 << 11;
 /// dcsr: one instruction, and back to debug mode.
 pub const STEP: u32 = 1 << 2;

@@ -18,7 +18,7 @@ use crate::Riscv;
 use crate::tap::DataRegisters;
 
 /// Identification of the RISC-V chip's TAP.
-pub const IDCODE: u32 = 0x1000_0A6D;
+pub const IDCODE: u32 = 0x1000_0FFD;
 
 const IR_DTMCS: u8 = 0x10;
 const IR_DMI: u8 = 0x11;

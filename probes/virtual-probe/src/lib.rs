@@ -1,9 +1,11 @@
-//! A virtual debug probe: one ADIv5 debug port, one memory access port and the debug registers of a Cortex-M3, in front
-//! of the memory of a guest that runs in QEMU, or of a buffer.
+//! A virtual debug probe, in front of the memory of a guest that runs in QEMU, or of a buffer.
 //!
-//! What enters are transfers of a debugger: from probe-rs in this process ([`VirtualProbe`]), from an unmodified
-//! probe-rs over a socket ([`glasgow`]), or from OpenOCD ([`jtag`]). What leaves are their answers, and [`Stats`]: what
-//! the debugger did to the target.
+//! Behind it is one of two chips: an ADIv5 debug port with one memory access port and the debug registers of a Cortex-M3
+//! ([`Dap`]), or a RISC-V debug transport module with a debug module and one hart ([`Riscv`]).
+//!
+//! What enters are transfers of a debugger: from probe-rs in this process ([`VirtualProbe`], [`VirtualJtagProbe`]), from an
+//! unmodified probe-rs over a socket ([`glasgow`] for SWD, [`black_magic`] for JTAG), or from OpenOCD over JTAG
+//! ([`Protocol::RemoteBitbang`]). What leaves are their answers, and [`Stats`]: what the debugger did to the target.
 //!
 //! What always holds:
 //! - the target runs on unless a debugger halts it, and each halt is counted;
@@ -14,6 +16,7 @@
 //! What is tested on it is not tested on silicon: it has the rules of the architecture, and no chip's habits.
 
 mod abstract_command;
+pub mod black_magic;
 mod chip;
 mod cortex_m;
 mod dap;

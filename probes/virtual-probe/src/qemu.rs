@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn a_hart_has_registers_of_two_names() {
+        let shown = " pc       80000004\r\n mtvec    00000010\r\n x0/zero  00000000 x1/ra    00000001\r\n \
+                     x8/s0    00000008 x10/a0   0000000a\r\n";
+        let fake = Fake::start("OK\n", shown);
+        let mut qemu = fake.connect();
+        let mut read = |register| qemu.read_hart_register(register).ok();
+        assert_eq!([1, 8, 10, 11].map(HartRegister::X).map(&mut read), [Some(1), Some(8), Some(10), None]);
+        assert_eq!(read(HartRegister::Pc), Some(0x8000_0004));
+        assert_eq!([0x305, 0x300, 0x7A0].map(HartRegister::Csr).map(read), [Some(16), None, None]);
+        fake.end(qemu);
+    }
+
+    #[test]
     fn what_is_no_answer_is_an_error() {
         let wrong = [
             "OK 0x0102\n",

@@ -6,6 +6,7 @@
 //! What always holds: each operation is counted, also one that has no effect.
 
 use crate::debug_module::{Chip, DebugModule, Reach};
+use crate::dmi::NDMRESET;
 use crate::dtm::Dtm;
 use crate::faults::{Announced, Conditions, Fault, Injector};
 use crate::hart::Hart;
@@ -87,11 +88,17 @@ impl Riscv {
             Fault::WrongIdcode(idcode) => conditions.idcode = Some(idcode),
             Fault::Locked => conditions.is_locked = true,
             Fault::TargetReset => self.reset_target(),
-            Fault::PowerLoss => {
-                self.dtm = Dtm::default();
-                self.module.reset();
-                self.hart.lose_power(&mut self.stats);
-            }
+            Fault::PowerLoss => self.lose_power(),
+        }
+    }
+
+    fn lose_power(&mut self) {
+        let was_in_reset = self.module.control() & NDMRESET != 0;
+        self.dtm = Dtm::default();
+        self.module.reset();
+        self.hart.lose_power(&mut self.stats);
+        if was_in_reset {
+            self.reset_target();
         }
     }
 

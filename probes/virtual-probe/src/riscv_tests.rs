@@ -1,5 +1,7 @@
 //! The debug module, one access at a time, and by scans.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::dmi::*;
 use crate::ram::Ram;
@@ -281,6 +283,15 @@ fn a_loss_of_power_takes_what_the_module_held() {
 }
 
 #[test]
+fn a_module_that_loses_its_power_holds_nothing_in_reset() {
+    let mut riscv = riscv(Chip::default());
+    riscv.write(DMCONTROL, DMACTIVE | NDMRESET);
+    riscv.inject(Fault::PowerLoss);
+    assert_eq!(riscv.read(DMSTATUS) & (RUNNING | HALTED | UNAVAIL), RUNNING);
+    assert_eq!((riscv.stats().resets, riscv.stats().halts), (1, 0));
+}
+
+#[test]
 fn a_locked_chip_is_out_of_reach() {
     let mut riscv = riscv(Chip::default());
     riscv.inject(Fault::Locked);
@@ -361,4 +372,32 @@ fn faults_of_the_wire_and_of_identification_last_until_they_are_mended() {
     lock(&host.chip).mend();
     host.reset();
     assert_eq!(host.data(0, 32), u64::from(dtm::IDCODE));
+}
+
+proptest! {
+    #[test]
+    fn no_operation_panics(
+        operations in proptest::collection::vec((0_u8..0x48, any::<u32>(), any::<bool>()), 0..200),
+        progbuf_words in 0_usize..20,
+        system_bus in any::<bool>(),
+    ) {
+        let mut riscv = halted(Chip { system_bus, progbuf_words });
+        for (address, value, is_read) in operations {
+            if is_read {
+                riscv.read(address);
+            } else {
+                riscv.write(address, value | u32::from(address == DMCONTROL));
+            }
+        }
+    }
+
+    #[test]
+    fn no_instruction_panics(words in proptest::collection::vec(any::<u32>(), 0..8)) {
+        let mut riscv = halted(Chip::default());
+        riscv.set_register(S0, BASE);
+        // Of loads and stores too, which would be few.
+        for word in words {
+            riscv.execute(&[word & !0x7F | 0x03, word & !0x7F | 0x23, word]);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use crate::stats::Stats;
-use crate::{SharedChip, glasgow, lock, remote_bitbang};
+use crate::{SharedChip, black_magic, glasgow, lock, remote_bitbang};
 
 /// Why a connection ended otherwise than by the client's wish.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,8 @@ pub enum Protocol {
     Glasgow,
     /// OpenOCD with its `remote_bitbang` driver.
     RemoteBitbang,
+    /// probe-rs with its driver of Black Magic Probes, over JTAG.
+    BlackMagic,
 }
 
 /// Where a server listens: `HOST:PORT` or `unix:PATH`. Port 0 is one that is free.
@@ -76,6 +78,7 @@ impl fmt::Display for ListenAddress {
 #[derive(Debug)]
 pub struct Server {
     address: ListenAddress,
+    protocol: Protocol,
     current: Arc<Mutex<Current>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -116,7 +119,7 @@ impl Server {
                 on_end(&ended, &chip.stats().since(&before));
             }
         })?;
-        Ok(Self { address, current, thread: Some(thread) })
+        Ok(Self { address, protocol, current, thread: Some(thread) })
     }
 
     /// Where it listens, with the port that it was given.
@@ -125,12 +128,14 @@ impl Server {
         &self.address
     }
 
-    /// How probe-rs, and covtap's `--probe`, select a server of [`Protocol::Glasgow`].
+    /// How probe-rs, and covtap's `--probe`, select a server of [`Protocol::Glasgow`], or one of
+    /// [`Protocol::BlackMagic`] on TCP.
     #[must_use]
     pub fn selector(&self) -> String {
-        match &self.address {
-            ListenAddress::Tcp(address) => format!("{}:tcp:{address}", glasgow::SELECTOR),
-            ListenAddress::Unix(path) => format!("{}:unix:{}", glasgow::SELECTOR, path.display()),
+        match (self.protocol, &self.address) {
+            (Protocol::BlackMagic, address) => format!("{}:{address}", black_magic::SELECTOR),
+            (_, ListenAddress::Tcp(address)) => format!("{}:tcp:{address}", glasgow::SELECTOR),
+            (_, ListenAddress::Unix(path)) => format!("{}:unix:{}", glasgow::SELECTOR, path.display()),
         }
     }
 
@@ -169,6 +174,8 @@ fn serve(client: Stream, protocol: Protocol, chip: &SharedChip) -> Result<(), Se
         (Protocol::Glasgow, SharedChip::CortexM(dap)) => glasgow::serve(client, dap),
         (Protocol::RemoteBitbang, SharedChip::CortexM(dap)) => remote_bitbang::serve(client, dap),
         (Protocol::RemoteBitbang, SharedChip::Riscv(chip)) => remote_bitbang::serve(client, chip),
+        (Protocol::BlackMagic, SharedChip::CortexM(dap)) => black_magic::serve(client, dap),
+        (Protocol::BlackMagic, SharedChip::Riscv(chip)) => black_magic::serve(client, chip),
         // No server of these two is started.
         (Protocol::Glasgow, SharedChip::Riscv(_)) => Ok(()),
     }
