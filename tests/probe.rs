@@ -140,15 +140,20 @@ impl Ranked {
         Self { guest, elf, memory }
     }
 
-    /// Where the processor is met is where it spends its time: functions have the order that the plugin counts.
+    /// Where the processor is met is where it spends its time: functions have the order that the plugin counts. But for `begin`,
+    /// to which they return: QEMU may show where its processor was when it last went where no jump says.
     fn assert_agrees(&self, sampled: &Trace) {
         let image = image(&self.elf);
         let file = File::open(&self.memory).unwrap();
         let mut read_at = |offset, out: &mut [u8]| file.read_exact_at(out, offset);
         let exact = TraceMemory::read(&mut read_at).unwrap().trace(&mut read_at).unwrap();
-        let (sampled, exact) = (ranked(&image, sampled), ranked(&image, &exact));
-        assert_eq!(sampled[..4], exact[..4], "{sampled:?}, {exact:?}");
-        assert_eq!(sampled[..4], ["first", "second", "third", "fourth"]);
+        let [sampled, exact] = [sampled, &exact].map(|trace| {
+            let mut names = ranked(&image, trace);
+            names.retain(|name| name != "begin");
+            names
+        });
+        assert_eq!(sampled, exact);
+        assert_eq!(sampled, ["first", "second", "third", "fourth"]);
     }
 }
 
@@ -184,13 +189,13 @@ fn samples_that_are_sent_rank_functions_too() {
     let selector = Some(plugged_in.selector().parse().unwrap());
     let link = DebugProbe::open(&Options { selector, swo: Some(swo), ..Options::default() }).unwrap();
     let mut link = MeteredLink::new(Box::new(link));
-    let duration = Some(Duration::from_secs(5));
+    let duration = Some(Duration::from_secs(8));
     let limits = Limits { duration, is_asked: &|| false, budget: 1.0, window: None };
     let (taken, ended) = PcSamples::take(&mut link, &limits).unwrap();
     assert_eq!(ended.unwrap(), Ended::Elapsed);
     link.detach().unwrap();
     eprintln!("{:?} in {:?}, {} a second are sent", taken.all, taken.elapsed, swo.samples_per_s());
-    assert!(taken.all.num > 1000 && taken.all.undecoded_bytes < 100, "{:?}", taken.all);
+    assert!(taken.all.num > 500 && taken.all.undecoded_bytes < 100, "{:?}", taken.all);
     {
         let dap = lock(&dap);
         let stats = dap.stats();

@@ -6,7 +6,7 @@
 //! What always holds: nothing is sent unless everything on the way is on; a reader that is late, and a wire that is too slow,
 //! cost samples, which an overflow packet tells; a receiver of another baud rate gets bytes that mean nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cortex_m::DebugRegisters;
 use crate::ppb::{self, TRCENA};
@@ -213,10 +213,18 @@ impl Span {
         most: u64,
         pc: &mut dyn FnMut() -> Result<u32, TargetError>,
     ) -> Result<Vec<u8>, TargetError> {
+        /// A target that is slow to tell where it is would have the next read want more yet.
+        const PATIENCE: Duration = Duration::from_millis(10);
+        let began = Instant::now();
         let mut bytes = Vec::new();
         let mut last = self.from;
         let num = self.num_samples();
+        let mut is_late = num > most;
         for index in 1..=num.min(most) {
+            if began.elapsed() > PATIENCE {
+                is_late = true;
+                break;
+            }
             let at = (self.from / self.period + index) * self.period;
             if self.has_sync(last, at) {
                 bytes.extend(SYNCHRONISATION);
@@ -225,7 +233,7 @@ impl Span {
             bytes.extend(pc()?.to_le_bytes());
             last = at;
         }
-        if num > most {
+        if is_late {
             bytes.push(OVERFLOW);
         }
         if self.has_sync(last, self.to) {
@@ -272,7 +280,6 @@ fn low(count: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// Everything is on: a sample in 1024 cycles, at 1 MBd.
     fn on() -> DebugRegisters {
