@@ -17,16 +17,22 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use common::plugin::plugin;
 use common::round_guest::{build_of, image};
 use common::{PATIENCE, assert_done, assert_refused, run, stderr};
+use covtap::collect::MeteredLink;
+use covtap::collect::trace::{Code, Ended, Limits, PcSamples};
 use covtap::coverage::object::function_instructions;
-use covtap::image::{Image, SymbolKind};
+use covtap::image::{Image, Slide, SymbolKind};
 use covtap::profile::trace::{Trace, TraceMemory, parse};
+use covtap_debug_probe::{DebugProbe, Options, Swo};
 use covtap_testbed::{Guest, Machine, fixture};
-use covtap_virtual_probe::{Fault, ListenAddress, Protocol, Qemu, Server, SharedDap, lock, shared};
+use covtap_virtual_probe::{
+    Fault, ListenAddress, Protocol, Qemu, Server, SharedDap, TRACE_CLOCK_HZ, lock, plug_in, shared,
+};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -48,14 +54,18 @@ impl Probe {
     }
 
     fn speaking(protocol: Protocol, guest: &Guest, dir: &TempDir) -> Self {
-        let ranges = ["0:0x400000", "0x20000000:0x400000", "0x21000000:0x1000000"];
-        let memory = ranges.iter().map(|range| range.parse().unwrap()).collect();
-        let qemu = Qemu::connect(&dir.path().join("qtest"), guest.control(), memory).expect("the guest");
-        let dap = shared(qemu);
+        let dap = guest_behind(guest, dir);
         let address: ListenAddress = "127.0.0.1:0".parse().unwrap();
         let server = Server::start(&address, protocol, dap.clone(), |_, _| ()).expect("it listens");
         Self { dap, server }
     }
+}
+
+/// A debug port with a guest behind it.
+fn guest_behind(guest: &Guest, dir: &TempDir) -> SharedDap {
+    let ranges = ["0:0x400000", "0x20000000:0x400000", "0x21000000:0x1000000"];
+    let memory = ranges.iter().map(|range| range.parse().unwrap()).collect();
+    shared(Qemu::connect(&dir.path().join("qtest"), guest.control(), memory).expect("the guest"))
 }
 
 /// The counters of a guest that works are read again and again, and of one that rests they are those that QEMU shows.
@@ -112,19 +122,48 @@ fn a_session_goes_on_when_the_probe_is_back() {
     assert_eq!(lock(&probe.dap).stats().halts, 0);
 }
 
-/// Where the processor is met is where it spends its time: functions have the order that the plugin counts.
+/// A guest whose functions take their time in an order that is known, and what QEMU's plugin counts of it exactly.
+struct Ranked {
+    guest: Guest,
+    elf: PathBuf,
+    memory: PathBuf,
+}
+
+impl Ranked {
+    fn start(dir: &TempDir) -> Self {
+        let memory = dir.path().join("memory");
+        let plugin = format!("{},trace={},mode=blocks", plugin().display(), memory.display());
+        let mut args = qtest(dir).to_vec();
+        args.extend(["-plugin".to_owned(), plugin]);
+        let elf = build_of(Machine::An385, "probe/guest.c", dir);
+        let guest = Guest::builder(Machine::An385, &elf).args(args).start().expect("the guest starts");
+        Self { guest, elf, memory }
+    }
+
+    /// Where the processor is met is where it spends its time: functions have the order that the plugin counts. But for `begin`,
+    /// to which they return: QEMU may show where its processor was when it last went where no jump says.
+    fn assert_agrees(&self, sampled: &Trace) {
+        let image = image(&self.elf);
+        let file = File::open(&self.memory).unwrap();
+        let mut read_at = |offset, out: &mut [u8]| file.read_exact_at(out, offset);
+        let exact = TraceMemory::read(&mut read_at).unwrap().trace(&mut read_at).unwrap();
+        let [sampled, exact] = [sampled, &exact].map(|trace| {
+            let mut names = ranked(&image, trace);
+            names.retain(|name| name != "begin");
+            names
+        });
+        assert_eq!(sampled, exact);
+        assert_eq!(sampled, ["first", "second", "third", "fourth"]);
+    }
+}
+
 #[test]
 fn samples_rank_functions_as_exact_counts_do() {
     let dir = tempfile::tempdir().unwrap();
-    let memory = dir.path().join("memory");
-    let plugin = format!("{},trace={},mode=blocks", plugin().display(), memory.display());
-    let mut args = qtest(&dir).to_vec();
-    args.extend(["-plugin".to_owned(), plugin]);
-    let elf = build_of(Machine::An385, "probe/guest.c", &dir);
-    let guest = Guest::builder(Machine::An385, &elf).args(args).start().expect("the guest starts");
-    let probe = Probe::of(&guest, &dir);
+    let ranked = Ranked::start(&dir);
+    let probe = Probe::of(&ranked.guest, &dir);
     let before = lock(&probe.dap).debug_registers();
-    let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
+    let (selector, elf_arg) = (probe.server.selector(), ranked.elf.display().to_string());
     let output = dir.path().join("trace").display().to_string();
     let traced = run(["trace", "--probe", &selector, &elf_arg, "--for", "5s", "-o", &output]);
     assert_done(&traced);
@@ -134,15 +173,38 @@ fn samples_rank_functions_as_exact_counts_do() {
         assert_eq!((dap.stats().halts, dap.debug_registers()), (0, before));
         assert!(dap.stats().pcsr_reads > 1000, "{:?}", dap.stats());
     }
+    ranked.assert_agrees(&parse("trace", &fs::read(output).unwrap()).unwrap());
+}
 
-    let image = image(&elf);
-    let sampled = parse("trace", &fs::read(output).unwrap()).unwrap();
-    let file = File::open(memory).unwrap();
-    let mut read_at = |offset, out: &mut [u8]| file.read_exact_at(out, offset);
-    let exact = TraceMemory::read(&mut read_at).unwrap().trace(&mut read_at).unwrap();
-    let (sampled, exact) = (ranked(&image, &sampled), ranked(&image, &exact));
-    assert_eq!(sampled[..4], exact[..4], "{sampled:?}, {exact:?}");
-    assert_eq!(sampled[..4], ["first", "second", "third", "fourth"]);
+/// Samples that the processor sends have that order too. Where it is QEMU tells some two thousand times in a second, so the
+/// wire is slow. It reaches a probe in this process alone: none that is reached by a socket has a receiver.
+#[test]
+fn samples_that_are_sent_rank_functions_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let ranked = Ranked::start(&dir);
+    let dap = guest_behind(&ranked.guest, &dir);
+    let plugged_in = plug_in("swo guest", dap.clone());
+    let before = lock(&dap).debug_registers();
+    let swo = Swo::new(TRACE_CLOCK_HZ, 62_500).unwrap();
+    let selector = Some(plugged_in.selector().parse().unwrap());
+    let link = DebugProbe::open(&Options { selector, swo: Some(swo), ..Options::default() }).unwrap();
+    let mut link = MeteredLink::new(Box::new(link));
+    let duration = Some(Duration::from_secs(8));
+    let limits = Limits { duration, is_asked: &|| false, budget: 1.0, window: None };
+    let (taken, ended) = PcSamples::take(&mut link, &limits).unwrap();
+    assert_eq!(ended.unwrap(), Ended::Elapsed);
+    link.detach().unwrap();
+    eprintln!("{:?} in {:?}, {} a second are sent", taken.all, taken.elapsed, swo.samples_per_s());
+    assert!(taken.all.num > 500 && taken.all.undecoded_bytes < 100, "{:?}", taken.all);
+    {
+        let dap = lock(&dap);
+        let stats = dap.stats();
+        assert_eq!((stats.halts, stats.pcsr_reads, dap.debug_registers()), (0, 0, before));
+    }
+    let image = image(&ranked.elf);
+    let (instructions, width) = (function_instructions(&image), image.pointer_width());
+    let sampled = taken.trace([Code { instructions, slide: Slide::ZERO, width, repeats: false }]).unwrap();
+    ranked.assert_agrees(&sampled);
 }
 
 /// Functions by how many of their instructions were executed, or met, the most first.
@@ -169,6 +231,30 @@ fn what_cannot_be_is_refused_with_a_next_step() {
     let output = run(["snapshot", "--probe", nobody, "--gdb", "127.0.0.1:1", &elf]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot be used with"), "{}", stderr(&output));
+}
+
+/// What SWO needs is said before the target is touched, or with nothing of it changed.
+#[test]
+fn swo_that_cannot_be_is_refused_with_a_next_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let elf = fixture("arm-cortexm/covered.elf");
+    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    let probe = Probe::of(&guest, &dir);
+    let before = lock(&probe.dap).debug_registers();
+    let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
+    let trace = |flags: &[&str]| {
+        let output = dir.path().join("trace").display().to_string();
+        let always = ["trace", "--probe", &selector, &elf_arg, "-o", &output];
+        run(always.into_iter().chain(flags.iter().copied()))
+    };
+    assert_refused(&trace(&["--method", "swo"]), "--method swo: the clock", "--swo-clock HZ says it");
+    assert_refused(&trace(&["--swo-clock", "16000000"]), "samples are not asked for by SWO", "--method swo");
+    let slow = trace(&["--method", "swo", "--swo-clock", "500000"]);
+    assert_refused(&slow, "a clock of 500000 Hz does not send 1000000 baud", "--swo-baud");
+    assert_eq!(lock(&probe.dap).stats().transfers(), 0);
+    let output = trace(&["--method", "swo", "--swo-clock", "16000000"]);
+    assert_refused(&output, "the probe's receiver of SWO: it has none that probe-rs knows", "--method pcsr");
+    assert_eq!(lock(&probe.dap).debug_registers(), before);
 }
 
 /// OpenOCD, whose JTAG reaches the same chip, lets covtap read while it runs.

@@ -43,6 +43,8 @@ type Hint = fn(&(dyn Error + 'static)) -> Option<&'static str>;
 /// Every kind of error that there is a next step after.
 const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(for_collect),
+    #[cfg(feature = "probe")]
+    |cause| cause.downcast_ref().map(probe::for_swo),
     |cause| cause.downcast_ref().and_then(for_link),
     |cause| cause.downcast_ref().and_then(for_call),
     |cause| cause.downcast_ref().and_then(for_launch),

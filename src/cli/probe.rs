@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use covtap_debug_probe::{self as debug_probe, Options, Protocol, Selector};
+use covtap_debug_probe::{self as debug_probe, Options, Protocol, Selector, Swo};
 
 /// A probe, or `auto`: the only one.
 #[derive(Clone, Debug)]
@@ -51,9 +51,17 @@ pub(super) struct ProbeArgs {
     /// A link that is sought again is no reason for another reset.
     #[arg(skip)]
     was_reset: AtomicBool,
+    /// What one command alone has flags for.
+    #[arg(skip)]
+    swo: Option<Swo>,
 }
 
 impl ProbeArgs {
+    /// Has the processor send where it is, or not.
+    pub(super) fn receive(&mut self, swo: Option<Swo>) {
+        self.swo = swo;
+    }
+
     /// With what the environment says of what the command line does not: `PROBE_RS_PROBE` and the like.
     ///
     /// # Errors
@@ -80,9 +88,55 @@ impl ProbeArgs {
             allow_halt: self.allow_halt,
             chip_description: described.transpose()?,
             connect_under_reset: self.connect_under_reset && !self.was_reset.swap(true, Ordering::Relaxed),
+            swo: self.swo,
             reply_timeout,
         })
     }
+}
+
+/// How a processor sends where it is.
+#[derive(Debug, Args)]
+pub(super) struct SwoArgs {
+    /// With --method swo: the clock of the chip's trace (TRACECLKIN), which most have from that of the processor
+    #[arg(long, value_name = "HZ")]
+    swo_clock: Option<u32>,
+    /// With --method swo: how fast the wire is [default: 1000000]
+    #[arg(long, value_name = "BAUD")]
+    swo_baud: Option<u32>,
+}
+
+impl SwoArgs {
+    /// What was said, where samples are to be sent.
+    ///
+    /// # Errors
+    ///
+    /// It says what cannot be.
+    pub(super) fn swo(&self, is_wanted: bool) -> Result<Option<Swo>, SwoError> {
+        const DEFAULT_BAUD: u32 = 1_000_000;
+        match (is_wanted, self.swo_clock) {
+            (false, None) if self.swo_baud.is_none() => Ok(None),
+            (false, _) => Err(SwoError::NotAsked),
+            (true, None) => Err(SwoError::NoClock),
+            (true, Some(clock_hz)) => {
+                let swo = Swo::new(clock_hz, self.swo_baud.unwrap_or(DEFAULT_BAUD));
+                swo.map(Some).map_err(SwoError::CannotBe)
+            }
+        }
+    }
+}
+
+/// Flags of SWO that do not go together.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SwoError {
+    /// There is no wire.
+    #[error("--swo-clock and --swo-baud: samples are not asked for by SWO")]
+    NotAsked,
+    /// The divider is not known.
+    #[error("--method swo: the clock of the chip's trace is not known")]
+    NoClock,
+    /// It does not go so fast.
+    #[error("--method swo: {0}")]
+    CannotBe(String),
 }
 
 /// What `PROBE_RS_<NAME>` says, if it is there.

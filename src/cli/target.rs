@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+#[cfg(feature = "probe")]
+use covtap_debug_probe::Swo;
 use covtap_gdb_remote::{self as gdb_remote, GdbRemote};
 use covtap_link::{Link, LinkError};
 use covtap_memory_image::{MemoryImage, RawFile};
@@ -119,6 +121,12 @@ impl TargetArgs {
     fn connect_again(&self) -> Result<MeteredLink, CollectError> {
         let link = self.connect().map_err(as_link_error)?.link;
         Ok(MeteredLink::new(if self.find_image { Box::new(PhysicalLink::new(link)?) } else { link }))
+    }
+
+    /// Has the processor behind a debug probe send where it is, or not.
+    #[cfg(feature = "probe")]
+    pub(super) fn receive(&mut self, swo: Option<Swo>) {
+        self.probe.receive(swo);
     }
 
     /// Whether it is a dump, which does not change.

@@ -15,6 +15,8 @@ use covtap_link::{AddrRange, LinkError, LogBegun};
 use super::Verdict;
 use super::attach;
 use super::interrupt::{self, Interrupts};
+#[cfg(feature = "probe")]
+use super::probe::SwoArgs;
 use super::programs::ElfArg;
 use super::status::Status;
 use super::tap::load;
@@ -52,6 +54,9 @@ pub(super) struct TraceArgs {
     /// Set so many breakpoints at a time, or "all": with all from the start nothing is missed, and QEMU is slower with each
     #[arg(long, value_name = "N", value_parser = parse_window)]
     window: Option<usize>,
+    #[cfg(feature = "probe")]
+    #[command(flatten)]
+    swo: SwoArgs,
     /// Go on if the target does not seem to run these ELFs
     #[arg(long)]
     force: bool,
@@ -75,6 +80,8 @@ enum Method {
     Log,
     /// With a debug probe: where a Cortex-M is, as its register DWT_PCSR shows while it runs; statistics, without a halt
     Pcsr,
+    /// With a debug probe that receives SWO: where a Cortex-M is, as it sends itself while it runs; statistics, without a halt
+    Swo,
 }
 
 /// What a debugger's server has of these.
@@ -92,7 +99,7 @@ impl Method {
             Self::Step => Some(Means::Step),
             Self::Breakpoints => Some(Means::Breakpoints),
             Self::Sample => Some(Means::Sample),
-            Self::Log | Self::Pcsr => None,
+            Self::Log | Self::Pcsr | Self::Swo => None,
         }
     }
 }
@@ -142,6 +149,8 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
     let status = Status::new(args.quiet);
     let images = args.elves.iter().map(|elf| Ok((load(&elf.path)?, elf.slide.unwrap_or(Slide::ZERO))));
     let images: Vec<(Image, Slide)> = images.collect::<Result<_>>()?;
+    #[cfg(feature = "probe")]
+    receive(&mut args, &status)?;
     let mut link = MeteredLink::new(attach::open(&mut args.target, &status)?);
     let programs = images
         .into_iter()
@@ -149,9 +158,9 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
         .collect::<Result<Vec<_>>>()?;
     let trace_by = match args.method {
         Some(Method::Log) => trace_by_log,
-        Some(Method::Pcsr) => trace_by_register,
+        Some(Method::Pcsr | Method::Swo) => trace_by_samples,
         None if link.has_block_log() => trace_by_log,
-        None if link.sampler().is_some() => trace_by_register,
+        None if link.sampler().is_some() => trace_by_samples,
         _ => trace,
     };
     let done = trace_by(&args, &mut link, &programs, &interrupts, &status)?;
@@ -170,6 +179,17 @@ pub(super) fn run(mut args: TraceArgs) -> Result<Verdict> {
     }
     left.context("the trace is written, but the target could not be left")?;
     Ok(Verdict::Passed)
+}
+
+/// Has the target send its samples, where that was asked for.
+#[cfg(feature = "probe")]
+fn receive(args: &mut TraceArgs, status: &Status) -> Result<()> {
+    let swo = args.swo.swo(args.method == Some(Method::Swo))?;
+    if let Some(swo) = &swo {
+        status.note(&format!("SWO at {} baud, with {:.0} samples a second", swo.baud(), swo.samples_per_s()));
+    }
+    args.target.receive(swo);
+    Ok(())
 }
 
 /// Makes sure that the target runs an image.
@@ -227,8 +247,8 @@ fn trace(
     Ok(Done { ended, summary, trace })
 }
 
-/// Traces by a register that shows where the target is.
-fn trace_by_register(
+/// Traces by samples that need no halt: of a register, or sent by the target.
+fn trace_by_samples(
     args: &TraceArgs,
     link: &mut MeteredLink,
     programs: &[Traced],
@@ -236,17 +256,37 @@ fn trace_by_register(
     status: &Status,
 ) -> Result<Done> {
     let is_asked = || interrupts.has_come();
-    status.note("tracing by samples of a register, without a halt: where the target spends its time, and not all that runs");
+    let how = if args.method == Some(Method::Swo) { "that the target sends" } else { "of a register" };
+    status.note(&format!(
+        "tracing by samples {how}, without a halt: where the target spends its time, and not all that runs"
+    ));
     let (taken, ended) = PcSamples::take(link, &limits(args, &is_asked))?;
-    let (num, different) = (taken.seen.num(), taken.seen.num_different());
+    let summary = summary_of_samples(&taken);
+    let trace = taken.trace(programs.iter().map(Traced::code));
+    Ok(Done { ended, summary, trace })
+}
+
+/// How many there were, and how many there should have been.
+fn summary_of_samples(taken: &PcSamples) -> String {
+    let (num, different, all) = (taken.seen.num(), taken.seen.num_different(), taken.all);
     let rate = per_second(num, taken.elapsed);
-    let summary = format!(
+    let mut summary = format!(
         "{num} samples in {}, {rate:.0} a second, {different} different; {} more showed no place: it slept, or was halted",
         units::duration(taken.elapsed),
         taken.nowhere
     );
-    let trace = taken.trace(programs.iter().map(Traced::code));
-    Ok(Done { ended, summary, trace })
+    let lost = all.lost();
+    if lost > 0 {
+        let share = 100.0 * lost as f64 / all.due as f64;
+        summary += &format!("; {lost} of {} that it was to send did not come ({share:.1} %)", all.due);
+    }
+    if all.overflows > 0 {
+        summary += &format!("; {} times it said that it dropped some", all.overflows);
+    }
+    if all.undecoded_bytes > 0 {
+        summary += &format!("; {} bytes meant nothing", all.undecoded_bytes);
+    }
+    summary
 }
 
 fn limits<'a>(args: &TraceArgs, is_asked: &'a dyn Fn() -> bool) -> Limits<'a> {
@@ -415,7 +455,24 @@ fn parse_window(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
+    use covtap_link::Burst;
+
     use super::*;
+
+    #[test]
+    fn samples_that_did_not_come_are_said() {
+        let mut taken = PcSamples::default();
+        assert!(summary_of_samples(&taken).ends_with("showed no place: it slept, or was halted"));
+        taken.all = Burst { num: 1, due: 4, overflows: 2, undecoded_bytes: 7 };
+        let said = summary_of_samples(&taken);
+        assert!(
+            said.ends_with(
+                "; 3 of 4 that it was to send did not come (75.0 %); 2 times it said that it dropped some; \
+                 7 bytes meant nothing"
+            ),
+            "{said}"
+        );
+    }
 
     #[test]
     fn a_window_is_a_number_or_all() {

@@ -5,14 +5,16 @@
 //!
 //! Source: Arm Debug Interface v5.2 (IHI 0031), Armv7-M Architecture Reference Manual (DDI 0403) C1.
 
-use covtap_link::PointerWidth;
+use covtap_link::{Burst, PointerWidth};
 use probe_rs::architecture::arm::ap::{ApRegister, BD3, IDR, TAR};
-use probe_rs::architecture::arm::dp::{Abort, Ctrl, DpRegister};
+use probe_rs::architecture::arm::dp::{Abort, DpRegister};
 use probe_rs::architecture::arm::memory::ArmMemoryInterface;
 use probe_rs::architecture::arm::{ArmError, FullyQualifiedApAddress};
 
+use crate::changed::{self, Changed, POWER, none_was_refused};
 use crate::chip;
 use crate::memory::{self, Fault, Memory, Processor, Words};
+use crate::swo::Sent;
 
 /// The processor's id, on every Cortex-M.
 const CPUID: u64 = 0xe000_ed00;
@@ -22,11 +24,11 @@ const TRCENA: u32 = 1 << 24;
 /// What the banked data registers are read at, so that the last of them is `DWT_PCSR` (0xe000101c): where the processor is, as a
 /// register that is read and not halted for.
 const DWT_PCSR_BANK: u32 = 0xe000_1010;
-
-/// `CTRL/STAT`: errors that the debug port keeps until they are cleared.
-const ERRORS: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7;
-/// `CTRL/STAT`: debug and system have power.
-const POWER: u32 = 1 << 29 | 1 << 31;
+/// What `DWT_PCSR` is where nothing is sampled, and where the processor is halted or its place may not be told.
+const NOWHERE: [u32; 2] = [0, u32::MAX];
+/// So many samples are taken at once: few enough that they are had soon, and enough that the address that is written before
+/// them does not count.
+const BURST: usize = 256;
 
 /// What a word is believed by: that it reads as it did.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +44,11 @@ pub(crate) struct ArmMemory<'a> {
     memory: Box<dyn ArmMemoryInterface + 'a>,
     access_port: FullyQualifiedApAddress,
     known: Known,
-    /// What `DEMCR` was before samples were taken.
-    demcr: Option<u32>,
+    /// What was changed for samples.
+    changed: Changed,
+    is_traced: bool,
+    /// The processor sends samples, and is not asked for them.
+    sent: Option<Sent>,
 }
 
 impl<'a> ArmMemory<'a> {
@@ -57,7 +62,8 @@ impl<'a> ArmMemory<'a> {
             Some(id) => Known::Cpuid(id),
             None => Known::AccessPort(access_port_id(&mut *memory, &access_port)?),
         };
-        let mut made = Self { memory, access_port, known, demcr: None };
+        let (changed, is_traced, sent) = (Changed::default(), false, None);
+        let mut made = Self { memory, access_port, known, changed, is_traced, sent };
         if cpuid.is_none() {
             // There was no such word, which is no error of later reads.
             made.clear_errors()?;
@@ -74,9 +80,9 @@ impl<'a> ArmMemory<'a> {
         }
     }
 
-    fn status(&mut self) -> Result<u32, Fault> {
-        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
-        Ok(arm.read_raw_dp_register(self.access_port.dp(), Ctrl::ADDRESS)?)
+    /// Has samples sent, where they are asked for.
+    pub(crate) fn send_samples(&mut self, sent: Sent) {
+        self.sent = Some(sent);
     }
 
     /// Whether what was read can be believed.
@@ -87,24 +93,32 @@ impl<'a> ArmMemory<'a> {
                 memory::same(known, access_port_id(&mut *self.memory, &self.access_port)?)?;
             }
         }
-        match self.status()? {
-            status if status & POWER != POWER => Err(Fault::Unpowered(status)),
-            status if status & ERRORS != 0 => Err(Fault::Kept(status)),
-            _ => Ok(()),
-        }
+        none_was_refused(&mut *self.memory)
     }
 
-    fn let_be_sampled(&mut self) -> Result<(), Fault> {
-        if self.demcr.is_none() {
+    fn let_be_traced(&mut self) -> Result<(), Fault> {
+        if !self.is_traced {
             let demcr = self.memory.read_word_32(DEMCR)?;
             self.check()?;
-            self.demcr = Some(demcr);
             if demcr & TRCENA == 0 {
-                self.memory.write_word_32(DEMCR, demcr | TRCENA)?;
-                self.memory.flush()?;
+                self.changed.write(&mut *self.memory, DEMCR, demcr | TRCENA)?;
             }
+            self.is_traced = true;
         }
         Ok(())
+    }
+
+    /// What was read last was words, as is the processor's id: so are these, each by one transfer, since a register of a bank
+    /// is read as often as wanted for one address.
+    fn asked_for(&mut self) -> Result<(Vec<u32>, Burst), Fault> {
+        let mut samples = vec![0; BURST];
+        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
+        arm.write_raw_ap_register(&self.access_port, TAR::ADDRESS, DWT_PCSR_BANK)?;
+        arm.read_raw_ap_register_repeated(&self.access_port, BD3::ADDRESS, &mut samples)?;
+        self.check()?;
+        let num = samples.len() as u64;
+        samples.retain(|at| !NOWHERE.contains(at));
+        Ok((samples, Burst { num, due: num, ..Burst::default() }))
     }
 }
 
@@ -124,15 +138,14 @@ impl Memory for ArmMemory<'_> {
         self.check()
     }
 
-    /// One burst of samples. What was read last was words, as is the processor's id: so are these, each by one transfer, since
-    /// a register of a bank is read as often as wanted for one address.
-    fn burst(&mut self, samples: &mut [u32], progress: &mut dyn FnMut()) -> Result<(), Fault> {
-        self.let_be_sampled()?;
+    fn burst(&mut self, progress: &mut dyn FnMut()) -> Result<(Vec<u32>, Burst), Fault> {
+        self.let_be_traced()?;
         progress();
-        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
-        arm.write_raw_ap_register(&self.access_port, TAR::ADDRESS, DWT_PCSR_BANK)?;
-        arm.read_raw_ap_register_repeated(&self.access_port, BD3::ADDRESS, samples)?;
-        self.check()
+        let Some(sent) = &mut self.sent else { return self.asked_for() };
+        sent.receive(&mut *self.memory, &mut self.changed, progress)?;
+        // The wire of the samples is another than that of the bus, and may be there without it.
+        self.check()?;
+        Ok(self.sent.as_mut().map(Sent::take).unwrap_or_default())
     }
 
     /// Clears the errors that the debug port has kept, after which it accepts reads again.
@@ -150,18 +163,17 @@ impl Memory for ArmMemory<'_> {
 
     /// Whether there is no power: what else was said follows from that.
     fn cause(&mut self, fault: Fault) -> Fault {
-        match self.status() {
+        match changed::status(&mut *self.memory) {
             Ok(status) if status & POWER != POWER => Fault::Unpowered(status),
             _ => fault,
         }
     }
 
     fn restore(&mut self) -> Result<(), Fault> {
-        if let Some(demcr) = self.demcr.take().filter(|demcr| demcr & TRCENA == 0) {
-            self.memory.write_word_32(DEMCR, demcr)?;
-            self.memory.flush()?;
-        }
-        Ok(())
+        self.is_traced = false;
+        let restored = self.changed.restore(&mut *self.memory);
+        let ended = self.sent.as_mut().map_or(Ok(()), |sent| sent.end(&mut *self.memory));
+        restored.and(ended)
     }
 }
 

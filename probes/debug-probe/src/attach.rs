@@ -15,7 +15,9 @@ use crate::arm::ArmMemory;
 use crate::chip::{ArmWay, Chip, RiscvWay, Way};
 use crate::choose::{endpoint, open, said};
 use crate::memory::{Memory, Processor};
+use crate::rate::Swo;
 use crate::riscv::RiscvMemory;
+use crate::swo::Sent;
 
 /// What the probe is, and the chip.
 #[derive(Clone, Debug)]
@@ -61,8 +63,10 @@ pub(crate) fn with_memory(
     let (probe, way) = held.wire(probe, way, step).map_err(refused)?;
     let done = match way {
         Way::Riscv(way) => held.riscv(probe, way, options.allow_halt, step, &mut use_it),
-        Way::Arm(way) => held.arm(probe, &way, step, &mut use_it),
-        Way::Either { access_port } => held.arm(probe, &ArmWay::unknown(access_port), step, &mut use_it),
+        Way::Arm(way) => held.arm(probe, &way, options.swo, step, &mut use_it),
+        Way::Either { access_port } => {
+            held.arm(probe, &ArmWay::unknown(access_port), options.swo, step, &mut use_it)
+        }
     };
     done.map_err(refused)
 }
@@ -120,15 +124,20 @@ impl Held {
         self,
         probe: Probe,
         way: &ArmWay,
+        swo: Option<Swo>,
         step: &mut dyn FnMut(),
         used: &mut Used<'_>,
     ) -> Result<(), String> {
+        let has_receiver = probe.get_swo_interface().is_some();
         let (mut arm, held) = self.debug_port(probe, way)?;
         step();
         let memory = arm.memory_interface(&way.access_port).map_err(|error| said(&error))?;
         let mut memory =
             ArmMemory::new(memory, way.access_port.clone()).map_err(|fault| fault.to_string())?;
         way.check(memory.cpuid().unwrap_or(0))?;
+        if let Some(swo) = swo {
+            memory.send_samples(Sent::new(swo, has_receiver, way.own_sequence()));
+        }
         used(held, &mut memory);
         Ok(())
     }

@@ -141,6 +141,11 @@ impl ArmWay {
         Self { access_port, sequence, core: Some((target.name.clone(), core.core_type)) }
     }
 
+    /// How the chip begins, where it is known which it is.
+    pub(crate) fn own_sequence(&self) -> Option<Arc<dyn ArmDebugSequence>> {
+        self.core.is_some().then(|| Arc::clone(&self.sequence))
+    }
+
     /// Whether the processor with this `CPUID` can be the chip's; else, what it is.
     pub(crate) fn check(&self, cpuid: u32) -> Result<(), String> {
         let Some((name, core)) = &self.core else { return Ok(()) };

@@ -1,7 +1,8 @@
 //! Reads the memory of a chip through a debug probe, without halting its processor.
 //!
 //! What enters is which probe, and perhaps which chip; what leaves is a [`covtap_link::Link`] whose addresses are those of the
-//! bus behind the chip's memory access port, and program counters, where the processor has a register that shows them.
+//! bus behind the chip's memory access port, and program counters, where the processor has a register that shows them, or sends
+//! them by one wire ([`Swo`]).
 //! The wire is `probe-rs`'s part: its drivers know the probes, and its tables the chips.
 //!
 //! What always holds:
@@ -25,16 +26,22 @@
 
 mod arm;
 mod attach;
+mod changed;
 mod chip;
 mod choose;
+mod itm;
 mod link;
 mod memory;
 mod options;
 mod program_buffer;
+mod rate;
+mod recorded;
 mod riscv;
+mod swo;
 mod worker;
 
 pub use choose::{ENDPOINT, ProbeInfo, list};
-pub use link::DebugProbe;
+pub use link::{BY_SWO, DebugProbe};
 pub use memory::NEEDS_HALT;
 pub use options::{Options, Protocol, Selector};
+pub use rate::Swo;

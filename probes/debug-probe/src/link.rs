@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    Effect, Endianness, HaltToRead, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport,
+    Burst, Effect, Endianness, HaltToRead, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport,
     ReadRequest, SamplePc, TargetAddr,
 };
 
@@ -12,9 +12,8 @@ use crate::attach::Begun;
 use crate::memory::Words;
 use crate::worker::Worker;
 
-/// So many samples are taken at once: few enough that they are had soon, and enough that the address that is written before
-/// them does not count.
-const BURST: usize = 256;
+/// What taking samples is called, where the processor sends them.
+pub const BY_SWO: &str = "receive samples by SWO";
 
 /// A chip behind a debug probe.
 #[derive(Debug)]
@@ -23,6 +22,8 @@ pub struct DebugProbe {
     begun: Begun,
     endpoint: String,
     may_halt: bool,
+    /// What taking samples is called.
+    sampling: Operation,
 }
 
 impl DebugProbe {
@@ -34,7 +35,9 @@ impl DebugProbe {
     /// one than was said.
     pub fn open(options: &Options) -> Result<Self, LinkError> {
         let (worker, begun) = Worker::begin(options)?;
-        Ok(Self { worker, begun, endpoint: crate::choose::endpoint(options), may_halt: options.allow_halt })
+        let sampling = if options.swo.is_some() { BY_SWO } else { "sample DWT_PCSR" };
+        let (endpoint, may_halt) = (crate::choose::endpoint(options), options.allow_halt);
+        Ok(Self { worker, begun, endpoint, may_halt, sampling: Operation::Command(sampling.to_owned()) })
     }
 }
 
@@ -66,14 +69,10 @@ impl ReadMemory for DebugProbe {
 }
 
 impl SamplePc for DebugProbe {
-    fn sample(&mut self, samples: &mut Vec<TargetAddr>) -> Result<usize, LinkError> {
-        /// Nothing to be sampled, and a processor that sleeps or is halted.
-        const NOWHERE: [u32; 2] = [0, u32::MAX];
-        let taken = self.worker.sample(BURST, &Operation::Command("sample DWT_PCSR".to_owned()))?;
-        samples.extend(
-            taken.iter().filter(|at| !NOWHERE.contains(at)).map(|at| TargetAddr::new(u64::from(*at))),
-        );
-        Ok(taken.len())
+    fn sample(&mut self, samples: &mut Vec<TargetAddr>) -> Result<Burst, LinkError> {
+        let (taken, burst) = self.worker.sample(&self.sampling)?;
+        samples.extend(taken.into_iter().map(|at| TargetAddr::new(u64::from(at))));
+        Ok(burst)
     }
 }
 
@@ -100,8 +99,7 @@ impl Link for DebugProbe {
     }
 
     fn detach(&mut self) -> Result<Duration, LinkError> {
-        self.worker.leave()?;
-        Ok(Duration::ZERO)
+        self.worker.leave()
     }
 
     fn sampler(&mut self) -> Option<&mut dyn SamplePc> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use covtap_link::{Effect, PointerWidth};
+use covtap_link::{Burst, Effect, PointerWidth};
 use probe_rs::architecture::arm::{ArmError, DapError};
 use probe_rs::architecture::riscv::communication_interface::RiscvError;
 
@@ -66,14 +66,38 @@ pub(crate) enum Fault {
     /// There is no register of it.
     #[error("this processor does not show where it is while it runs")]
     NoSamples,
+    /// It does not send where it is.
+    #[error("this processor {0}")]
+    SendsNone(&'static str),
+    /// The probe does not receive what it sends.
+    #[error("the probe's receiver of SWO: {0}")]
+    NoReceiver(String),
+    /// The chip's own part of a trace.
+    #[error("have the chip's pin carry the trace: {0}")]
+    NotRouted(String),
+    /// A register of a trace was not taken, or was changed by somebody else.
+    #[error("{name} reads as {found:#010x}, and {wrote:#010x} was written")]
+    NotSet { name: &'static str, wrote: u32, found: u32 },
+    /// What was sent did not arrive.
+    #[error(
+        "in {waited_ms} ms {num_bytes} bytes came by SWO at {baud} baud, and no synchronisation of a trace"
+    )]
+    NotHeard { num_bytes: u64, baud: u32, waited_ms: u64 },
 }
 
 impl Fault {
     /// Whether another try may do better.
     fn may_pass(&self) -> bool {
-        !self.is_out_of_range()
-            && !self.is_timeout()
-            && !matches!(self, Self::NeedsHalt | Self::NoSamples | Self::Disturbed(_))
+        let is_final = matches!(
+            self,
+            Self::NeedsHalt
+                | Self::NoSamples
+                | Self::Disturbed(_)
+                | Self::SendsNone(_)
+                | Self::NoReceiver(_)
+                | Self::NotHeard { .. }
+        );
+        !self.is_out_of_range() && !self.is_timeout() && !is_final
     }
 
     /// Whether `probe-rs` has tried for seconds already.
@@ -92,11 +116,9 @@ impl Fault {
     /// Whether it is the chip that refused: the way to it is there.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Self::Kept(_)
-            | Self::SystemBus { .. }
-            | Self::Command { .. }
-            | Self::NeedsHalt
-            | Self::NoSamples => true,
+            Self::Kept(_) | Self::SystemBus { .. } | Self::Command { .. } | Self::NeedsHalt => true,
+            Self::NoSamples | Self::SendsNone(_) | Self::NoReceiver(_) | Self::NotRouted(_) => true,
+            Self::NotSet { .. } | Self::NotHeard { .. } => true,
             // Deep within what it was for.
             Self::Arm(error) => {
                 self.is_out_of_range()
@@ -166,8 +188,8 @@ pub(crate) trait Memory {
     /// Reads a sweep. `progress` is called now and then.
     fn sweep(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault>;
 
-    /// Reads where the processor is, once for each place in `samples`.
-    fn burst(&mut self, _samples: &mut [u32], _progress: &mut dyn FnMut()) -> Result<(), Fault> {
+    /// Where the processor was, a few times, and what became of other samples.
+    fn burst(&mut self, _progress: &mut dyn FnMut()) -> Result<(Vec<u32>, Burst), Fault> {
         Err(Fault::NoSamples)
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use probe_rs::probe::{DebugProbeSelector, WireProtocol};
 
+use crate::Swo;
+
 /// A probe: `VID:PID`, `VID:PID:SERIAL`, or `VID:PID-INTERFACE:SERIAL`, numbers in hexadecimal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Selector(pub(crate) DebugProbeSelector);
@@ -58,6 +60,8 @@ pub struct Options {
     pub core: Option<usize>,
     /// Whether the processor may be halted to be read, where there is no other way.
     pub allow_halt: bool,
+    /// How the processor is to send where it is, for samples; without, a register of it is read for them.
+    pub swo: Option<Swo>,
     /// For how long nothing may come from the probe.
     pub reply_timeout: Duration,
 }
@@ -74,6 +78,7 @@ impl Default for Options {
             access_port: None,
             core: None,
             allow_halt: false,
+            swo: None,
             reply_timeout: Duration::from_secs(2),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use covtap_link::{LinkError, Operation};
+use covtap_link::{Burst, LinkError, Operation};
 
 use crate::Options;
 use crate::attach::{self, Begun};
@@ -21,7 +21,7 @@ use crate::memory::{Fault, Memory, Words, until_believed};
 #[derive(Debug)]
 enum Question {
     Read(Vec<Words>),
-    Sample(usize),
+    Sample,
     PauseOf(u64),
     Leave,
 }
@@ -32,9 +32,9 @@ enum Answer {
     Begun(Begun),
     /// And for how long the processor was halted for them.
     Words(Vec<Words>, Duration),
-    Samples(Vec<u32>),
+    Samples(Vec<u32>, Burst),
     Pause(Option<Duration>),
-    Left,
+    Left(Duration),
 }
 
 /// Why there is no answer, of what was asked for.
@@ -104,9 +104,9 @@ impl Worker {
     }
 
     /// Takes samples of where the processor is.
-    pub(crate) fn sample(&mut self, num: usize, operation: &Operation) -> Result<Vec<u32>, LinkError> {
-        match self.ask(Question::Sample(num), operation)? {
-            Answer::Samples(samples) => Ok(samples),
+    pub(crate) fn sample(&mut self, operation: &Operation) -> Result<(Vec<u32>, Burst), LinkError> {
+        match self.ask(Question::Sample, operation)? {
+            Answer::Samples(samples, burst) => Ok((samples, burst)),
             _ => Err(self.confused(operation.clone())),
         }
     }
@@ -123,15 +123,22 @@ impl Worker {
         }
     }
 
-    /// Leaves the chip as it was found. The second time nothing is done.
-    pub(crate) fn leave(&mut self) -> Result<(), LinkError> {
+    /// Leaves the chip as it was found; and for how long the processor was halted that nobody was told of yet. The second time
+    /// nothing is done.
+    pub(crate) fn leave(&mut self) -> Result<Duration, LinkError> {
         if self.thread.is_none() {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
-        self.ask(Question::Leave, &Operation::Detach)?;
-        // It has answered, and ends.
-        self.thread.take().map(JoinHandle::join);
-        Ok(())
+        let left = self.ask(Question::Leave, &Operation::Detach);
+        // Whatever it has answered, it ends: who opens the probe next is not to meet it there.
+        if self.thread.is_some() {
+            leave_alone(self.endpoint.clone(), self.thread.take());
+            wait_for_others(&self.endpoint, self.patience);
+        }
+        match left? {
+            Answer::Left(pause) => Ok(pause),
+            _ => Err(self.confused(Operation::Detach)),
+        }
     }
 
     fn ask(&mut self, question: Question, operation: &Operation) -> Result<Answer, LinkError> {
@@ -197,7 +204,7 @@ fn leave_alone(endpoint: String, thread: Option<JoinHandle<()>>) {
 
 /// Waits a while for those that had this probe: two at once would disturb each other, where the host lets them.
 fn wait_for_others(endpoint: &str, patience: Duration) {
-    const LOOK_EVERY: Duration = Duration::from_millis(10);
+    const LOOK_EVERY: Duration = Duration::from_millis(1);
     let began = Instant::now();
     let is_held = || {
         let mut threads = left_alone();
@@ -242,15 +249,18 @@ fn one(question: Question, memory: &mut dyn Memory, step: &mut dyn FnMut()) -> R
             until_believed(memory, |memory| memory.sweep(&mut words, step))?;
             Ok(Answer::Words(words, memory.take_pause()))
         }
-        Question::Sample(num) => {
-            let mut samples = vec![0; num];
-            until_believed(memory, |memory| memory.burst(&mut samples, step))?;
-            Ok(Answer::Samples(samples))
+        Question::Sample => {
+            let mut taken = (Vec::new(), Burst::default());
+            until_believed(memory, |memory| {
+                taken = memory.burst(step)?;
+                Ok(())
+            })?;
+            Ok(Answer::Samples(taken.0, taken.1))
         }
         Question::PauseOf(num_words) => Ok(Answer::Pause(memory.pause_of(num_words)?)),
         Question::Leave => {
-            memory.restore()?;
-            Ok(Answer::Left)
+            until_believed(memory, |memory| memory.restore())?;
+            Ok(Answer::Left(memory.take_pause()))
         }
     }
 }

@@ -99,7 +99,7 @@ fn a_sample_costs_one_transfer_and_what_was_changed_is_changed_back() {
     assert_ne!(lock(&chip.dap).debug_registers(), before, "without TRCENA there are no samples");
     samples.clear();
     let earlier = chip.stats();
-    let num = link.sampler().unwrap().sample(&mut samples).unwrap();
+    let num = link.sampler().unwrap().sample(&mut samples).unwrap().num;
     let cost = chip.stats().since(&earlier);
     assert_eq!((num, samples.len()), (256, 256));
     assert!(samples.iter().all(|at| PCS.contains(&u32::try_from(at.get()).unwrap())));
@@ -184,7 +184,7 @@ fn faults_while_sampling_are_repaired() {
         for transfer in [0, 3, 100] {
             lock(&chip.dap).set_injector(Injector::new().at(transfer, fault));
             let mut samples = Vec::new();
-            let num = link.sampler().unwrap().sample(&mut samples).unwrap();
+            let num = link.sampler().unwrap().sample(&mut samples).unwrap().num;
             assert_eq!((num, samples.len()), (256, 256), "{fault:?} at {transfer}");
             assert!(samples.iter().all(|at| PCS.contains(&u32::try_from(at.get()).unwrap())));
         }

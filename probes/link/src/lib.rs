@@ -26,8 +26,8 @@ pub use error::{LinkError, Operation};
 pub use info::{Effect, Endianness, LinkInfo, PointerWidth};
 pub use memory::{ReadMemory, ReadReport, ReadRequest};
 pub use power::{
-    HaltToRead, HoldBeforeLoss, LogBegun, LogBlocks, MappedFile, MappedFiles, PhysicalMemory, RunControl,
-    RunState, SamplePc, TargetEvent, TargetEvents, WriteMemory,
+    Burst, HaltToRead, HoldBeforeLoss, LogBegun, LogBlocks, MappedFile, MappedFiles, PhysicalMemory,
+    RunControl, RunState, SamplePc, TargetEvent, TargetEvents, WriteMemory,
 };
 pub use rewrite::rewrite;
 pub use word_by_word::WordByWord;

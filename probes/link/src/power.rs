@@ -1,5 +1,6 @@
 //! Powers that a link may have beside reading.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::{AddrRange, LinkError, ReadReport, ReadRequest, TargetAddr};
@@ -117,12 +118,43 @@ pub trait PhysicalMemory {
 
 /// Program counters of a target that is not halted for it.
 pub trait SamplePc {
-    /// Appends program counters to `samples`, as many as one burst of the link gives, and returns how many.
+    /// Appends program counters to `samples`, as many as one burst of the link gives, and tells what the burst was.
     ///
     /// # Errors
     ///
     /// The target could not be sampled.
-    fn sample(&mut self, samples: &mut Vec<TargetAddr>) -> Result<usize, LinkError>;
+    fn sample(&mut self, samples: &mut Vec<TargetAddr>) -> Result<Burst, LinkError>;
+}
+
+/// How many samples there were, and should have been.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Burst {
+    /// How many came, also those that showed no place.
+    pub num: u64,
+    /// How many were due: as many as came where each is asked for, and what its rate comes to where the target sends them.
+    /// In one burst fewer may be due than come late from the one before.
+    pub due: u64,
+    /// How often the target said that it had to drop some.
+    pub overflows: u64,
+    /// How many bytes came that mean nothing.
+    pub undecoded_bytes: u64,
+}
+
+impl Burst {
+    /// How many did not come that were due.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.due.saturating_sub(self.num)
+    }
+}
+
+impl AddAssign for Burst {
+    fn add_assign(&mut self, other: Self) {
+        self.num = self.num.saturating_add(other.num);
+        self.due = self.due.saturating_add(other.due);
+        self.overflows = self.overflows.saturating_add(other.overflows);
+        self.undecoded_bytes = self.undecoded_bytes.saturating_add(other.undecoded_bytes);
+    }
 }
 
 /// A log of which code the target executes: what its server translates, in the server's own text.

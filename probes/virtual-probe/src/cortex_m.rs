@@ -6,6 +6,7 @@
 use crate::ppb::{self, C_DEBUGEN, C_HALT, C_STEP, TRCENA};
 use crate::processor::{BusError, Processor, bus, note};
 use crate::stats::Stats;
+use crate::swo::{Swo, TraceRegisters};
 use crate::target::Target;
 
 /// C_DEBUGEN, C_HALT, C_STEP, C_MASKINTS, C_SNAPSTALL.
@@ -15,7 +16,7 @@ const S_RETIRE_ST: u32 = 1 << 24;
 const DFSR_HALTED: u32 = 1 << 0;
 const DFSR_VCATCH: u32 = 1 << 3;
 const REGWNR: u32 = 1 << 16;
-/// Four comparators, no trace packets.
+/// Four comparators, and all else that a DWT may lack.
 const DWT_FIXED: u32 = 0x4000_0000;
 const DWT_WRITABLE: u32 = 0x007F_FFFF;
 /// Six comparators of instructions and two of literals.
@@ -39,11 +40,14 @@ pub struct DebugRegisters {
     pub fp_ctrl: u32,
     /// The comparators of FPB.
     pub fp_comparators: [u32; 8],
+    /// Those of the trace.
+    pub trace: TraceRegisters,
 }
 
 impl DebugRegisters {
     fn at_power_on() -> Self {
-        Self { dwt_ctrl: DWT_FIXED, fp_ctrl: FP_FIXED, ..Self::default() }
+        let trace = TraceRegisters::at_power_on();
+        Self { dwt_ctrl: DWT_FIXED, fp_ctrl: FP_FIXED, trace, ..Self::default() }
     }
 }
 
@@ -51,6 +55,9 @@ impl DebugRegisters {
 pub(crate) struct CortexM {
     processor: Processor,
     registers: DebugRegisters,
+    swo: Swo,
+    /// Bits of DWT_CTRL that say what there is not.
+    lacks: u32,
     dcrdr: u32,
     dfsr: u32,
     was_reset: bool,
@@ -59,7 +66,8 @@ pub(crate) struct CortexM {
 impl CortexM {
     pub(crate) fn new(target: Box<dyn Target>) -> Self {
         let registers = DebugRegisters::at_power_on();
-        Self { processor: Processor::new(target), registers, dcrdr: 0, dfsr: 0, was_reset: false }
+        let (processor, swo) = (Processor::new(target), Swo::new());
+        Self { processor, registers, swo, lacks: 0, dcrdr: 0, dfsr: 0, was_reset: false }
     }
 
     pub(crate) fn debug_registers(&self) -> &DebugRegisters {
@@ -73,6 +81,7 @@ impl CortexM {
     /// What the debug domain held is gone. A processor that it held runs on.
     pub(crate) fn lose_power(&mut self, stats: &mut Stats) {
         self.registers = DebugRegisters::at_power_on();
+        self.swo.follow(&mut self.registers);
         (self.dcrdr, self.dfsr) = (0, 0);
         self.set_halted(false, stats);
     }
@@ -135,7 +144,7 @@ impl CortexM {
 
     fn read_register(&mut self, address: u32, stats: &mut Stats) -> Result<u32, BusError> {
         Ok(match address {
-            ppb::DWT_CTRL => self.registers.dwt_ctrl,
+            ppb::DWT_CTRL => self.registers.dwt_ctrl | self.lacks,
             ppb::DWT_PCSR => self.sample(stats)?,
             ppb::FP_CTRL => self.registers.fp_ctrl,
             ppb::CPUID => ppb::CORTEX_M3,
@@ -144,9 +153,12 @@ impl CortexM {
             ppb::DHCSR => self.dhcsr(),
             ppb::DCRDR => self.dcrdr,
             ppb::DEMCR => self.registers.demcr,
-            _ => match self.comparator(address) {
-                Some(comparator) => *comparator,
-                None => ppb::identification(address),
+            _ => match self.swo.read(address, &self.registers) {
+                Some(value) => value,
+                None => match self.comparator(address) {
+                    Some(comparator) => *comparator,
+                    None => ppb::identification(address),
+                },
             },
         })
     }
@@ -171,12 +183,31 @@ impl CortexM {
                 stats.demcr_writes.push(value);
                 self.registers.demcr = value;
             }
-            _ => {
-                if let Some(comparator) = self.comparator(address) {
-                    *comparator = value;
-                }
-            }
+            _ => match self.comparator(address) {
+                Some(comparator) => *comparator = value,
+                None => self.swo.write(address, value, &mut self.registers),
+            },
         }
+        self.swo.follow(&mut self.registers);
+    }
+
+    /// Has DWT lack what bits 24 to 27 of DWT_CTRL stand for.
+    pub(crate) fn set_lacks(&mut self, bits: u32) {
+        self.lacks = bits & 0x0F00_0000;
+    }
+
+    /// Has the probe's receiver listen at a baud rate, or no more.
+    pub(crate) fn set_swo_receiver(&mut self, baud: Option<u32>) {
+        self.swo.set_receiver(baud);
+    }
+
+    /// What the probe's receiver has got since it was asked last.
+    pub(crate) fn swo_bytes(&mut self, stats: &mut Stats) -> Result<Vec<u8>, BusError> {
+        let is_halted = self.processor.is_halted() || self.processor.is_held();
+        let received = self.swo.received(&self.registers, is_halted, &mut || self.processor.target().pc());
+        let bytes = bus(received, stats)?;
+        stats.swo_bytes = stats.swo_bytes.saturating_add(bytes.len() as u64);
+        Ok(bytes)
     }
 
     /// A comparator's register of DWT or FPB.

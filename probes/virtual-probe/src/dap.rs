@@ -221,6 +221,28 @@ impl Dap {
         }
     }
 
+    /// Has DWT lack what bits 24 to 27 of DWT_CTRL say that it may: that they say so.
+    pub fn set_dwt_lacks(&mut self, bits: u32) {
+        self.core.set_lacks(bits);
+    }
+
+    /// Has the probe's receiver of SWO listen at a baud rate, or no more.
+    pub fn set_swo_receiver(&mut self, baud: Option<u32>) {
+        self.core.set_swo_receiver(baud);
+    }
+
+    /// What that receiver has got since it was asked last.
+    ///
+    /// # Errors
+    ///
+    /// The probe, or the target, is gone.
+    pub fn read_swo(&mut self) -> Result<Vec<u8>, Ack> {
+        if self.conditions.is_link_lost {
+            return Err(Ack::None);
+        }
+        self.core.swo_bytes(&mut self.stats).map_err(|_| Ack::None)
+    }
+
     /// Whether nobody acknowledges.
     pub(crate) fn is_link_lost(&self) -> bool {
         self.conditions.is_link_lost

@@ -7,11 +7,14 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, Once};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use probe_rs::CoreStatus;
 use probe_rs::architecture::arm::sequences::ArmDebugSequence;
 use probe_rs::architecture::arm::{
-    ArmCommunicationInterface, ArmDebugInterface, ArmError, DapError, DapProbe, RawDapAccess, RegisterAddress,
+    ArmCommunicationInterface, ArmDebugInterface, ArmError, DapError, DapProbe, RawDapAccess,
+    RegisterAddress, SwoAccess, SwoConfig, SwoMode,
 };
 use probe_rs::probe::list::ProbeListItem;
 use probe_rs::probe::{
@@ -197,6 +200,14 @@ impl DebugProbe for VirtualProbe {
         Some(self)
     }
 
+    fn get_swo_interface(&self) -> Option<&dyn SwoAccess> {
+        Some(self)
+    }
+
+    fn get_swo_interface_mut(&mut self) -> Option<&mut dyn SwoAccess> {
+        Some(self)
+    }
+
     fn try_get_arm_debug_interface<'probe>(
         self: Box<Self>,
         sequence: Arc<dyn ArmDebugSequence>,
@@ -207,6 +218,34 @@ impl DebugProbe for VirtualProbe {
 }
 
 impl DapProbe for VirtualProbe {}
+
+impl SwoAccess for VirtualProbe {
+    fn enable_swo(&mut self, config: &SwoConfig) -> Result<(), ArmError> {
+        if !matches!(config.mode(), SwoMode::Uart) {
+            return Err(ArmError::NotImplemented("SWO other than NRZ"));
+        }
+        lock(&self.dap).set_swo_receiver(Some(config.baud()));
+        Ok(())
+    }
+
+    fn disable_swo(&mut self) -> Result<(), ArmError> {
+        lock(&self.dap).set_swo_receiver(None);
+        Ok(())
+    }
+
+    /// Waits for something, as a probe that streams does.
+    fn read_swo_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>, ArmError> {
+        const LOOK: Duration = Duration::from_millis(1);
+        let began = Instant::now();
+        loop {
+            let bytes = lock(&self.dap).read_swo().map_err(error)?;
+            if !bytes.is_empty() || began.elapsed() >= timeout {
+                return Ok(bytes);
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
 
 impl RawDapAccess for VirtualProbe {
     fn raw_read_register(&mut self, address: RegisterAddress) -> Result<u32, ArmError> {

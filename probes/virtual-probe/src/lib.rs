@@ -39,6 +39,7 @@ mod remote_bitbang;
 mod riscv;
 mod server;
 mod stats;
+mod swo;
 mod system_bus;
 mod tap;
 mod target;
@@ -57,6 +58,7 @@ pub use ram::Ram;
 pub use riscv::{Riscv, RiscvDebugRegisters};
 pub use server::{ListenAddress, Protocol, ServeError, Server};
 pub use stats::Stats;
+pub use swo::{TRACE_CLOCK_HZ, TraceRegisters};
 pub use target::{HartRegister, MemoryRange, Target, TargetError};
 
 /// A debug port that a probe, a server and a test look at together.

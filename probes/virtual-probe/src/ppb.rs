@@ -6,10 +6,21 @@
 //! | 0xE0001000 | DWT, watchpoints and samples |
 //! | 0xE0002000 | FPB, breakpoints |
 //! | 0xE000E000 | SCS, the system control space |
+//! | 0xE0040000 | TPIU, the port of the trace |
 //! | 0xE00FF000 | the ROM table that names them |
 
+/// ITM: which of its ports are on.
+pub const ITM_TER: u32 = 0xE000_0E00;
+/// ITM: what of it is on.
+pub const ITM_TCR: u32 = 0xE000_0E80;
+/// ITM: unlocks its registers.
+pub const ITM_LAR: u32 = 0xE000_0FB0;
+/// ITM: whether they are locked.
+pub const ITM_LSR: u32 = 0xE000_0FB4;
 /// DWT: what it has and what of it is on.
 pub const DWT_CTRL: u32 = 0xE000_1000;
+/// DWT: cycles of the processor.
+pub const DWT_CYCCNT: u32 = 0xE000_1004;
 /// DWT: where the processor is.
 pub const DWT_PCSR: u32 = 0xE000_101C;
 /// DWT: the first comparator. COMP, MASK and FUNCTION are a word each, comparators 16 bytes apart.
@@ -32,6 +43,16 @@ pub const DCRSR: u32 = 0xE000_EDF4;
 pub const DCRDR: u32 = 0xE000_EDF8;
 /// SCS: catching of vectors, and whether DWT and ITM are on.
 pub const DEMCR: u32 = 0xE000_EDFC;
+/// TPIU: by how much the clock is divided for a bit.
+pub const TPIU_ACPR: u32 = 0xE004_0010;
+/// TPIU: how bits are sent.
+pub const TPIU_SPPR: u32 = 0xE004_00F0;
+/// TPIU: whether what is sent is formatted.
+pub const TPIU_FFCR: u32 = 0xE004_0304;
+/// TPIU: how bits can be sent.
+pub const TPIU_TYPE: u32 = 0xE004_0FC8;
+/// A vendor's: which pins carry the trace. STM32 chips have `DBGMCU_CR` here.
+pub const DBGMCU_CR: u32 = 0xE004_2004;
 /// The ROM table.
 pub const ROM_TABLE: u32 = 0xE00F_F000;
 
@@ -59,6 +80,8 @@ pub const SYSRESETREQ: u32 = 1 << 2;
 /// A Cortex-M3, revision r2p1.
 pub(crate) const CORTEX_M3: u32 = 0x412F_C231;
 
+const TPIU: u32 = 0xE004_0000;
+
 /// Whether an address is on this bus.
 pub(crate) fn has(address: u32) -> bool {
     address >> 20 == 0xE00
@@ -73,8 +96,11 @@ pub(crate) fn identification(address: u32) -> u32 {
         (ROM_TABLE, 0x004) => 0xFFF0_2003,
         (ROM_TABLE, 0x008) => 0xFFF0_3003,
         (ROM_TABLE, 0x00C) => 0xFFF0_1003,
+        (ROM_TABLE, 0x010) => 0xFFF4_1003,
         // MEMTYPE: memory can be reached by the same access port.
         (ROM_TABLE, 0xFCC) => 1,
+        // DEVTYPE: a port of a trace.
+        (TPIU, 0xFCC) => 0x11,
         (_, offset @ 0xFD0..) => component(base).map_or(0, |(part, class)| id_register(offset, part, class)),
         _ => 0,
     }
@@ -84,11 +110,13 @@ pub(crate) fn identification(address: u32) -> u32 {
 fn component(base: u32) -> Option<(u32, u32)> {
     const GENERIC_IP: u32 = 0xE;
     const ROM: u32 = 0x1;
+    const CORESIGHT: u32 = 0x9;
     match base {
         0xE000_0000 => Some((0x001, GENERIC_IP)),
         0xE000_1000 => Some((0x002, GENERIC_IP)),
         0xE000_2000 => Some((0x003, GENERIC_IP)),
         0xE000_E000 => Some((0x000, GENERIC_IP)),
+        TPIU => Some((0x923, CORESIGHT)),
         ROM_TABLE => Some((0x4C3, ROM)),
         _ => None,
     }
@@ -115,16 +143,16 @@ mod tests {
 
     #[test]
     fn the_rom_table_leads_to_components() {
-        let bases: Vec<u32> = (0..5)
+        let bases: Vec<u32> = (0..6)
             .map(|entry| identification(ROM_TABLE + 4 * entry))
             .take_while(|&entry| entry & 1 != 0)
             .map(|entry| ROM_TABLE.wrapping_add(entry & 0xFFFF_F000))
             .collect();
-        assert_eq!(bases, [0xE000_E000, 0xE000_1000, 0xE000_2000, 0xE000_0000]);
+        assert_eq!(bases, [0xE000_E000, 0xE000_1000, 0xE000_2000, 0xE000_0000, 0xE004_0000]);
         for base in bases.into_iter().chain([ROM_TABLE]) {
             let preamble = [0xFF0, 0xFF8, 0xFFC].map(|offset| identification(base + offset));
             assert_eq!(preamble, [0x0D, 0x05, 0xB1], "{base:#x}");
         }
-        assert_eq!(identification(0xE004_0FF0), 0);
+        assert_eq!(identification(0xE004_1FF0), 0);
     }
 }

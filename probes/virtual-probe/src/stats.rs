@@ -45,6 +45,8 @@ pub struct Stats {
     pub resets: u64,
     /// Reads of DWT_PCSR.
     pub pcsr_reads: u64,
+    /// Bytes that the probe's receiver of SWO got.
+    pub swo_bytes: u64,
     /// Writes to memory, debug registers not among them.
     pub memory_writes: u64,
     /// What was written to DHCSR, in order.
@@ -95,6 +97,7 @@ impl Stats {
             resumes: self.resumes.saturating_sub(earlier.resumes),
             resets: self.resets.saturating_sub(earlier.resets),
             pcsr_reads: self.pcsr_reads.saturating_sub(earlier.pcsr_reads),
+            swo_bytes: self.swo_bytes.saturating_sub(earlier.swo_bytes),
             memory_writes: self.memory_writes.saturating_sub(earlier.memory_writes),
             dhcsr_writes: values(&self.dhcsr_writes, &earlier.dhcsr_writes),
             demcr_writes: values(&self.demcr_writes, &earlier.demcr_writes),

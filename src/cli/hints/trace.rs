@@ -58,10 +58,8 @@ pub(super) fn for_tracing(error: &TraceError) -> Option<&'static str> {
         TraceError::NoBlocks { .. } => {
             Some("give the ELF with its symbols, or choose --method sample or step")
         }
-        TraceError::Link(_)
-        | TraceError::Log { .. }
-        | TraceError::TooLarge { .. }
-        | TraceError::NoCounter { .. } => None,
+        TraceError::Link(error) => super::for_link(error),
+        TraceError::Log { .. } | TraceError::TooLarge { .. } | TraceError::NoCounter { .. } => None,
     }
 }
 
