@@ -239,7 +239,7 @@ fn no_wrong_value_is_accepted() {
     let chip = Chip::new("faults");
     lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
     let (open, mend) = (|| DebugProbe::open(&chip.options()), || lock(&chip.dap).mend());
-    let turns = Turns::take(10_000, BASE, open, mend);
+    let turns = Turns::take(10_000, 500, BASE, open, mend);
     println!("{turns:?}, {} faults", chip.stats().faults);
     assert!(turns.given > 5000 && turns.refused > 100, "{turns:?}");
     assert_eq!(chip.stats().halts, 0);

@@ -38,6 +38,7 @@ impl Turns {
     /// now and then.
     pub(crate) fn take(
         num: u32,
+        max_len: usize,
         base: u32,
         open: impl Fn() -> Result<DebugProbe, LinkError>,
         mend: impl Fn(),
@@ -45,7 +46,7 @@ impl Turns {
         let (all, mut turns, mut link) = (bytes(), Self::default(), None);
         for turn in 0..num {
             let offset = turn.wrapping_mul(2_654_435_761) % (NUM_WORDS * 4 - 512);
-            let len = 1 + (turn as usize * 7) % 500;
+            let len = 1 + (turn as usize * 7) % max_len;
             let kept = link.take().filter(|_| turn % 64 != 0);
             let Ok(mut opened) = kept.map_or_else(&open, Ok) else {
                 mend();
