@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use common::plugin::plugin;
 use common::round_guest::{build_of, image};
-use common::{PATIENCE, assert_done, assert_refused, run, stderr};
+use common::{PATIENCE, assert_done, assert_refused, qtest, run, stderr};
 use covtap::collect::MeteredLink;
 use covtap::collect::trace::{Code, Ended, Limits, PcSamples};
 use covtap::coverage::object::function_instructions;
@@ -35,12 +35,6 @@ use covtap_virtual_probe::{
 };
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
-
-/// QEMU's arguments for a socket through which its memory is read beside what it executes.
-fn qtest(dir: &TempDir) -> [String; 8] {
-    let socket = format!("socket,id=qt,path={},server=on,wait=off", dir.path().join("qtest").display());
-    ["-accel", "tcg", "-chardev", &socket, "-qtest", "chardev:qt", "-qtest-log", "none"].map(str::to_owned)
-}
 
 /// A virtual probe in front of a guest.
 struct Probe {
