@@ -1,4 +1,4 @@
-//! `cargo xtask e2e`: covtap on a whole system that is built here. It takes long, so no other verb runs it.
+//! `cargo xtask e2e`: covtap on a whole system, or beside a tool, that is built here. It takes long, so no other verb runs it.
 //!
 //! What always holds: what was built stays below cargo's target directory, and is built again only if what it is made
 //! of has changed.
@@ -10,6 +10,7 @@ use crate::provision::{self, Need};
 use crate::{Outcome, child};
 
 mod linux;
+mod probe_rs;
 
 /// Arguments of `cargo xtask e2e`.
 #[derive(Debug, clap::Args)]
@@ -22,6 +23,8 @@ pub(crate) struct Args {
 enum What {
     /// A Linux kernel with coverage of all of it, at an address of its own choice, in QEMU
     Linux(linux::Args),
+    /// The stock probe-rs beside covtap, on one virtual probe: both read the same words
+    ProbeRs,
 }
 
 /// Runs it, in a release build.
@@ -32,5 +35,6 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     provision::ensure(Need::E2e)?;
     match &args.what {
         What::Linux(args) => linux::run(args),
+        What::ProbeRs => probe_rs::run(),
     }
 }
