@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use common::plugin::plugin;
 use common::round_guest::{build_of, image};
-use common::{PATIENCE, assert_done, assert_refused, qtest, run, stderr};
+use common::{PATIENCE, assert_done, assert_refused, run, stderr};
 use covtap::collect::MeteredLink;
 use covtap::collect::trace::{Code, Ended, Limits, PcSamples};
 use covtap::coverage::object::function_instructions;
@@ -67,7 +67,10 @@ fn guest_behind(guest: &Guest, dir: &TempDir) -> SharedDap {
 fn a_guest_is_recorded_without_a_halt() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    let guest = Guest::builder(Machine::An385, &elf)
+        .qtest(&dir.path().join("qtest"))
+        .start()
+        .expect("the guest starts");
     guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).expect("the workload starts");
     let probe = Probe::of(&guest, &dir);
     let before = lock(&probe.dap).debug_registers();
@@ -98,7 +101,10 @@ fn a_guest_is_recorded_without_a_halt() {
 fn a_session_goes_on_when_the_probe_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    let guest = Guest::builder(Machine::An385, &elf)
+        .qtest(&dir.path().join("qtest"))
+        .start()
+        .expect("the guest starts");
     let probe = Probe::of(&guest, &dir);
     let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
     let profile = dir.path().join("live.profraw").display().to_string();
@@ -127,27 +133,25 @@ impl Ranked {
     fn start(dir: &TempDir) -> Self {
         let memory = dir.path().join("memory");
         let plugin = format!("{},trace={},mode=blocks", plugin().display(), memory.display());
-        let mut args = qtest(dir).to_vec();
-        args.extend(["-plugin".to_owned(), plugin]);
         let elf = build_of(Machine::An385, "probe/guest.c", dir);
-        let guest = Guest::builder(Machine::An385, &elf).args(args).start().expect("the guest starts");
+        let builder = Guest::builder(Machine::An385, &elf).qtest(&dir.path().join("qtest"));
+        let guest = builder.args(["-plugin", plugin.as_str()]).start().expect("the guest starts");
         Self { guest, elf, memory }
     }
 
-    /// Where the processor is met is where it spends its time: functions have the order that the plugin counts. But for `begin`,
-    /// to which they return: QEMU may show where its processor was when it last went where no jump says.
-    fn assert_agrees(&self, sampled: &Trace) {
+    /// Where the processor is met is where it spends its time: functions have the order that the plugin counts, but for one.
+    fn assert_agrees(&self, sampled: &Trace, left_out: Option<&str>) {
         let image = image(&self.elf);
         let file = File::open(&self.memory).unwrap();
         let mut read_at = |offset, out: &mut [u8]| file.read_exact_at(out, offset);
         let exact = TraceMemory::read(&mut read_at).unwrap().trace(&mut read_at).unwrap();
         let [sampled, exact] = [sampled, &exact].map(|trace| {
             let mut names = ranked(&image, trace);
-            names.retain(|name| name != "begin");
+            names.retain(|name| Some(name.as_str()) != left_out);
             names
         });
-        assert_eq!(sampled, exact);
-        assert_eq!(sampled, ["first", "second", "third", "fourth"]);
+        assert_eq!(sampled[..4], exact[..4], "{sampled:?}, {exact:?}");
+        assert_eq!(sampled[..4], ["first", "second", "third", "fourth"]);
     }
 }
 
@@ -167,10 +171,11 @@ fn samples_rank_functions_as_exact_counts_do() {
         assert_eq!((dap.stats().halts, dap.debug_registers()), (0, before));
         assert!(dap.stats().pcsr_reads > 1000, "{:?}", dap.stats());
     }
-    ranked.assert_agrees(&parse("trace", &fs::read(output).unwrap()).unwrap());
+    ranked.assert_agrees(&parse("trace", &fs::read(output).unwrap()).unwrap(), None);
 }
 
-/// Samples that the processor sends have that order too. Where it is QEMU tells some two thousand times in a second, so the
+/// Samples that the processor sends have that order too, but for the function that the others return to: the model asks QEMU,
+/// which may show where its processor was when it last went where no jump says. Where it is QEMU tells some two thousand times in a second, so the
 /// wire is slow. It reaches a probe in this process alone: none that is reached by a socket has a receiver.
 #[test]
 fn samples_that_are_sent_rank_functions_too() {
@@ -198,7 +203,7 @@ fn samples_that_are_sent_rank_functions_too() {
     let image = image(&ranked.elf);
     let (instructions, width) = (function_instructions(&image), image.pointer_width());
     let sampled = taken.trace([Code { instructions, slide: Slide::ZERO, width, repeats: false }]).unwrap();
-    ranked.assert_agrees(&sampled);
+    ranked.assert_agrees(&sampled, Some("begin"));
 }
 
 /// Functions by how many of their instructions were executed, or met, the most first.
@@ -232,7 +237,10 @@ fn what_cannot_be_is_refused_with_a_next_step() {
 fn swo_that_cannot_be_is_refused_with_a_next_step() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    let guest = Guest::builder(Machine::An385, &elf)
+        .qtest(&dir.path().join("qtest"))
+        .start()
+        .expect("the guest starts");
     let probe = Probe::of(&guest, &dir);
     let before = lock(&probe.dap).debug_registers();
     let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
@@ -256,7 +264,10 @@ fn swo_that_cannot_be_is_refused_with_a_next_step() {
 fn openocd_reads_the_same_counters() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf).args(qtest(&dir)).start().expect("the guest starts");
+    let guest = Guest::builder(Machine::An385, &elf)
+        .qtest(&dir.path().join("qtest"))
+        .start()
+        .expect("the guest starts");
     let probe = Probe::speaking(Protocol::RemoteBitbang, &guest, &dir);
     let ListenAddress::Tcp(address) = probe.server.address() else { panic!("it listens on TCP") };
     let port = address.rsplit(':').next().unwrap();

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::reset_guest::Board;
-use common::{PATIENCE, assert_done, assert_refused, qtest, run, stderr};
+use common::{PATIENCE, assert_done, assert_refused, run, stderr};
 use covtap_testbed::{Guest, workspace_root};
 use covtap_virtual_probe::{
     Chip, ListenAddress, Protocol, Qemu, Server, SharedRiscv, Stats, lock, shared_riscv,
@@ -40,7 +40,8 @@ impl Scene {
         let elf = dir.path().join("guest.elf");
         let main = workspace_root().join("tests/probe/counted.c");
         Board::Riscv32.build(&main, &[], &["-DSTEPS=20000000u"], &elf);
-        let guest = Board::Riscv32.guest(&elf).args(qtest(&dir)).start().expect("the guest starts");
+        let guest =
+            Board::Riscv32.guest(&elf).qtest(&dir.path().join("qtest")).start().expect("the guest starts");
         guest.console().wait_for(PATIENCE, |line| line.starts_with("working")).expect("it works");
         let memory = vec!["0x80000000:0x1000000".parse().unwrap()];
         let qemu = Qemu::connect(&dir.path().join("qtest"), guest.control(), memory).expect("the guest");

@@ -68,7 +68,7 @@ struct TargetKind {
     #[arg(long, value_name = "FILE", group = "server")]
     core: Option<PathBuf>,
     /// A debug probe: VID:PID[-INTERFACE][:SERIAL], as `covtap probes` lists them, or auto for the only one there is; the
-    /// processor is not halted
+    /// processor is not halted, unless there is no other way and --allow-halt allows it
     #[cfg(feature = "probe")]
     #[arg(long, value_name = "PROBE", conflicts_with = "server")]
     probe: Option<ProbeArg>,

@@ -105,6 +105,13 @@ impl GuestBuilder {
         self
     }
 
+    /// Gives it a qtest socket, through which its memory is read and written beside what it executes.
+    #[must_use]
+    pub fn qtest(self, socket: &Path) -> Self {
+        let chardev = format!("socket,id=qt,path={},server=on,wait=off", socket.display());
+        self.args(["-accel", "tcg", "-chardev", &chardev, "-qtest", "chardev:qt", "-qtest-log", "none"])
+    }
+
     /// Leaves the GDB server out: nobody listens where it would be.
     #[must_use]
     pub fn without_gdb(mut self) -> Self {

@@ -160,12 +160,6 @@ pub(crate) fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
     functions.iter().filter_map(pair).collect()
 }
 
-/// QEMU's arguments for a socket through which its memory is read beside what it executes.
-pub(crate) fn qtest(dir: &tempfile::TempDir) -> [String; 8] {
-    let socket = format!("socket,id=qt,path={},server=on,wait=off", dir.path().join("qtest").display());
-    ["-accel", "tcg", "-chardev", &socket, "-qtest", "chardev:qt", "-qtest-log", "none"].map(str::to_owned)
-}
-
 /// What the guest counted itself, once it rests: `tally parse 7500`.
 pub(crate) fn tallies_at_rest(guest: &Guest) -> BTreeMap<String, u64> {
     let mut tallies = BTreeMap::new();

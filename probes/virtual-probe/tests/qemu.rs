@@ -20,9 +20,7 @@ const MEMORY: [MemoryRange; 2] =
     [MemoryRange { base: 0, len_bytes: 4 << 20 }, MemoryRange { base: 0x2000_0000, len_bytes: 4 << 20 }];
 
 fn start(qtest: &Path) -> Result<Guest> {
-    let chardev = format!("socket,id=qt,path={},server=on,wait=off", qtest.display());
-    let args = ["-accel", "tcg", "-chardev", &chardev, "-qtest", "chardev:qt", "-qtest-log", "none"];
-    Guest::builder(Machine::An385, fixture(SPIN)).without_gdb().args(args).start()
+    Guest::builder(Machine::An385, fixture(SPIN)).without_gdb().qtest(qtest).start()
 }
 
 /// Where the counters are, and how many bytes.

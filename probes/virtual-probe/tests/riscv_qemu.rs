@@ -44,9 +44,9 @@ impl Setup {
         let [source, object, elf] = ["spin.s", "spin.o", "spin.elf"].map(path);
         run("clang-19", ["--target=riscv32-none-elf", "-march=rv32imac", "-c", &source, "-o", &object])?;
         run("ld.lld-19", ["-Ttext=0x80000000", "-e", "start", &object, "-o", &elf])?;
-        let chardev = format!("socket,id=qt,path={},server=on,wait=off", path("qtest"));
-        let args = ["-accel", "tcg", "-chardev", &chardev, "-qtest", "chardev:qt", "-qtest-log", "none"];
-        let guest = Guest::builder(Machine::Riscv32Virt, Path::new(&elf)).without_gdb().args(args).start()?;
+        let qtest = dir.path().join("qtest");
+        let guest =
+            Guest::builder(Machine::Riscv32Virt, Path::new(&elf)).without_gdb().qtest(&qtest).start()?;
         // The monitor answers when QEMU has made its other sockets.
         Monitor::connect(guest.control())?.status()?;
         Ok(Self { guest, dir })

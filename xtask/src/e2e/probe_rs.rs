@@ -86,9 +86,8 @@ struct Board {
 impl Board {
     fn start(dir: &Path) -> Result<Self> {
         let qtest = dir.join("qtest");
-        let socket = format!("socket,id=qt,path={},server=on,wait=off", qtest.display());
-        let args = ["-accel", "tcg", "-chardev", &socket, "-qtest", "chardev:qt", "-qtest-log", "none"];
-        let guest = Guest::builder(Machine::An385, &fixture("arm-cortexm/covered.elf")).args(args).start()?;
+        let elf = fixture("arm-cortexm/covered.elf");
+        let guest = Guest::builder(Machine::An385, &elf).qtest(&qtest).start()?;
         guest.console().wait_for(PATIENCE, |line| line == "rest")?;
         let memory = ["0:0x400000", "0x20000000:0x400000"].map(str::parse).into_iter();
         let memory = memory.collect::<Result<_, _>>()?;
