@@ -1,5 +1,6 @@
 //! What a user can do next about an error. Libraries say what happened; only here is said what helps.
 
+mod control;
 #[cfg(feature = "probe")]
 mod probe;
 mod run;
@@ -25,7 +26,6 @@ use super::tap::Unbelievable;
 use super::test_dir::TestsExist;
 use crate::collect::find_image::FindError;
 use crate::collect::{CallError, CollectError};
-use crate::control::{ClientError, ServerError};
 use crate::coverage::{FindFileError, MappingError};
 use crate::inspect::Finding;
 use crate::locate;
@@ -85,8 +85,8 @@ const HINTS: &[Hint] = &[
             "move it away, choose another --gcda-dir, or replace what is there with --gcda-replace",
         )
     },
-    |cause| cause.downcast_ref().and_then(for_server),
-    |cause| cause.downcast_ref().and_then(for_client),
+    |cause| cause.downcast_ref().and_then(control::for_server),
+    |cause| cause.downcast_ref().and_then(control::for_client),
     |cause| cause.is::<TestsExist>().then_some("move it away, or choose another folder with --test-dir"),
     |cause| cause.is::<SameFile>().then_some("give each ELF a session and a --gcda-dir of its own"),
     |cause| cause.is::<GcdaPathError>().then_some("--gcda-strip leaves out leading directories"),
@@ -104,25 +104,6 @@ const HINTS: &[Hint] = &[
     |cause| cause.downcast_ref().and_then(trace::for_import),
     |cause| cause.downcast_ref().and_then(trace::for_tracing),
 ];
-
-fn for_server(error: &ServerError) -> Option<&'static str> {
-    match error {
-        ServerError::InUse { .. } => {
-            Some("choose another with --control, or end that session: covtap ctl SOCKET stop")
-        }
-        ServerError::NoSocket { .. } => Some("choose another name with --control"),
-        _ => None,
-    }
-}
-
-fn for_client(error: &ClientError) -> Option<&'static str> {
-    match error {
-        ClientError::Connect { .. } => {
-            Some("is the session still there, and was it started with --control SOCKET?")
-        }
-        _ => None,
-    }
-}
 
 /// The next step after `error`, if there is one.
 #[must_use]
