@@ -97,7 +97,7 @@ fn a_guest_is_recorded_by_the_system_bus_without_a_halt() {
 fn a_guest_is_halted_only_if_that_is_allowed() {
     let scene = Scene::new(Chip { system_bus: false, ..Chip::default() });
     let output = scene.tap("snapshot", "refused.profraw", &[]);
-    assert_refused(&output, "which would be halted for up to ", "--allow-halt has it halted");
+    assert_refused(&output, " ms at each snapshot, and once for up to ", "--allow-halt has it halted");
     assert_eq!(scene.stats().halts, 0);
     assert!(!Path::new(&scene.path("refused.profraw")).exists());
 

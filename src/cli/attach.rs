@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 
 use anyhow::Result;
-use covtap_link::Link;
+use covtap_link::{AddrRange, Link};
 
 use super::hints;
 use super::programs::{Program, Programs, Scanned};
@@ -93,8 +93,8 @@ impl Early {
             Self::Open(link) => link,
         };
         let regions = programs.regions();
-        let len_bytes = regions.iter().map(|region| region.range.len_bytes()).fold(0, u64::saturating_add);
-        link.may_read(len_bytes)?;
+        let counters: Vec<AddrRange> = regions.iter().map(|region| region.range).collect();
+        link.may_read(&places(programs), &counters)?;
         for program in programs.iter().filter(|program| !program.is_scanned) {
             check(task, &mut link, &program.image, program.slide, status)?;
         }
@@ -108,6 +108,11 @@ impl Early {
             None => reader,
         })
     }
+}
+
+/// What is read to see that the target runs the programs.
+fn places(programs: &Programs) -> Vec<AddrRange> {
+    programs.iter().flat_map(|program| Expected::of(&program.image, program.slide).places()).collect()
 }
 
 /// Connects.

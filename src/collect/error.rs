@@ -26,16 +26,16 @@ pub enum CollectError {
     },
     /// There is no way to its memory beside its processor, and nobody has allowed that it is halted.
     #[error(
-        "read {len_bytes} bytes of counters through {endpoint}: there is no way to them beside the processor, which would be \
-         halted for up to {pause_ms} ms each time"
+        "read the counters through {endpoint}: there is no way to them beside the processor, which would be halted for up to \
+         {each_ms} ms at each snapshot, and once for up to {once_ms} ms to see that it runs the ELF"
     )]
     WouldHalt {
         /// Where the target is.
         endpoint: String,
-        /// How much would be read.
-        len_bytes: u64,
-        /// For how long, as the link has measured it without a halt.
-        pause_ms: u64,
+        /// For how long to compare memory with the ELF, as the link has measured it without a halt.
+        once_ms: u64,
+        /// And for how long to read the counters.
+        each_ms: u64,
     },
     /// The target says that it counts where there can be no memory.
     #[error(

@@ -26,6 +26,12 @@ impl Expected {
         Self::moved(image.name().to_owned(), image.identity(), slide, image.pointer_width())
     }
 
+    /// What is read of the target for it, all at once.
+    #[must_use]
+    pub fn places(&self) -> Vec<AddrRange> {
+        self.places.iter().flatten().cloned().collect()
+    }
+
     /// The same image, moved by another slide.
     #[must_use]
     pub(super) fn at(&self, slide: Slide) -> Self {

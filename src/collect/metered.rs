@@ -43,16 +43,19 @@ impl MeteredLink {
         self
     }
 
-    /// Makes sure that so much may be read: it takes no halt, or one that was allowed.
+    /// Makes sure that this may be read once, and that again and again: it takes no halt, or one that was allowed.
     ///
     /// # Errors
     ///
-    /// It takes one that was not; or the link failed.
-    pub fn may_read(&mut self, len_bytes: u64) -> Result<(), CollectError> {
-        let pause = self.link.halting().map_or(Ok(None), |halting| halting.pause_of(len_bytes))?;
-        let Some(pause) = pause else { return Ok(()) };
-        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        Err(CollectError::WouldHalt { endpoint: self.link.info().endpoint, len_bytes, pause_ms })
+    /// It takes halts that were not allowed, and for how long at most; or the link failed.
+    pub fn may_read(&mut self, once: &[AddrRange], each_time: &[AddrRange]) -> Result<(), CollectError> {
+        let Some(halting) = self.link.halting() else { return Ok(()) };
+        let (Some(once), Some(each)) = (halting.pause_of(once)?, halting.pause_of(each_time)?) else {
+            return Ok(());
+        };
+        let [once_ms, each_ms] =
+            [once, each].map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
+        Err(CollectError::WouldHalt { endpoint: self.link.info().endpoint, once_ms, each_ms })
     }
 
     /// Has the target held before a reset or its end.

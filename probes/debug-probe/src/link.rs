@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use covtap_link::{
-    Burst, Effect, Endianness, HaltToRead, Link, LinkError, LinkInfo, Operation, ReadMemory, ReadReport,
-    ReadRequest, SamplePc, TargetAddr,
+    AddrRange, Burst, Effect, Endianness, HaltToRead, Link, LinkError, LinkInfo, Operation, ReadMemory,
+    ReadReport, ReadRequest, SamplePc, TargetAddr,
 };
 
 use crate::Options;
 use crate::attach::Begun;
-use crate::memory::Words;
+use crate::memory::{PIECE_BYTES, Words};
 use crate::worker::Worker;
 
 /// What taking samples is called, where the processor sends them.
@@ -77,19 +77,27 @@ impl SamplePc for DebugProbe {
 }
 
 impl HaltToRead for DebugProbe {
-    fn pause_of(&mut self, len_bytes: u64) -> Result<Option<Duration>, LinkError> {
-        let operation = Operation::Command(format!("reckon a halt for {len_bytes} bytes"));
-        self.worker.pause_of(len_bytes.div_ceil(4), &operation)
+    fn pause_of(&mut self, ranges: &[AddrRange]) -> Result<Option<Duration>, LinkError> {
+        let (mut words, mut pieces) = (0_u64, 0_u64);
+        for range in ranges.iter().filter(|range| !range.is_empty()) {
+            let (start, last) = (range.start().get(), range.end().get().saturating_sub(1));
+            words = words.saturating_add((last / 4).saturating_sub(start / 4)).saturating_add(1);
+            pieces = pieces
+                .saturating_add((last / PIECE_BYTES).saturating_sub(start / PIECE_BYTES))
+                .saturating_add(1);
+        }
+        self.worker.pause_of([words, pieces], &Operation::Command("reckon the time of a halt".to_owned()))
     }
 }
 
 impl Link for DebugProbe {
     fn info(&self) -> LinkInfo {
         let Begun { probe, speed_khz, chip, held, processor, effect, .. } = &self.begun;
+        let speed = if *speed_khz == 0 { String::new() } else { format!(" at {speed_khz} kHz") };
         let chip = chip.as_deref().or(processor.map(|it| it.name)).unwrap_or("a chip of Arm's");
         LinkInfo {
             endpoint: self.endpoint.clone(),
-            server: format!("{probe} at {speed_khz} kHz, {chip}"),
+            server: format!("{probe}{speed}, {chip}"),
             architecture: processor.map(|it| it.architecture.to_owned()),
             endianness: processor.map(|_| Endianness::Little),
             pointer_width: processor.and_then(|it| it.pointer_width),

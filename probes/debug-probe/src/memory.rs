@@ -201,9 +201,9 @@ pub(crate) trait Memory {
         fault
     }
 
-    /// For how long the processor would be halted to read so many words, at most; it is not halted to find out. `None` where
-    /// it runs on.
-    fn pause_of(&mut self, _num_words: u64) -> Result<Option<Duration>, Fault> {
+    /// For how long the processor would be halted to read so many words in so many pieces, at most; it is not halted to find
+    /// out. `None` where it runs on.
+    fn pause_of(&mut self, _words: u64, _pieces: u64) -> Result<Option<Duration>, Fault> {
         Ok(None)
     }
 
@@ -238,7 +238,10 @@ pub(crate) fn same(known: u32, found: u32) -> Result<(), Fault> {
     if known == found { Ok(()) } else { Err(Fault::OtherWord { known, found }) }
 }
 
-/// Has each part of a sweep read that is within 1 KiB: an access port counts its address up so far.
+/// An access port counts its address up so far, from a multiple of it on.
+pub(crate) const PIECE_BYTES: u64 = 1024;
+
+/// Has a sweep read piece by piece.
 pub(crate) fn in_pieces(
     sweep: &mut [Words],
     mut read: impl FnMut(u64, &mut [u32]) -> Result<(), Fault>,
@@ -249,7 +252,7 @@ pub(crate) fn in_pieces(
         let mut at = words.start;
         let mut rest = words.values.as_mut_slice();
         while !rest.is_empty() {
-            let to_boundary = usize::try_from((0x400 - at % 0x400) / 4).unwrap_or(PIECE_WORDS);
+            let to_boundary = usize::try_from((PIECE_BYTES - at % PIECE_BYTES) / 4).unwrap_or(PIECE_WORDS);
             let (piece, others) = rest.split_at_mut(to_boundary.min(rest.len()));
             read(at, piece)?;
             at = at.saturating_add(piece.len() as u64 * 4);

@@ -74,9 +74,14 @@ impl ProgramBuffer {
         Ok(has_room.then_some(Self { takes_ebreak, has_autoexec }))
     }
 
-    /// How often the probe is asked for one word.
-    pub(crate) fn trips_of_word(self) -> u64 {
-        if self.has_autoexec { 1 } else { 3 }
+    /// How often the probe is asked, at most, from a halt until after it, for so many words in so many pieces.
+    pub(crate) fn trips(self, words: u64, pieces: u64) -> u64 {
+        /// To halt, to save and put back registers, and to resume; to begin with a piece and to end with it.
+        const AROUND: u64 = 48;
+        const OF_PIECE: u64 = 16;
+        let of_word = if self.has_autoexec { 1 } else { 3 };
+        let of_pieces = pieces.saturating_mul(OF_PIECE).saturating_add(AROUND);
+        words.saturating_mul(of_word).saturating_add(of_pieces)
     }
 
     /// Does without what the hart is too slow for.

@@ -250,11 +250,9 @@ impl Memory for RiscvMemory {
         })
     }
 
-    /// By what one trip to the probe takes, of which so many more come with each piece.
-    fn pause_of(&mut self, num_words: u64) -> Result<Option<Duration>, Fault> {
+    /// By what one trip to the probe takes.
+    fn pause_of(&mut self, words: u64, pieces: u64) -> Result<Option<Duration>, Fault> {
         const NUM_SAMPLES: u32 = 16;
-        const NUM_AROUND: u64 = 64;
-        const PIECE_WORDS: u64 = 256;
         let Method::ProgramBuffer { may_halt: false, buffer } = self.method else { return Ok(None) };
         if self.is_halted()? {
             return Ok(None);
@@ -264,9 +262,7 @@ impl Memory for RiscvMemory {
             self.surely(status)?;
         }
         let trip = began.elapsed() / NUM_SAMPLES;
-        let around = num_words.div_ceil(PIECE_WORDS).saturating_mul(NUM_AROUND);
-        let num = num_words.saturating_mul(buffer.trips_of_word()).saturating_add(around);
-        Ok(Some(trip.saturating_mul(u32::try_from(num).unwrap_or(u32::MAX))))
+        Ok(Some(trip.saturating_mul(u32::try_from(buffer.trips(words, pieces)).unwrap_or(u32::MAX))))
     }
 
     fn take_pause(&mut self) -> Duration {

@@ -22,7 +22,8 @@ use crate::memory::{Fault, Memory, Words, until_believed};
 enum Question {
     Read(Vec<Words>),
     Sample,
-    PauseOf(u64),
+    /// To read so many words in so many pieces.
+    PauseOf([u64; 2]),
     Leave,
 }
 
@@ -111,13 +112,13 @@ impl Worker {
         }
     }
 
-    /// For how long the processor would be halted to read so many words; `None` if it would not.
+    /// For how long the processor would be halted to read so many words in so many pieces; `None` if it would not.
     pub(crate) fn pause_of(
         &mut self,
-        num_words: u64,
+        words_and_pieces: [u64; 2],
         operation: &Operation,
     ) -> Result<Option<Duration>, LinkError> {
-        match self.ask(Question::PauseOf(num_words), operation)? {
+        match self.ask(Question::PauseOf(words_and_pieces), operation)? {
             Answer::Pause(pause) => Ok(pause),
             _ => Err(self.confused(operation.clone())),
         }
@@ -257,7 +258,7 @@ fn one(question: Question, memory: &mut dyn Memory, step: &mut dyn FnMut()) -> R
             })?;
             Ok(Answer::Samples(taken.0, taken.1))
         }
-        Question::PauseOf(num_words) => Ok(Answer::Pause(memory.pause_of(num_words)?)),
+        Question::PauseOf([words, pieces]) => Ok(Answer::Pause(memory.pause_of(words, pieces)?)),
         Question::Leave => {
             until_believed(memory, |memory| memory.restore())?;
             Ok(Answer::Left(memory.take_pause()))

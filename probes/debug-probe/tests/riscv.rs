@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{NUM_WORDS, Turns, bytes, read_at, word};
 use covtap_debug_probe::{DebugProbe, NEEDS_HALT, Options};
-use covtap_link::{Effect, Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
+use covtap_link::{AddrRange, Effect, Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
 use covtap_virtual_probe::{
     Chip, Fault, Injector, PluggedIn, Ram, SharedRiscv, Stats, dmi, lock, plug_in, shared_riscv,
 };
@@ -101,9 +101,16 @@ fn what_takes_a_halt_is_refused_and_its_pause_is_told() {
     assert_eq!(link.info().effect, Effect::Pauses);
     let error = read(&mut link, 0, 64).unwrap_err();
     assert!(matches!(&error, LinkError::Refused { reason, .. } if reason == NEEDS_HALT), "{error}");
-    let mut pause_of = |len| link.halting().unwrap().pause_of(len).unwrap().unwrap();
-    let (short, long) = (pause_of(4), pause_of(1 << 20));
-    assert!(short > Duration::ZERO && long > 100 * short, "{short:?}, {long:?}");
+    let mut pause_of = |lens: &[u64]| {
+        let range = |len: &u64| AddrRange::new(TargetAddr::new(u64::from(BASE)), *len).unwrap();
+        let ranges: Vec<_> = lens.iter().map(range).collect();
+        link.halting().unwrap().pause_of(&ranges).unwrap().unwrap()
+    };
+    let (short, many, long) = (pause_of(&[4]), pause_of(&[4; 64]), pause_of(&[1 << 20]));
+    assert!(
+        short > Duration::ZERO && many > 4 * short && long > 100 * short,
+        "{short:?}, {many:?}, {long:?}"
+    );
     link.detach().unwrap();
     let stats = board.stats();
     assert_eq!((stats.halts, stats.system_bus_reads), (0, 0), "{stats}");

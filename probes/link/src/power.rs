@@ -270,11 +270,11 @@ pub trait TargetEvents {
 
 /// Reading that halts the workload where nobody has allowed it yet.
 pub trait HaltToRead {
-    /// For how long the workload would stand still while so much is read, at most; it is not halted to find that out. `None` if
-    /// it stands still now.
+    /// For how long the workload would stand still while these are read at once, at most; it is not halted to find that out.
+    /// `None` if it stands still now.
     ///
     /// # Errors
     ///
     /// The link failed.
-    fn pause_of(&mut self, len_bytes: u64) -> Result<Option<Duration>, LinkError>;
+    fn pause_of(&mut self, ranges: &[AddrRange]) -> Result<Option<Duration>, LinkError>;
 }
