@@ -1,5 +1,6 @@
 //! Debug probes: the flags that `probe-rs`'s tools have too, with their environment, and `covtap probes`.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -78,6 +79,10 @@ impl ProbeArgs {
         let described = path
             .map(|path| std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display())));
         let own = probe.and_then(|probe| probe.0.clone());
+        let is_under_reset = match self.connect_under_reset {
+            true => true,
+            false => environment("CONNECT_UNDER_RESET")?.is_some_and(|Switch(is_on)| is_on),
+        };
         Ok(Options {
             selector: own.map_or_else(|| environment("PROBE"), |own| Ok(Some(own)))?,
             chip: chip.map_or_else(|| environment("CHIP"), |chip| Ok(Some(chip.to_owned())))?,
@@ -87,7 +92,7 @@ impl ProbeArgs {
             core: self.chip_core,
             allow_halt: self.allow_halt,
             chip_description: described.transpose()?,
-            connect_under_reset: self.connect_under_reset && !self.was_reset.swap(true, Ordering::Relaxed),
+            connect_under_reset: is_under_reset && !self.was_reset.swap(true, Ordering::Relaxed),
             swo: self.swo,
             reply_timeout,
         })
@@ -139,6 +144,19 @@ pub(super) enum SwoError {
     CannotBe(String),
 }
 
+/// What a variable says that stands for a flag, as `probe-rs`'s tools read it.
+#[derive(Debug)]
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const OFF: [&str; 6] = ["0", "false", "f", "no", "n", "off"];
+        Ok(Self(!OFF.contains(&text.to_ascii_lowercase().as_str())))
+    }
+}
+
 /// What `PROBE_RS_<NAME>` says, if it is there.
 fn environment<T: FromStr<Err: Display>>(name: &str) -> Result<Option<T>> {
     let name = format!("PROBE_RS_{name}");
@@ -164,6 +182,14 @@ pub(super) fn run(_: &ProbesArgs) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_switches_on_unless_it_says_no() {
+        let is_on = |text: &str| text.parse::<Switch>().map(|Switch(is_on)| is_on);
+        for (text, expected) in [("1", true), ("true", true), ("yes", true), ("0", false), ("No", false)] {
+            assert_eq!(is_on(text), Ok(expected), "{text}");
+        }
+    }
 
     #[test]
     fn a_probe_is_named_or_the_only_one() {

@@ -68,7 +68,7 @@ pub(crate) struct RiscvMemory {
 pub(crate) type Module<'a> = RiscvCommunicationInterface<'a>;
 
 impl RiscvMemory {
-    /// Begins with a debug module, and lets go of a reset that is held; for how long `held` says.
+    /// Begins with a debug module, after which `let_go` ends a reset that is held.
     ///
     /// # Errors
     ///
