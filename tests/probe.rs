@@ -269,13 +269,7 @@ fn openocd_reads_the_same_counters() {
         .start()
         .expect("the guest starts");
     let probe = Probe::speaking(Protocol::RemoteBitbang, &guest, &dir);
-    let ListenAddress::Tcp(address) = probe.server.address() else { panic!("it listens on TCP") };
-    let port = address.rsplit(':').next().unwrap();
-    let config = dir.path().join("openocd.cfg");
-    let log = dir.path().join("openocd.log");
-    fs::write(&config, openocd_config(port, &log)).unwrap();
-    let openocd = covtap_testbed::tool("openocd").expect("OpenOCD");
-    let endpoint = format!("exec:{} -f {}", openocd.display(), config.display());
+    let endpoint = openocd(&probe, &dir);
     let elf_arg = elf.display().to_string();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let live = path("live.profraw");
@@ -291,6 +285,39 @@ fn openocd_reads_the_same_counters() {
     assert_done(&run(["snapshot", "--qemu", &guest.qmp().display().to_string(), &elf_arg, "-o", &by_qemu]));
     assert_eq!(fs::read(by_openocd).unwrap(), fs::read(by_qemu).unwrap());
     assert_eq!(lock(&probe.dap).stats().halts, 0);
+}
+
+/// OpenOCD gives zeros for what the bus refuses. None of them becomes a count, or takes one back.
+#[test]
+fn zeros_of_openocd_are_no_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let elf = fixture("arm-cortexm/covered.elf");
+    let qtest = dir.path().join("qtest");
+    let guest = Guest::builder(Machine::An385, &elf).qtest(&qtest).start().expect("the guest starts");
+    common::tallies_at_rest(&guest);
+    let probe = Probe::speaking(Protocol::RemoteBitbang, &guest, &dir);
+    let endpoint = openocd(&probe, &dir);
+    let profile = dir.path().join("live.profraw").display().to_string();
+    let args = ["record", "--gdb", &endpoint, &elf.display().to_string(), "--every", "200ms", "-o", &profile];
+    let session = common::Session::start(&args.map(str::to_owned));
+    session.wait_for_snapshots(2);
+    let before = common::counts(Path::new(&profile));
+    lock(&probe.dap).inject(Fault::Locked);
+    let output = session.end();
+    assert_refused(&output, "the server gives zeros for it, and cannot show it", "");
+    assert!(common::nonzero(&before) > 0);
+    assert_eq!(common::counts(Path::new(&profile)), before);
+}
+
+/// An OpenOCD in front of a probe, as covtap starts it.
+fn openocd(probe: &Probe, dir: &TempDir) -> String {
+    let ListenAddress::Tcp(address) = probe.server.address() else { panic!("it listens on TCP") };
+    let port = address.rsplit(':').next().unwrap();
+    let config = dir.path().join("openocd.cfg");
+    let log = dir.path().join("openocd.log");
+    fs::write(&config, openocd_config(port, &log)).unwrap();
+    let openocd = covtap_testbed::tool("openocd").expect("OpenOCD");
+    format!("exec:{} -f {}", openocd.display(), config.display())
 }
 
 /// What docs/boards.md says of OpenOCD, for a chip that it has no file of.

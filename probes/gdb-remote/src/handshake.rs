@@ -193,8 +193,9 @@ impl GdbRemote {
             is_taken =
                 is_taken || self.monitor(command, operation)?.is_some_and(|text| text.trim().is_empty());
         }
-        if self.profile.zero_fills && !is_taken {
-            self.about += ", failed reads come back as zeros";
+        self.makes_up_zeros = self.profile.zero_fills && !is_taken;
+        if self.makes_up_zeros {
+            self.about += ", zeros are read twice";
         }
         Ok(())
     }
@@ -244,7 +245,11 @@ impl GdbRemote {
     }
 
     /// Has the server run a command of its own; `None` where it knows no such command.
-    fn monitor(&mut self, command: &str, operation: &Operation) -> Result<Option<String>, LinkError> {
+    pub(crate) fn monitor(
+        &mut self,
+        command: &str,
+        operation: &Operation,
+    ) -> Result<Option<String>, LinkError> {
         self.wire.request(operation, &console::monitor_command(command), Expected::Reply)?;
         let mut text = Vec::new();
         let since = Instant::now();

@@ -24,6 +24,7 @@ mod read;
 mod threads;
 mod transport;
 mod wire;
+mod zeros;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use link::GdbRemote;

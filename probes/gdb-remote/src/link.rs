@@ -64,6 +64,8 @@ pub struct GdbRemote {
     pub(crate) is_non_stop: bool,
     /// Bytes may be lost on the way.
     pub(crate) is_lossy: bool,
+    /// The server gives zeros for what it could not read.
+    pub(crate) makes_up_zeros: bool,
     /// The server was started by us and ends with us.
     pub(crate) owns_server: bool,
     /// So was the program, by that server.
@@ -126,6 +128,7 @@ impl GdbRemote {
             max_read_bytes: 0,
             is_non_stop: false,
             is_lossy: matches!(endpoint, Endpoint::Serial { .. }),
+            makes_up_zeros: false,
             owns_server: matches!(endpoint, Endpoint::Exec(_)),
             owns_program: false,
             actions: Actions::default(),
@@ -356,7 +359,10 @@ impl GdbRemote {
 
 impl ReadMemory for GdbRemote {
     fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
-        self.read_all(reads)
+        let began = Instant::now();
+        let report = self.read_all(reads)?;
+        self.confirm_zeros(reads)?;
+        Ok(ReadReport { elapsed: began.elapsed(), ..report })
     }
 }
 

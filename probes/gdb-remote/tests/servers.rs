@@ -419,8 +419,50 @@ fn openocd_is_told_to_report_reads_that_fail() {
         let link = GdbRemote::connect(&fake.endpoint(), &patient()).unwrap();
         let info = link.info();
         assert!(info.server.starts_with("OpenOCD"), "{}", info.server);
-        assert_eq!(info.server.contains("come back as zeros"), knows == "no such command", "{}", info.server);
+        assert_eq!(
+            info.server.contains("zeros are read twice"),
+            knows == "no such command",
+            "{}",
+            info.server
+        );
         assert_eq!(info.effect, Effect::Free);
+        drop(link);
+        fake.end();
+    }
+}
+
+/// Zeros of an OpenOCD that was not told to report reads that fail: memory that it can show is what it shows.
+#[test]
+fn zeros_that_nobody_vouches_for_are_looked_at_again() {
+    let shown = [
+        ("0x20000000: 00000000 00000000 \n", Some([0; 8])),
+        ("Info : a log\n0x20000000: 00000000 0000ff01 \n", Some([0, 0, 0, 0, 1, 0xff, 0, 0])),
+        ("0x20000000: 00000000 \n", None),
+        ("", None),
+    ];
+    for (shown, expected) in shown {
+        let mut fake = Fake::answering(move |message| match message {
+            "vCont;c" => Act::Raw(b"+".to_vec()),
+            "m20000000,8" => Act::Reply("00".repeat(8)),
+            _ if message == format!("qRcmd,{}", hex(b"mdw 0x20000000 2")) => {
+                let text = packet(format!("O{}", hex(shown.as_bytes())).as_bytes());
+                Act::Raw(
+                    [b"+".to_vec(), text, packet(if shown.is_empty() { b"E01" } else { b"OK" })].concat(),
+                )
+            }
+            _ => openocd(message, "no such command"),
+        });
+        let mut link = GdbRemote::connect(&fake.endpoint(), &patient()).unwrap();
+        let mut buf = [0xaa; 8];
+        let read = link.read(TargetAddr::new(0x2000_0000), &mut buf);
+        match expected {
+            Some(expected) => assert_eq!((read.is_ok(), buf), (true, expected)),
+            None => {
+                let error = read.unwrap_err();
+                assert!(matches!(error, LinkError::Refused { .. }) && !error.is_fatal(), "{error}");
+                assert!(error.to_string().contains("gives zeros for it, and cannot show it"), "{error}");
+            }
+        }
         drop(link);
         fake.end();
     }
