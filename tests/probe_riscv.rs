@@ -39,7 +39,7 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let elf = dir.path().join("guest.elf");
         let main = workspace_root().join("tests/probe/counted.c");
-        Board::Riscv32.build(&main, &[], &["-DSTEPS=20000000u"], &elf);
+        Board::Riscv32.build(&main, &[], &["-DSTEPS=10000000u"], &elf);
         let guest =
             Board::Riscv32.guest(&elf).qtest(&dir.path().join("qtest")).start().expect("the guest starts");
         guest.console().wait_for(PATIENCE, |line| line.starts_with("working")).expect("it works");
