@@ -214,7 +214,7 @@ fn what_was_traced_is_written_when_the_guest_is_killed() {
     round.wait_for_turns(64);
     round.guest.kill().expect("it ends");
     let output = session.end();
-    common::assert_refused(&output, "closed", "");
+    common::assert_refused(&output, "closed", "has the target ended?");
     assert!(stderr(&output).contains("the trace is "), "{}", stderr(&output));
     assert!(!read_trace(&round).is_empty());
 }
