@@ -201,7 +201,8 @@ fn by_live_log(tools: &Tools, target: &Target, guest: &Guest, output: &Path) -> 
 
 /// Makes sure that covtap has traced a guest to its end. With `is_unsaid` QEMU may have closed its connections without a word.
 fn ensure_whole(shown: &str, ended: ExitStatus, said: &str, is_unsaid: bool) -> Result<()> {
-    let is_closed = said.trim_end().ends_with("the connection was closed by the other side");
+    let error = said.lines().find(|line| line.starts_with("covtap: error: ")).unwrap_or_default();
+    let is_closed = error.trim_end().ends_with("the connection was closed by the other side");
     ensure!(ended.success() || is_unsaid && is_closed, "`{shown}` ended with {ended}: {}", said.trim());
     Ok(())
 }
