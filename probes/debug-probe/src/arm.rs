@@ -1,7 +1,8 @@
 //! Memory behind an access port of Arm's debug port, read while the processor runs, and what it is believed by.
 //!
 //! What enters is a probe that is attached; what leaves is words of memory, and program counters. What always holds: no
-//! debug register of the processor is written but `DEMCR`, for samples, and that is restored.
+//! debug register of the processor is written but `DEMCR` and, where it sends samples, those of its trace; what is
+//! [changed](Changed) is changed back.
 //!
 //! Source: Arm Debug Interface v5.2 (IHI 0031), Armv7-M Architecture Reference Manual (DDI 0403) C1.
 
