@@ -1,8 +1,8 @@
 //! Zeros of a server that gives them for memory that it could not read.
 //!
-//! What enters is what was read; what leaves is that, or an error. What always holds: where the server does so (OpenOCD, unless its
-//! configuration has `gdb_report_data_abort enable`), a run of zeros is believed only when the server's own command shows the
-//! words, which says when it cannot.
+//! What enters is what was read; what leaves is that, or an error. What always holds: where the server may do so (OpenOCD that did
+//! not take `gdb report_data_abort enable`; 0.12 takes it in its configuration alone, of which it does not tell), a run of zeros
+//! is believed only when the server's own command shows the words, which says when it cannot.
 
 use covtap_link::{Endianness, LinkError, Operation, ReadRequest, TargetAddr};
 
@@ -19,7 +19,9 @@ impl GdbRemote {
         }
         for read in reads {
             let mut addr = read.addr.get();
-            for piece in read.buf.chunks_mut(PIECE_BYTES) {
+            // What fails is a packet: none of its bytes is to lie among another's.
+            let packets = read.buf.chunks_mut(self.max_read_bytes.max(1));
+            for piece in packets.flat_map(|packet| packet.chunks_mut(PIECE_BYTES)) {
                 if piece.iter().all(|byte| *byte == 0) {
                     self.read_by_command(addr, piece)?;
                 }
