@@ -32,7 +32,10 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     if cfg!(debug_assertions) {
         return child::again_in_release();
     }
-    provision::ensure(Need::E2e)?;
+    provision::ensure(match &args.what {
+        What::Linux(_) => Need::E2e,
+        What::ProbeRs => Need::E2eProbeRs,
+    })?;
     match &args.what {
         What::Linux(args) => linux::run(args),
         What::ProbeRs => probe_rs::run(),

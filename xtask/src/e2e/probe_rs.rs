@@ -31,6 +31,7 @@ pub(super) fn run() -> Result<Outcome> {
     let (start, len_bytes) = counters(&elf)?;
 
     let theirs = board.read_with(&probe_rs, start, len_bytes / 4)?;
+    ensure!(theirs.iter().any(|byte| *byte != 0), "compare counters: they are all 0");
     let by_theirs = lock(&board.dap).take_stats();
     let profile = dir.path().join("probe.profraw");
     let mut snapshot = Command::new(&covtap);

@@ -28,6 +28,8 @@ pub(crate) enum Need {
     ConformanceTrace,
     /// `cargo xtask e2e linux`
     E2e,
+    /// `cargo xtask e2e probe-rs`
+    E2eProbeRs,
 }
 
 /// What shows that a package is there.
@@ -62,13 +64,13 @@ pub(super) struct Package {
 }
 
 use FileName::{Fixed, ProfileRuntime};
-use Need::{Bench, Conformance, ConformanceTrace, Demo, E2e, Fixtures, Soak, Test};
+use Need::{Bench, Conformance, ConformanceTrace, Demo, E2e, E2eProbeRs, Fixtures, Soak, Test};
 use Proof::{File, FoundBy, Program, Qemu};
 
 #[rustfmt::skip] // One line for each package.
 pub(super) const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", purpose: "runs the x86-64 guests", proof: Qemu("qemu-system-x86_64"), needed_by: &[Test, Demo, Bench, Soak, Fixtures, E2e, ConformanceTrace] },
-    Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Soak, Fixtures, ConformanceTrace] },
+    Package { name: "qemu-system-arm", purpose: "runs the Cortex-M guests", proof: Qemu("qemu-system-arm"), needed_by: &[Test, Soak, Fixtures, E2eProbeRs, ConformanceTrace] },
     Package { name: "qemu-system-misc", purpose: "runs the RISC-V guests", proof: Qemu("qemu-system-riscv32"), needed_by: &[Test, Fixtures, ConformanceTrace] },
     Package { name: "llvm-19", purpose: "llvm-profdata and llvm-cov 19, which judge what covtap writes", proof: Program("llvm-profdata-19"), needed_by: &[Test, Bench, Soak, Fixtures, Conformance, ConformanceTrace] },
     Package { name: "llvm-14", purpose: "llvm-profdata and llvm-cov 14, the oldest judged by", proof: Program("llvm-profdata-14"), needed_by: &[Test, Fixtures, Conformance] },
@@ -86,7 +88,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "wrk", purpose: "loads the server that is tapped", proof: Program("wrk"), needed_by: &[Bench] },
     Package { name: "gdbserver", purpose: "a GDB server that is not QEMU's", proof: Program("gdbserver"), needed_by: &[Test] },
     Package { name: "openocd", purpose: "a GDB server of debug probes", proof: Program("openocd"), needed_by: &[Test] },
-    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Bench, Fixtures, Conformance, E2e, ConformanceTrace] },
+    Package { name: "gcc", purpose: "links host programs, and compiles those run under gdbserver", proof: Program("gcc"), needed_by: &[Test, Bench, Fixtures, Conformance, E2e, E2eProbeRs, ConformanceTrace] },
     Package { name: "g++", purpose: "the standard library of C++ programs", proof: FoundBy("clang-19", Fixed("libstdc++.a")), needed_by: &[Test, Conformance] },
     Package { name: "gcc-12", purpose: "gcov's counters as GCC 12 has them, and its gcov tools", proof: Program("gcov-tool-12"), needed_by: &[Test, Conformance] },
     Package { name: "g++-12", purpose: "the same of C++ programs", proof: Program("g++-12"), needed_by: &[Test, Conformance] },
@@ -98,7 +100,7 @@ pub(super) const PACKAGES: &[Package] = &[
     Package { name: "gcc-riscv64-unknown-elf", purpose: "compiles RISC-V guests with GCC's own coverage", proof: Program("riscv64-unknown-elf-gcc"), needed_by: &[Test, ConformanceTrace] },
     Package { name: "gcc-aarch64-linux-gnu", purpose: "compiles 64-bit Arm guests", proof: Program("aarch64-linux-gnu-gcov"), needed_by: &[Test, ConformanceTrace] },
     Package { name: "gcc-powerpc-linux-gnu", purpose: "compiles big-endian programs with GCC's own coverage", proof: Program("powerpc-linux-gnu-gcc"), needed_by: &[Test] },
-    Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Bench, Fixtures, Conformance, E2e] },
+    Package { name: "libc6-dev", purpose: "the C library of host programs", proof: FoundBy("gcc", Fixed("crt1.o")), needed_by: &[Test, Bench, Fixtures, Conformance, E2e, E2eProbeRs] },
     Package { name: "chromium", purpose: "the browser that opens the HTML site", proof: Program("chromium"), needed_by: &[Test] },
     Package { name: "git", purpose: "lists the committed files", proof: Program("git"), needed_by: &[Test] },
     Package { name: "libxml2-utils", purpose: "xmllint, which validates the XML that covtap writes", proof: Program("xmllint"), needed_by: &[Test] },
