@@ -94,25 +94,22 @@ impl Early {
         };
         let regions = programs.regions();
         let counters: Vec<AddrRange> = regions.iter().map(|region| region.range).collect();
-        link.may_read(&places(programs), &counters)?;
-        for program in programs.iter().filter(|program| !program.is_scanned) {
-            check(task, &mut link, &program.image, program.slide, status)?;
+        let expected = |program: &Program| (program.is_scanned, Expected::of(&program.image, program.slide));
+        let expected: Vec<(bool, Expected)> = programs.iter().map(expected).collect();
+        let places: Vec<AddrRange> = expected.iter().flat_map(|(_, expected)| expected.places()).collect();
+        link.may_read(&places, &counters)?;
+        for (_, expected) in expected.iter().filter(|(is_scanned, _)| !is_scanned) {
+            check(task, &mut link, expected, status)?;
         }
         let mut reader = Reader::new(link, regions)?.with_lists(lists).finding_again(movable);
         if !task.options.force {
-            let expected = |program: &Program| Expected::of(&program.image, program.slide);
-            reader = reader.expecting(programs.iter().map(expected).collect());
+            reader = reader.expecting(expected.into_iter().map(|(_, expected)| expected).collect());
         }
         Ok(match checks {
             Some(checks) => reader.with_checks(checks),
             None => reader,
         })
     }
-}
-
-/// What is read to see that the target runs the programs.
-fn places(programs: &Programs) -> Vec<AddrRange> {
-    programs.iter().flat_map(|program| Expected::of(&program.image, program.slide).places()).collect()
 }
 
 /// Connects.
@@ -148,9 +145,9 @@ fn find_loaded(link: &mut MeteredLink, image: &Image, status: &Status) -> Result
     Ok(slide)
 }
 
-/// Makes sure that the target runs `image`.
-fn check(task: Task<'_>, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Result<()> {
-    match collect::check_identity(link, image, slide) {
+/// Makes sure that the target runs what is expected.
+fn check(task: Task<'_>, link: &mut MeteredLink, expected: &Expected, status: &Status) -> Result<()> {
+    match expected.check(link) {
         Ok(_) => Ok(()),
         Err(wrong @ CollectError::WrongImage { .. }) if task.options.force => {
             status.note(&format!("{wrong}; going on, as --force says"));
@@ -162,7 +159,7 @@ fn check(task: Task<'_>, link: &mut MeteredLink, image: &Image, slide: Slide, st
 
 /// Searches the target's memory of `image` for gcov's structures.
 fn scan(task: Task<'_>, link: &mut MeteredLink, image: &Image, slide: Slide, status: &Status) -> Scanned {
-    check(task, link, image, slide, status)?;
+    check(task, link, &Expected::of(image, slide), status)?;
     let memory = collect::read_image_memory(link, image, slide)?;
     let (name, len_bytes, unread_bytes) = (image.name(), memory.len_bytes(), memory.unread_bytes);
     if unread_bytes > 0 {

@@ -27,9 +27,8 @@ impl Expected {
     }
 
     /// What is read of the target for it, all at once.
-    #[must_use]
-    pub fn places(&self) -> Vec<AddrRange> {
-        self.places.iter().flatten().cloned().collect()
+    pub fn places(&self) -> impl Iterator<Item = AddrRange> {
+        self.places.iter().flatten().copied()
     }
 
     /// The same image, moved by another slide.
