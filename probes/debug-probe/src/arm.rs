@@ -134,12 +134,12 @@ impl Memory for ArmMemory<'_> {
         self.cpuid().is_some()
     }
 
-    fn sweep(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault> {
+    fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
         memory::in_pieces(sweep, |at, piece| Ok(self.memory.read_32(at, piece)?), progress)?;
         self.check()
     }
 
-    fn burst(&mut self, progress: &mut dyn FnMut()) -> Result<(Vec<u32>, Burst), Fault> {
+    fn burst(&mut self, progress: &dyn Fn()) -> Result<(Vec<u32>, Burst), Fault> {
         self.let_be_traced()?;
         progress();
         let Some(sent) = &mut self.sent else { return self.asked_for() };

@@ -36,7 +36,7 @@ pub(crate) struct Begun {
 /// Begins with the chip, and has its memory used.
 pub(crate) fn with_memory(
     options: &Options,
-    step: &mut dyn FnMut(),
+    step: &dyn Fn(),
     used: &mut dyn FnMut(Begun, &mut dyn Memory),
 ) -> Result<(), LinkError> {
     let refused = |reason: String| {
@@ -46,19 +46,19 @@ pub(crate) fn with_memory(
     let Chip { name, way } = Chip::of(options).map_err(refused)?;
     step();
     let probe = open(options, matches!(way, Way::Riscv(_)).then_some(WireProtocol::Jtag))?;
-    let (held, chip) = (Held::new(options.connect_under_reset), name);
-    let begun = Begun {
-        probe: probe.get_name(),
-        speed_khz: probe.speed_khz(),
-        chip,
-        held: Duration::ZERO,
-        processor: None,
-        effect: Effect::Free,
-        is_sampled: false,
-    };
+    let held = Held::new(options.connect_under_reset);
+    let (probe_name, speed_khz) = (probe.get_name(), probe.speed_khz());
     let mut use_it = |held: Duration, memory: &mut dyn Memory| {
-        let (processor, effect, is_sampled) = (memory.processor(), memory.effect(), memory.is_sampled());
-        used(Begun { held, processor, effect, is_sampled, ..begun.clone() }, memory);
+        let begun = Begun {
+            probe: probe_name.clone(),
+            speed_khz,
+            chip: name.clone(),
+            held,
+            processor: memory.processor(),
+            effect: memory.effect(),
+            is_sampled: memory.is_sampled(),
+        };
+        used(begun, memory);
     };
     let (probe, way) = held.wire(probe, way, step).map_err(refused)?;
     let done = match way {
@@ -99,7 +99,7 @@ impl Held {
     }
 
     /// Has the probe begin with its wire.
-    fn wire(self, mut probe: Probe, way: Way, step: &mut dyn FnMut()) -> Result<(Probe, Way), String> {
+    fn wire(self, mut probe: Probe, way: Way, step: &dyn Fn()) -> Result<(Probe, Way), String> {
         step();
         let chain = match &way {
             Way::Riscv(way) => expect_chain(&mut probe, way),
@@ -125,7 +125,7 @@ impl Held {
         probe: Probe,
         way: &ArmWay,
         swo: Option<Swo>,
-        step: &mut dyn FnMut(),
+        step: &dyn Fn(),
         used: &mut Used<'_>,
     ) -> Result<(), String> {
         let has_receiver = probe.get_swo_interface().is_some();
@@ -165,19 +165,22 @@ impl Held {
         mut probe: Probe,
         way: RiscvWay,
         may_halt: bool,
-        step: &mut dyn FnMut(),
+        step: &dyn Fn(),
         used: &mut Used<'_>,
     ) -> Result<(), String> {
-        if let Err(error) = select_tap(&mut probe, way.tap) {
-            return Err(self.let_go(probe, &error));
-        }
-        let mut held = Duration::ZERO;
-        let begun = RiscvMemory::begin(probe, way, may_halt, |module| {
-            held = self.until_now();
-            Ok(if self.is_under_reset { module.target_reset_deassert() } else { Ok(()) }
-                .map_err(RiscvError::from)?)
-        });
-        let mut memory = begun.map_err(|fault| fault.to_string())?;
+        let selected = select_tap(&mut probe, way.tap).map_err(RiscvError::from);
+        let state = selected.and_then(|()| Ok(probe.try_get_riscv_interface_builder()?.create_state()));
+        let state = match state {
+            Ok(state) => state,
+            Err(error) => return Err(self.let_go(probe, &error)),
+        };
+        let mut memory = RiscvMemory::new(probe, state, way.target);
+        let entered = memory.enter(way.hart).map_err(|fault| fault.to_string());
+        let held = self.until_now();
+        let let_go = if self.is_under_reset { memory.let_go() } else { Ok(()) };
+        entered.and(let_go.map_err(|error| said(&error)))?;
+        step();
+        memory.begin(may_halt).map_err(|fault| fault.to_string())?;
         step();
         used(held, &mut memory);
         Ok(())

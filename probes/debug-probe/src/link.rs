@@ -86,7 +86,7 @@ impl HaltToRead for DebugProbe {
                 .saturating_add((last / PIECE_BYTES).saturating_sub(start / PIECE_BYTES))
                 .saturating_add(1);
         }
-        self.worker.pause_of([words, pieces], &Operation::Command("reckon the time of a halt".to_owned()))
+        self.worker.pause_of(words, pieces, &Operation::Command("reckon the time of a halt".to_owned()))
     }
 }
 

@@ -186,10 +186,10 @@ pub(crate) trait Memory {
     }
 
     /// Reads a sweep. `progress` is called now and then.
-    fn sweep(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault>;
+    fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault>;
 
     /// Where the processor was, a few times, and what became of other samples.
-    fn burst(&mut self, _progress: &mut dyn FnMut()) -> Result<(Vec<u32>, Burst), Fault> {
+    fn burst(&mut self, _progress: &dyn Fn()) -> Result<(Vec<u32>, Burst), Fault> {
         Err(Fault::NoSamples)
     }
 
@@ -245,7 +245,7 @@ pub(crate) const PIECE_BYTES: u64 = 1024;
 pub(crate) fn in_pieces(
     sweep: &mut [Words],
     mut read: impl FnMut(u64, &mut [u32]) -> Result<(), Fault>,
-    progress: &mut dyn FnMut(),
+    progress: &dyn Fn(),
 ) -> Result<(), Fault> {
     const PIECE_WORDS: usize = 256;
     for words in sweep {

@@ -96,7 +96,7 @@ impl ProgramBuffer {
         module: &mut Module<'_>,
         saved: Saved,
         sweep: &mut [Words],
-        progress: &mut dyn FnMut(),
+        progress: &dyn Fn(),
     ) -> Result<(), Fault> {
         let [load, count_up] = PROGRAM;
         module.write_dm_register(Progbuf0::from(load))?;
@@ -117,7 +117,7 @@ impl ProgramBuffer {
         if let Some((last_but_one, before)) = before.split_last_mut() {
             command(module, next)?;
             if self.has_autoexec {
-                self::repeated(module, before)?;
+                repeated(module, before)?;
             } else {
                 for word in before {
                     *word = data0(module)?;
@@ -157,12 +157,11 @@ impl Width {
 
 /// What the hart has in the registers that will be used.
 pub(crate) fn save(module: &mut Module<'_>) -> Result<Saved, Fault> {
-    let width = match read(module, Width::Bits64, S0) {
-        Err(Fault::Command { cmderr: NOT_SUPPORTED }) => Width::Bits32,
-        Err(fault) => return Err(fault),
-        Ok(_) => Width::Bits64,
+    let (width, s0) = match read(module, Width::Bits64, S0) {
+        Err(Fault::Command { cmderr: NOT_SUPPORTED }) => (Width::Bits32, read(module, Width::Bits32, S0)?),
+        read => (Width::Bits64, read?),
     };
-    Ok(Saved { width, s0: read(module, width, S0)?, s1: read(module, width, S1)? })
+    Ok(Saved { width, s0, s1: read(module, width, S1)? })
 }
 
 /// Gives the registers back what they had, and makes sure of it.

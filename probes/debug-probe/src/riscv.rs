@@ -16,10 +16,9 @@ use probe_rs::architecture::riscv::communication_interface::{
     Sbcs,
 };
 use probe_rs::architecture::riscv::{Abstractcs, Dmcontrol, Dmstatus};
-use probe_rs::probe::Probe;
+use probe_rs::probe::{DebugProbeError, Probe};
 use probe_rs::{Error, MemoryInterface, Target};
 
-use crate::chip::RiscvWay;
 use crate::memory::{self, Fault, Memory, Processor, Words};
 use crate::program_buffer::{self, CMDERR, ProgramBuffer};
 
@@ -68,42 +67,45 @@ pub(crate) struct RiscvMemory {
 pub(crate) type Module<'a> = RiscvCommunicationInterface<'a>;
 
 impl RiscvMemory {
-    /// Begins with a debug module, after which `let_go` ends a reset that is held.
+    /// Before anything was asked of the chip.
+    pub(crate) fn new(probe: Probe, state: RiscvDebugInterfaceState, target: Option<Target>) -> Self {
+        let (method, fixed, pause) = (Method::SystemBus, 0, Duration::ZERO);
+        Self { probe, state, target, method, fixed, was_halted: false, is_lost: false, pause }
+    }
+
+    /// Begins with the debug module, and selects a hart.
+    pub(crate) fn enter(&mut self, hart: Option<u32>) -> Result<(), Fault> {
+        self.with_module(|module| {
+            module.enter_debug_mode()?;
+            Ok(hart.map_or(Ok(()), |hart| module.select_hart(hart))?)
+        })
+    }
+
+    /// Ends a reset that is held.
+    pub(crate) fn let_go(&mut self) -> Result<(), DebugProbeError> {
+        self.probe.target_reset_deassert()
+    }
+
+    /// Finds out how memory is reached.
     ///
     /// # Errors
     ///
     /// What came back, or why the chip is not read.
-    pub(crate) fn begin(
-        mut probe: Probe,
-        way: RiscvWay,
-        may_halt: bool,
-        let_go: impl FnOnce(&mut Module<'_>) -> Result<(), Fault>,
-    ) -> Result<Self, Fault> {
-        let state = probe.try_get_riscv_interface_builder()?.create_state();
-        let (method, pause) = (Method::SystemBus, Duration::ZERO);
-        let RiscvWay { target, hart, .. } = way;
-        let mut memory =
-            Self { probe, state, target, method, fixed: 0, was_halted: false, is_lost: false, pause };
-        memory.with_module(|module| {
-            let entered = module.enter_debug_mode().map_err(Fault::from);
-            let_go(module).and(entered)?;
-            Ok(hart.map_or(Ok(()), |hart| module.select_hart(hart))?)
-        })?;
-        let (status, sbcs) = memory.surely_in_the_end(|module| Ok((status(module)?, sbcs(module)?)))?;
+    pub(crate) fn begin(&mut self, may_halt: bool) -> Result<(), Fault> {
+        let (status, sbcs) = self.surely_in_the_end(|module| Ok((status(module)?, sbcs(module)?)))?;
         if status & AUTHENTICATED == 0 {
             return Err(Fault::Locked);
         }
-        memory.fixed = sbcs & SB_FIXED;
-        memory.was_halted = status & ALLHALTED != 0;
-        memory.method = match has_system_bus(sbcs) {
+        self.fixed = sbcs & SB_FIXED;
+        self.was_halted = status & ALLHALTED != 0;
+        self.method = match has_system_bus(sbcs) {
             true => Method::SystemBus,
-            false => memory.program_buffer(status & IMPEBREAK != 0, may_halt)?,
+            false => self.program_buffer(status & IMPEBREAK != 0, may_halt)?,
         };
-        memory.with_module(use_system_bus)?;
-        memory.clear_errors()?;
-        let fixed = memory.fixed;
-        memory.surely(|module| check(module, fixed))?;
-        Ok(memory)
+        self.with_module(use_system_bus)?;
+        self.clear_errors()?;
+        let fixed = self.fixed;
+        self.surely(|module| check(module, fixed))
     }
 
     /// How memory is reached by the hart.
@@ -181,7 +183,7 @@ impl RiscvMemory {
         &mut self,
         buffer: ProgramBuffer,
         sweep: &mut [Words],
-        progress: &mut dyn FnMut(),
+        progress: &dyn Fn(),
     ) -> Result<(), Fault> {
         let began = Instant::now();
         let halted = self.surely_in_the_end(halt);
@@ -197,7 +199,7 @@ impl RiscvMemory {
         &mut self,
         buffer: ProgramBuffer,
         sweep: &mut [Words],
-        progress: &mut dyn FnMut(),
+        progress: &dyn Fn(),
     ) -> Result<(), Fault> {
         let saved = self.surely_in_the_end(program_buffer::save)?;
         let fixed = self.fixed;
@@ -224,7 +226,7 @@ impl Memory for RiscvMemory {
         }
     }
 
-    fn sweep(&mut self, sweep: &mut [Words], progress: &mut dyn FnMut()) -> Result<(), Fault> {
+    fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
         let Method::ProgramBuffer { may_halt, buffer } = self.method else {
             let fixed = self.fixed;
             return self.surely(|module| read(module, fixed, sweep, progress));
@@ -297,12 +299,7 @@ fn sbcs(module: &mut Module<'_>) -> Result<u32, Fault> {
 }
 
 /// Reads a sweep by the system bus.
-fn read(
-    module: &mut Module<'_>,
-    fixed: u32,
-    sweep: &mut [Words],
-    progress: &mut dyn FnMut(),
-) -> Result<(), Fault> {
+fn read(module: &mut Module<'_>, fixed: u32, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
     let read = memory::in_pieces(sweep, |at, piece| module.read_32(at, piece).map_err(fault), progress);
     if read.as_ref().is_err_and(Fault::is_timeout) {
         return read;

@@ -111,7 +111,7 @@ impl Sent {
         &mut self,
         memory: &mut dyn ArmMemoryInterface,
         changed: &mut Changed,
-        progress: &mut dyn FnMut(),
+        progress: &dyn Fn(),
     ) -> Result<(), Fault> {
         let since = match self.since {
             Some(since) => since,
@@ -131,7 +131,7 @@ impl Sent {
         &mut self,
         memory: &mut dyn ArmMemoryInterface,
         since: Instant,
-        progress: &mut dyn FnMut(),
+        progress: &dyn Fn(),
     ) -> Result<(), Fault> {
         let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
         let began = Instant::now();
@@ -188,7 +188,7 @@ impl Sent {
         &mut self,
         memory: &mut dyn ArmMemoryInterface,
         changed: &mut Changed,
-        progress: &mut dyn FnMut(),
+        progress: &dyn Fn(),
     ) -> Result<Instant, Fault> {
         if !self.has_receiver {
             return Err(Fault::NoReceiver("it has none that probe-rs knows".to_owned()));

@@ -22,8 +22,7 @@ use crate::memory::{Fault, Memory, Words, until_believed};
 enum Question {
     Read(Vec<Words>),
     Sample,
-    /// To read so many words in so many pieces.
-    PauseOf([u64; 2]),
+    PauseOf { words: u64, pieces: u64 },
     Leave,
 }
 
@@ -115,10 +114,11 @@ impl Worker {
     /// For how long the processor would be halted to read so many words in so many pieces; `None` if it would not.
     pub(crate) fn pause_of(
         &mut self,
-        words_and_pieces: [u64; 2],
+        words: u64,
+        pieces: u64,
         operation: &Operation,
     ) -> Result<Option<Duration>, LinkError> {
-        match self.ask(Question::PauseOf(words_and_pieces), operation)? {
+        match self.ask(Question::PauseOf { words, pieces }, operation)? {
             Answer::Pause(pause) => Ok(pause),
             _ => Err(self.confused(operation.clone())),
         }
@@ -224,27 +224,28 @@ fn run(
     answer: &dyn Fn(Result<Answer, Failure>) -> bool,
     steps: &AtomicU64,
 ) -> Result<(), Failure> {
-    let mut step = || {
+    let step = || {
         steps.fetch_add(1, Ordering::Relaxed);
     };
     let mut serve = |begun, memory: &mut dyn Memory| {
-        let mut step = || {
-            steps.fetch_add(1, Ordering::Relaxed);
-        };
         let mut goes_on = answer(Ok(Answer::Begun(begun)));
         while goes_on {
             let Ok(question) = questions.recv() else { break };
             let is_last = matches!(question, Question::Leave);
-            let answered = one(question, memory, &mut step);
+            let answered = one(question, memory, &step);
+            let has_left = is_last && answered.is_ok();
             goes_on = answer(answered) && !is_last;
+            if has_left {
+                return;
+            }
         }
-        // Where nobody asks any more, or nobody was told: what cannot be restored cannot be said either.
+        // Where nobody asks any more, or it failed: that cannot be said again.
         let _ = memory.restore();
     };
-    attach::with_memory(options, &mut step, &mut serve).map_err(Failure::Begin)
+    attach::with_memory(options, &step, &mut serve).map_err(Failure::Begin)
 }
 
-fn one(question: Question, memory: &mut dyn Memory, step: &mut dyn FnMut()) -> Result<Answer, Failure> {
+fn one(question: Question, memory: &mut dyn Memory, step: &dyn Fn()) -> Result<Answer, Failure> {
     match question {
         Question::Read(mut words) => {
             until_believed(memory, |memory| memory.sweep(&mut words, step))?;
@@ -258,7 +259,7 @@ fn one(question: Question, memory: &mut dyn Memory, step: &mut dyn FnMut()) -> R
             })?;
             Ok(Answer::Samples(taken.0, taken.1))
         }
-        Question::PauseOf([words, pieces]) => Ok(Answer::Pause(memory.pause_of(words, pieces)?)),
+        Question::PauseOf { words, pieces } => Ok(Answer::Pause(memory.pause_of(words, pieces)?)),
         Question::Leave => {
             until_believed(memory, |memory| memory.restore())?;
             Ok(Answer::Left(memory.take_pause()))

@@ -240,6 +240,18 @@ fn a_reset_that_is_asked_for_is_one_and_no_halt() {
     assert_eq!((stats.resets, stats.halts), (1, 0), "{stats}");
 }
 
+/// A chip that cannot be begun with is let out of reset all the same.
+#[test]
+fn a_reset_ends_also_where_the_chip_does_not_answer() {
+    let board = Board::new("riscv held", Chip::default());
+    lock(&board.chip).inject(Fault::LinkLoss);
+    let options = Options { connect_under_reset: true, ..board.options() };
+    assert!(board.refused(&options).starts_with("attach on debug probe 1209:c0de:riscv held: "));
+    lock(&board.chip).mend();
+    assert_eq!(board.stats().resets, 1);
+    assert_eq!(read(&mut board.open(), 0, 4).unwrap(), bytes()[..4]);
+}
+
 /// Short reads while something goes wrong at every two hundredth operation: what is given is true, and a hart that was halted runs
 /// again with its registers.
 fn nothing_wrong_is_accepted(name: &str, chip: Chip, num: u32, faults: &[Fault]) {
