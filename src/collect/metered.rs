@@ -119,9 +119,9 @@ impl MeteredLink {
     ///
     /// Any range that could not be read whole.
     pub fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
-        let report = self.link.read_many(reads)?;
-        self.pause += report.pause;
-        Ok(report)
+        let read = self.link.read_many(reads);
+        self.pause += read.as_ref().map_or_else(|_| self.link.pause_of_failures(), |report| report.pause);
+        read
     }
 
     /// How often events are to be looked for; `None` where the link is told of none.
@@ -167,8 +167,9 @@ impl MeteredLink {
     ///
     /// The server refused or did not answer.
     pub fn detach(&mut self) -> Result<(), LinkError> {
-        self.pause += self.link.detach()?;
-        Ok(())
+        let detached = self.link.detach();
+        self.pause += detached.as_ref().map_or_else(|_| self.link.pause_of_failures(), |pause| *pause);
+        detached.map(|_| ())
     }
 }
 

@@ -63,6 +63,10 @@ impl Link for PhysicalLink {
         self.0.detach()
     }
 
+    fn pause_of_failures(&mut self) -> Duration {
+        self.0.pause_of_failures()
+    }
+
     fn physical(&mut self) -> Option<&mut dyn PhysicalMemory> {
         self.0.physical()
     }

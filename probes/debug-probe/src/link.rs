@@ -60,11 +60,11 @@ impl ReadMemory for DebugProbe {
             endpoint: self.endpoint.clone(),
             reason: "it passes the end of the address space".to_owned(),
         })?;
-        let (words, pause) = self.worker.read(words, &operation)?;
+        let words = self.worker.read(words, &operation)?;
         for (read, words) in reads.iter_mut().zip(&words) {
             words.copy_to(read.addr.get(), read.buf);
         }
-        Ok(ReadReport { elapsed: began.elapsed(), pause })
+        Ok(ReadReport { elapsed: began.elapsed(), pause: self.worker.take_pause() })
     }
 }
 
@@ -107,7 +107,12 @@ impl Link for DebugProbe {
     }
 
     fn detach(&mut self) -> Result<Duration, LinkError> {
-        self.worker.leave()
+        self.worker.leave()?;
+        Ok(self.worker.take_pause())
+    }
+
+    fn pause_of_failures(&mut self) -> Duration {
+        self.worker.take_pause()
     }
 
     fn sampler(&mut self) -> Option<&mut dyn SamplePc> {

@@ -1,7 +1,7 @@
 //! The memory of a chip, however it is reached.
 //!
 //! What enters is which words are wanted; what leaves is words that are believed. What always holds: what is not believed is read
-//! again, a few times, and then is an error; for how long the processor was halted is told, of tries in vain too.
+//! again, a few times, and then is an error; for how long the processor was halted is told, for what failed too.
 
 use std::time::Duration;
 

@@ -30,11 +30,17 @@ enum Question {
 #[derive(Debug)]
 enum Answer {
     Begun(Begun),
-    /// And for how long the processor was halted for them.
-    Words(Vec<Words>, Duration),
+    Words(Vec<Words>),
     Samples(Vec<u32>, Burst),
     Pause(Option<Duration>),
-    Left(Duration),
+    Left,
+}
+
+/// What comes back for each question, and for how long the processor was halted for it.
+#[derive(Debug)]
+struct Reply {
+    answer: Result<Answer, Failure>,
+    pause: Duration,
 }
 
 /// Why there is no answer, of what was asked for.
@@ -59,10 +65,12 @@ impl From<Fault> for Failure {
 pub(crate) struct Worker {
     endpoint: String,
     questions: Sender<Question>,
-    answers: Receiver<Result<Answer, Failure>>,
+    replies: Receiver<Reply>,
     /// Counts steps.
     progress: Arc<AtomicU64>,
     patience: Duration,
+    /// For how long the processor was halted, since that was asked last.
+    pause: Duration,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -72,35 +80,37 @@ impl Worker {
         let endpoint = endpoint(options);
         wait_for_others(&endpoint, options.reply_timeout);
         let (questions, asked) = channel();
-        let (answering, answers) = channel();
+        let (replying, replies) = channel();
         let progress = Arc::new(AtomicU64::new(0));
         let (steps, own) = (Arc::clone(&progress), options.clone());
         let thread = thread::Builder::new().name("debug probe".to_owned()).spawn(move || {
-            let answering = |answer| answering.send(answer).is_ok();
-            if let Err(failure) = run(&own, &asked, &answering, &steps) {
-                answering(Err(failure));
+            let reply = |reply| replying.send(reply).is_ok();
+            if let Err(failure) = run(&own, &asked, &reply, &steps) {
+                reply(Reply { answer: Err(failure), pause: Duration::ZERO });
             }
         });
         let thread = thread.map_err(|source| LinkError::Connect { endpoint: endpoint.clone(), source })?;
         let thread = Some(thread);
         let patience = options.reply_timeout;
-        let mut worker = Self { endpoint, questions, answers, progress, patience, thread };
+        let pause = Duration::ZERO;
+        let mut worker = Self { endpoint, questions, replies, progress, patience, pause, thread };
         match worker.wait(&Operation::Attach)? {
             Answer::Begun(begun) => Ok((worker, begun)),
             _ => Err(worker.confused(Operation::Attach)),
         }
     }
 
-    /// Reads words; and for how long the processor was halted for that.
-    pub(crate) fn read(
-        &mut self,
-        words: Vec<Words>,
-        operation: &Operation,
-    ) -> Result<(Vec<Words>, Duration), LinkError> {
+    /// Reads words.
+    pub(crate) fn read(&mut self, words: Vec<Words>, operation: &Operation) -> Result<Vec<Words>, LinkError> {
         match self.ask(Question::Read(words), operation)? {
-            Answer::Words(words, pause) => Ok((words, pause)),
+            Answer::Words(words) => Ok(words),
             _ => Err(self.confused(operation.clone())),
         }
+    }
+
+    /// For how long the processor was halted since this was asked last, also for what failed.
+    pub(crate) fn take_pause(&mut self) -> Duration {
+        std::mem::take(&mut self.pause)
     }
 
     /// Takes samples of where the processor is.
@@ -124,11 +134,10 @@ impl Worker {
         }
     }
 
-    /// Leaves the chip as it was found; and for how long the processor was halted that nobody was told of yet. The second time
-    /// nothing is done.
-    pub(crate) fn leave(&mut self) -> Result<Duration, LinkError> {
+    /// Leaves the chip as it was found. The second time nothing is done.
+    pub(crate) fn leave(&mut self) -> Result<(), LinkError> {
         if self.thread.is_none() {
-            return Ok(Duration::ZERO);
+            return Ok(());
         }
         let left = self.ask(Question::Leave, &Operation::Detach);
         // Whatever it has answered, it ends: who opens the probe next is not to meet it there.
@@ -137,7 +146,7 @@ impl Worker {
             wait_for_others(&self.endpoint, self.patience);
         }
         match left? {
-            Answer::Left(pause) => Ok(pause),
+            Answer::Left => Ok(()),
             _ => Err(self.confused(Operation::Detach)),
         }
     }
@@ -153,9 +162,11 @@ impl Worker {
     fn wait(&mut self, operation: &Operation) -> Result<Answer, LinkError> {
         let (mut steps, mut since) = (self.progress.load(Ordering::Relaxed), Instant::now());
         loop {
-            match self.answers.recv_timeout(self.patience.saturating_sub(since.elapsed())) {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(failure)) => return Err(self.failed(failure, operation.clone())),
+            match self.replies.recv_timeout(self.patience.saturating_sub(since.elapsed())) {
+                Ok(Reply { answer, pause }) => {
+                    self.pause += pause;
+                    return answer.map_err(|failure| self.failed(failure, operation.clone()));
+                }
                 Err(RecvTimeoutError::Disconnected) => {
                     self.thread = None;
                     let (operation, endpoint) = (operation.clone(), self.endpoint.clone());
@@ -221,20 +232,20 @@ fn wait_for_others(endpoint: &str, patience: Duration) {
 fn run(
     options: &Options,
     questions: &Receiver<Question>,
-    answer: &dyn Fn(Result<Answer, Failure>) -> bool,
+    reply: &dyn Fn(Reply) -> bool,
     steps: &AtomicU64,
 ) -> Result<(), Failure> {
     let step = || {
         steps.fetch_add(1, Ordering::Relaxed);
     };
     let mut serve = |begun, memory: &mut dyn Memory| {
-        let mut goes_on = answer(Ok(Answer::Begun(begun)));
+        let mut goes_on = reply(Reply { answer: Ok(Answer::Begun(begun)), pause: memory.take_pause() });
         while goes_on {
             let Ok(question) = questions.recv() else { break };
             let is_last = matches!(question, Question::Leave);
-            let answered = one(question, memory, &step);
-            let has_left = is_last && answered.is_ok();
-            goes_on = answer(answered) && !is_last;
+            let answer = one(question, memory, &step);
+            let has_left = is_last && answer.is_ok();
+            goes_on = reply(Reply { answer, pause: memory.take_pause() }) && !is_last;
             if has_left {
                 return;
             }
@@ -249,7 +260,7 @@ fn one(question: Question, memory: &mut dyn Memory, step: &dyn Fn()) -> Result<A
     match question {
         Question::Read(mut words) => {
             until_believed(memory, |memory| memory.sweep(&mut words, step))?;
-            Ok(Answer::Words(words, memory.take_pause()))
+            Ok(Answer::Words(words))
         }
         Question::Sample => {
             let mut taken = (Vec::new(), Burst::default());
@@ -262,7 +273,7 @@ fn one(question: Question, memory: &mut dyn Memory, step: &dyn Fn()) -> Result<A
         Question::PauseOf { words, pieces } => Ok(Answer::Pause(memory.pause_of(words, pieces)?)),
         Question::Leave => {
             until_believed(memory, |memory| memory.restore())?;
-            Ok(Answer::Left(memory.take_pause()))
+            Ok(Answer::Left)
         }
     }
 }

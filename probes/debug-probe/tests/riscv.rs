@@ -175,6 +175,11 @@ fn a_fault_is_repaired_or_said() {
         lock(&board.chip).set_injector(Injector::new());
         let outside = read(&mut link, NUM_WORDS * 4, 4).unwrap_err();
         assert!(matches!(outside, LinkError::Refused { .. }), "{name}: {outside}");
+        let [pause, more] = [link.pause_of_failures(), link.pause_of_failures()];
+        assert!(
+            (pause > Duration::ZERO) == (chip == WITHOUT_BUS) && more == Duration::ZERO,
+            "{name}: {pause:?}"
+        );
         assert_eq!(read(&mut link, 0, 64).unwrap(), bytes()[..64], "{name}, after a refusal");
         let stats = board.stats();
         assert_eq!((stats.halts, stats.registers_left_changed), (stats.resumes, 0), "{name}: {stats}");

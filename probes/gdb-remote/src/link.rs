@@ -92,6 +92,8 @@ pub struct GdbRemote {
     /// The handshake is done.
     pub(crate) is_attached: bool,
     pub(crate) attach_pause: Duration,
+    /// For how long the target was stopped for reads that were refused.
+    pub(crate) failed_pause: Duration,
     events: VecDeque<TargetEvent>,
     file_io: Option<FileIo>,
     pub(crate) has_seen_file_io: bool,
@@ -144,6 +146,7 @@ impl GdbRemote {
             thread_actions: None,
             is_attached: false,
             attach_pause: Duration::ZERO,
+            failed_pause: Duration::ZERO,
             events: VecDeque::new(),
             file_io: None,
             has_seen_file_io: false,
@@ -361,7 +364,10 @@ impl ReadMemory for GdbRemote {
     fn read_many(&mut self, reads: &mut [ReadRequest<'_>]) -> Result<ReadReport, LinkError> {
         let began = Instant::now();
         let report = self.read_all(reads)?;
-        self.confirm_zeros(reads)?;
+        if let Err(error) = self.confirm_zeros(reads) {
+            self.failed_pause += report.pause;
+            return Err(error);
+        }
         Ok(ReadReport { elapsed: began.elapsed(), ..report })
     }
 }
@@ -382,6 +388,10 @@ impl Link for GdbRemote {
 
     fn detach(&mut self) -> Result<Duration, LinkError> {
         self.leave()
+    }
+
+    fn pause_of_failures(&mut self) -> Duration {
+        std::mem::take(&mut self.failed_pause)
     }
 
     fn control(&mut self) -> Option<&mut dyn RunControl> {

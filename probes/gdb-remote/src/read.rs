@@ -80,7 +80,10 @@ impl GdbRemote {
         self.wire.session.acknowledge();
         self.wire.flush(&operation)?;
         match batch.refused {
-            Some(error) => Err(error),
+            Some(error) => {
+                self.failed_pause += pause;
+                Err(error)
+            }
             None => Ok(ReadReport { elapsed: started.elapsed(), pause }),
         }
     }

@@ -50,6 +50,11 @@ pub trait Link: ReadMemory + Send {
     /// The server refused or did not answer; the target may then have stayed stopped.
     fn detach(&mut self) -> Result<Duration, LinkError>;
 
+    /// For how long the workload was stopped by what failed, and so had no report, since this was asked last.
+    fn pause_of_failures(&mut self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Stop, resume, step, breakpoints and registers, where the link has them.
     fn control(&mut self) -> Option<&mut dyn RunControl> {
         None

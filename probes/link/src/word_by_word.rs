@@ -36,6 +36,10 @@ impl Link for WordByWord {
         self.0.detach()
     }
 
+    fn pause_of_failures(&mut self) -> Duration {
+        self.0.pause_of_failures()
+    }
+
     fn events(&mut self) -> Option<&mut dyn TargetEvents> {
         self.0.events()
     }
