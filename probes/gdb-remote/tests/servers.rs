@@ -20,57 +20,11 @@ use covtap_link::{
     TargetEvents, WriteMemory,
 };
 use support::fake::{Act, Fake, packet};
-
-const BASE: u64 = 0x2000_0000;
-
-fn options(reply_timeout_ms: u64) -> Options {
-    let mut options = Options::default();
-    options.reply_timeout = Duration::from_millis(reply_timeout_ms);
-    options
-}
-
-/// For servers that answer: other tests share the machine.
-fn patient() -> Options {
-    options(30_000)
-}
+use support::stub::{BASE, bytes, hex, options, patient, range, stub};
 
 /// The error of an attempt to connect.
 fn refusal(fake: &Fake, options: &Options) -> LinkError {
     GdbRemote::connect(&fake.endpoint(), options).expect_err("the server is none")
-}
-
-fn byte(addr: u64) -> u8 {
-    (addr ^ addr >> 8) as u8
-}
-
-fn bytes(addr: u64, len: usize) -> Vec<u8> {
-    (addr..).take(len).map(byte).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The address and length of an `m`, `x` or `M` packet.
-fn range(message: &str) -> (u64, usize) {
-    let (addr, len) = message[1..].split(':').next().unwrap().split_once(',').unwrap();
-    (u64::from_str_radix(addr, 16).unwrap(), usize::from_str_radix(len, 16).unwrap())
-}
-
-/// A stub as many probes have it: all-stop, no features but a packet size.
-fn stub(message: &str) -> Act {
-    Act::Reply(match message {
-        "\x03" | "?" => "S05".into(),
-        "c" => return Act::Silence,
-        "D" => "OK".into(),
-        _ if message.starts_with("qSupported") => "PacketSize=100".into(),
-        _ if message.starts_with('m') => {
-            let (addr, len) = range(message);
-            assert!(len <= (0x100 - 8) / 2, "{message}");
-            if addr < BASE { "E01".into() } else { hex(&bytes(addr, len)) }
-        }
-        _ => String::new(),
-    })
 }
 
 #[test]
@@ -196,6 +150,8 @@ fn an_unknown_server_is_stopped_for_each_read_and_left_running() {
     let error = link.read(TargetAddr::new(0), &mut [0; 4]).unwrap_err();
     assert!(error.to_string().ends_with("refused: E01"), "{error}");
     assert_eq!(link.state(), RunState::Running);
+    // It took its time all the same.
+    assert!(link.pause_of_failures() > Duration::ZERO && link.pause_of_failures() == Duration::ZERO);
     link.detach().unwrap();
 
     let heard = fake.end();
@@ -385,87 +341,6 @@ fn writes_are_cut_to_the_servers_packets_and_stop_the_target_once() {
     let written: usize = heard.iter().filter(|m| m.starts_with("M2")).map(|message| range(message).1).sum();
     assert_eq!(written, 300);
     assert_eq!(heard.iter().filter(|message| *message == "\x03").count(), 3, "two writes and the end");
-}
-
-/// OpenOCD, as far as it matters here; `knows` is the command with which it reports reads that failed.
-fn openocd(message: &str, knows: &str) -> Act {
-    let command = |text: &str| format!("qRcmd,{}", hex(text.as_bytes()));
-    let text = |text: &str| Act::Raw([b"+".to_vec(), packet(text.as_bytes()), packet(b"OK")].concat());
-    match message {
-        _ if message.starts_with("qSupported") => Act::Reply(
-            "PacketSize=4000;qXfer:memory-map:read+;qXfer:features:read+;qXfer:threads:read+;\
-             QStartNoAckMode+;vContSupported+"
-                .into(),
-        ),
-        "QStartNoAckMode" => Act::Reply("OK".into()),
-        "vCont?" => Act::Reply("vCont;c;C;s;S".into()),
-        _ if message == command("version") => {
-            text(&format!("O{}", hex(b"Open On-Chip Debugger 0.12.0+dev\n")))
-        }
-        _ if message == command(knows) => Act::Reply("OK".into()),
-        _ if message.starts_with("qRcmd") => text(&format!("O{}", hex(b"invalid command name\n"))),
-        _ => stub(message),
-    }
-}
-
-#[test]
-fn openocd_is_told_to_report_reads_that_fail() {
-    for knows in ["gdb report_data_abort enable", "gdb_report_data_abort enable", "no such command"] {
-        let mut fake = Fake::answering(move |message| match message {
-            // It runs, and says nothing until it stops.
-            "vCont;c" => Act::Raw(b"+".to_vec()),
-            _ => openocd(message, knows),
-        });
-        let link = GdbRemote::connect(&fake.endpoint(), &patient()).unwrap();
-        let info = link.info();
-        assert!(info.server.starts_with("OpenOCD"), "{}", info.server);
-        assert_eq!(
-            info.server.contains("zeros are read twice"),
-            knows == "no such command",
-            "{}",
-            info.server
-        );
-        assert_eq!(info.effect, Effect::Free);
-        drop(link);
-        fake.end();
-    }
-}
-
-/// Zeros of an OpenOCD that was not told to report reads that fail: memory that it can show is what it shows.
-#[test]
-fn zeros_that_nobody_vouches_for_are_looked_at_again() {
-    let shown = [
-        ("0x20000000: 00000000 00000000 \n", Some([0; 8])),
-        ("Info : a log\n0x20000000: 00000000 0000ff01 \n", Some([0, 0, 0, 0, 1, 0xff, 0, 0])),
-        ("0x20000000: 00000000 \n", None),
-        ("", None),
-    ];
-    for (shown, expected) in shown {
-        let mut fake = Fake::answering(move |message| match message {
-            "vCont;c" => Act::Raw(b"+".to_vec()),
-            "m20000000,8" => Act::Reply("00".repeat(8)),
-            _ if message == format!("qRcmd,{}", hex(b"mdw 0x20000000 2")) => {
-                let text = packet(format!("O{}", hex(shown.as_bytes())).as_bytes());
-                Act::Raw(
-                    [b"+".to_vec(), text, packet(if shown.is_empty() { b"E01" } else { b"OK" })].concat(),
-                )
-            }
-            _ => openocd(message, "no such command"),
-        });
-        let mut link = GdbRemote::connect(&fake.endpoint(), &patient()).unwrap();
-        let mut buf = [0xaa; 8];
-        let read = link.read(TargetAddr::new(0x2000_0000), &mut buf);
-        match expected {
-            Some(expected) => assert_eq!((read.is_ok(), buf), (true, expected)),
-            None => {
-                let error = read.unwrap_err();
-                assert!(matches!(error, LinkError::Refused { .. }) && !error.is_fatal(), "{error}");
-                assert!(error.to_string().contains("gives zeros for it, and cannot show it"), "{error}");
-            }
-        }
-        drop(link);
-        fake.end();
-    }
 }
 
 /// As [`stub`], with another answer to packets for breakpoints.

@@ -3,3 +3,4 @@
 
 pub(crate) mod fake;
 pub(crate) mod guests;
+pub(crate) mod stub;
