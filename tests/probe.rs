@@ -75,8 +75,7 @@ fn a_guest_is_recorded_without_a_halt() {
     let probe = Probe::of(&guest, &dir);
     let before = lock(&probe.dap).debug_registers();
     let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
-    let path = |name: &str| dir.path().join(name).display().to_string();
-    let live = path("live.profraw");
+    let live = dir.path().join("live.profraw").display().to_string();
     let session = ["record", "--probe", &selector, &elf_arg, "--every", "100ms", "--for", "5s", "-o", &live];
     let output = run(session);
     assert_done(&output);
@@ -85,10 +84,7 @@ fn a_guest_is_recorded_without_a_halt() {
     assert!(common::nonzero(&common::counts(Path::new(&live))) > 0);
 
     common::tallies_at_rest(&guest);
-    let (by_probe, by_qemu) = (path("probe.profraw"), path("qemu.profraw"));
-    assert_done(&run(["snapshot", "--probe", &selector, &elf_arg, "-o", &by_probe]));
-    assert_done(&run(["snapshot", "--qemu", &guest.qmp().display().to_string(), &elf_arg, "-o", &by_qemu]));
-    assert_eq!(fs::read(by_probe).unwrap(), fs::read(by_qemu).unwrap());
+    common::assert_as_by_qemu(&guest, &elf, &["--probe", &selector]);
     let dap = lock(&probe.dap);
     let stats = dap.stats();
     assert_eq!((stats.halts, stats.steps, stats.resumes, stats.memory_writes), (0, 0, 0, 0));
@@ -271,8 +267,7 @@ fn openocd_reads_the_same_counters() {
     let probe = Probe::speaking(Protocol::RemoteBitbang, &guest, &dir);
     let endpoint = openocd(&probe, &dir);
     let elf_arg = elf.display().to_string();
-    let path = |name: &str| dir.path().join(name).display().to_string();
-    let live = path("live.profraw");
+    let live = dir.path().join("live.profraw").display().to_string();
     let session = ["record", "--gdb", &endpoint, &elf_arg, "--every", "1s", "--snapshots", "3", "-o", &live];
     let output = run(session);
     assert_done(&output);
@@ -280,10 +275,7 @@ fn openocd_reads_the_same_counters() {
     assert!(said.contains("OpenOCD") && said.contains("the workload is not stopped"), "{said}");
 
     common::tallies_at_rest(&guest);
-    let (by_openocd, by_qemu) = (path("openocd.profraw"), path("qemu.profraw"));
-    assert_done(&run(["snapshot", "--gdb", &endpoint, &elf_arg, "-o", &by_openocd]));
-    assert_done(&run(["snapshot", "--qemu", &guest.qmp().display().to_string(), &elf_arg, "-o", &by_qemu]));
-    assert_eq!(fs::read(by_openocd).unwrap(), fs::read(by_qemu).unwrap());
+    common::assert_as_by_qemu(&guest, &elf, &["--gdb", &endpoint]);
     assert_eq!(lock(&probe.dap).stats().halts, 0);
 }
 

@@ -14,7 +14,6 @@
 
 mod common;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::reset_guest::Board;
@@ -65,11 +64,9 @@ impl Scene {
     /// What the probe shows of the guest at rest is what QEMU shows.
     fn compare_at_rest(&self, more: &[&str]) {
         self.guest.console().wait_for(PATIENCE, |line| line == "rest").expect("it rests");
-        assert_done(&self.tap("snapshot", "probe.profraw", more));
-        let (qmp, elf) = (self.guest.qmp().display().to_string(), self.elf.display().to_string());
-        assert_done(&run(["snapshot", "--qemu", &qmp, &elf, "-o", &self.path("qemu.profraw")]));
-        let [by_probe, by_qemu] = ["probe", "qemu"].map(|by| fs::read(self.path(&format!("{by}.profraw"))));
-        assert_eq!(by_probe.unwrap(), by_qemu.unwrap());
+        let selector = self.server.selector();
+        let way = ["--probe", &selector, "--protocol", "jtag"];
+        common::assert_as_by_qemu(&self.guest, &self.elf, &[&way, more].concat());
     }
 
     fn stats(&self) -> Stats {

@@ -160,6 +160,19 @@ pub(crate) fn entered(elf: &Path, profraw: &Path) -> BTreeMap<String, u64> {
     functions.iter().filter_map(pair).collect()
 }
 
+/// Makes sure that a guest at rest has the same counters by some way as QEMU shows.
+pub(crate) fn assert_as_by_qemu(guest: &Guest, elf: &Path, way: &[&str]) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (qmp, elf) = (guest.qmp().display().to_string(), elf.display().to_string());
+    let [theirs, ours] = [("qemu", &["--qemu", &qmp][..]), ("way", way)].map(|(name, way)| {
+        let profile = dir.path().join(name);
+        let output = profile.display().to_string();
+        assert_done(&run(["snapshot", &elf, "-o", &output].iter().chain(way)));
+        std::fs::read(profile).expect("a profile")
+    });
+    assert_eq!(ours, theirs, "{way:?}");
+}
+
 /// What the guest counted itself, once it rests: `tally parse 7500`.
 pub(crate) fn tallies_at_rest(guest: &Guest) -> BTreeMap<String, u64> {
     let mut tallies = BTreeMap::new();

@@ -1,10 +1,11 @@
 //! The probe in front of a guest that runs in QEMU: its memory changes while it is read, and nothing stops it.
 
-use std::io::{BufRead, BufReader};
+mod common;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
+use common::Program;
 use covtap_testbed::{Guest, Machine, Monitor, fixture};
 use covtap_virtual_probe::{MemoryRange, Port, Qemu, Target, TargetError, lock, ppb, shared};
 use object::{Object, ObjectSection};
@@ -122,30 +123,14 @@ fn a_reset_is_caught_before_the_first_instruction() -> Result<()> {
     Ok(())
 }
 
-/// The probe as a program. Dropping it ends it.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn the_program_serves_an_unmodified_probe_rs() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let qtest = dir.path().join("qtest.sock");
     let guest = start(&qtest)?;
     guest_is_up(&guest)?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_covtap-virtual-probe"));
-    command.arg("--qtest").arg(&qtest).arg("--qmp").arg(guest.qmp()).args(["--listen", "127.0.0.1:0"]);
-    let mut program = Program(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?);
-    let mut line = String::new();
-    BufReader::new(program.0.stdout.take().context("stdout")?).read_line(&mut line)?;
-    let address = line.trim_end().strip_prefix("listening on ").context("an address")?;
-
-    let selector: DebugProbeSelector = format!("20b7:9db1:tcp:{address}").parse()?;
+    let mut program = Program::start(&guest, &qtest, &["--listen", "127.0.0.1:0"])?;
+    let selector: DebugProbeSelector = format!("20b7:9db1:tcp:{}", program.address).parse()?;
     let mut probe = Lister::new().open(selector)?;
     probe.attach_to_unspecified()?;
     let mut arm =
@@ -154,12 +139,7 @@ fn the_program_serves_an_unmodified_probe_rs() -> Result<()> {
     watch_counters(&mut *arm)?;
     drop(arm);
 
-    let mut told = String::new();
-    BufReader::new(program.0.stderr.take().context("stderr")?).read_line(&mut told)?;
-    assert!(
-        told.starts_with("connection ended: 0 halts, 0 steps, 0 resumes, 0 resets, 0 memory writes"),
-        "{told}"
-    );
+    program.assert_harmless()?;
     assert!(is_running(&guest)?);
     Ok(())
 }

@@ -2,9 +2,12 @@
 //!
 //! Attached without a session, as covtap does it.
 
+mod common;
+
 use std::sync::mpsc;
 use std::time::Duration;
 
+use common::connected;
 use covtap_virtual_probe::{
     Chip, Fault, Injector, ListenAddress, Protocol, Ram, Server, SharedRiscv, Stats, VirtualJtagProbe, dmi,
     lock, plug_in, shared_riscv,
@@ -25,20 +28,6 @@ fn riscv(chip: Chip) -> SharedRiscv {
 
 fn probe(chip: &SharedRiscv) -> Probe {
     Probe::new(VirtualJtagProbe::new(SharedRiscv::clone(chip)))
-}
-
-/// Connects to the debug module, and has something done.
-fn connected<T>(
-    mut probe: Probe,
-    work: impl FnOnce(&mut RiscvCommunicationInterface<'_>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    probe.select_protocol(WireProtocol::Jtag)?;
-    probe.attach_to_unspecified()?;
-    let builder = probe.try_get_riscv_interface_builder()?;
-    let mut state = builder.create_state();
-    let mut interface = builder.attach(&mut state)?;
-    interface.enter_debug_mode()?;
-    work(&mut interface)
 }
 
 fn words(interface: &mut RiscvCommunicationInterface<'_>, count: usize) -> anyhow::Result<Vec<u32>> {

@@ -1,11 +1,13 @@
 //! The RISC-V chip in front of a guest that runs in QEMU: read by probe-rs, and by OpenOCD.
 
-use std::io::{BufRead, BufReader};
+mod common;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use common::{Program, connected};
 use covtap_testbed::{Guest, Machine, Monitor, run, tool};
 use covtap_virtual_probe::{
     Chip, ListenAddress, MemoryRange, Protocol, Qemu, RiscvDebugRegisters, Server, SharedRiscv, Stats,
@@ -13,7 +15,7 @@ use covtap_virtual_probe::{
 };
 use probe_rs::MemoryInterface;
 use probe_rs::probe::list::Lister;
-use probe_rs::probe::{DebugProbeSelector, Probe, WireProtocol};
+use probe_rs::probe::{DebugProbeSelector, Probe};
 use tempfile::TempDir;
 
 /// A program that counts as fast as it can.
@@ -69,21 +71,17 @@ impl Setup {
 }
 
 /// Reads the counter until it has changed, and a block around it.
-fn watch(mut probe: Probe) -> Result<()> {
-    probe.select_protocol(WireProtocol::Jtag)?;
-    probe.attach_to_unspecified()?;
-    let builder = probe.try_get_riscv_interface_builder()?;
-    let mut state = builder.create_state();
-    let mut interface = builder.attach(&mut state)?;
-    interface.enter_debug_mode()?;
-    let mut words = [0; 20];
-    interface.read_32(COUNTER.into(), &mut words)?;
-    let [first, ..] = words;
-    while words[0] == first {
+fn watch(probe: Probe) -> Result<()> {
+    connected(probe, |interface| {
+        let mut words = [0; 20];
         interface.read_32(COUNTER.into(), &mut words)?;
-    }
-    assert_eq!(words[1..], [0; 19]);
-    Ok(())
+        let [first, ..] = words;
+        while words[0] == first {
+            interface.read_32(COUNTER.into(), &mut words)?;
+        }
+        assert_eq!(words[1..], [0; 19]);
+        Ok(())
+    })
 }
 
 #[test]
@@ -131,32 +129,14 @@ fn registers_are_those_of_the_guest() -> Result<()> {
     Ok(())
 }
 
-/// The probe as a program. Dropping it ends it.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn the_program_serves_an_unmodified_probe_rs() -> Result<()> {
     let setup = Setup::start()?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_covtap-virtual-probe"));
-    command.arg("--qtest").arg(setup.dir.path().join("qtest")).arg("--qmp").arg(setup.guest.qmp());
-    command.args(["--chip", "riscv32", "--black-magic", "127.0.0.1:0"]);
-    let mut program = Program(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?);
-    let mut line = String::new();
-    BufReader::new(program.0.stdout.take().context("stdout")?).read_line(&mut line)?;
-    let address = line.trim_end().strip_prefix("listening on ").context("an address")?;
-    let selector: DebugProbeSelector = format!("1d50:6018:{address}").parse()?;
+    let args = ["--chip", "riscv32", "--black-magic", "127.0.0.1:0"];
+    let mut program = Program::start(&setup.guest, &setup.dir.path().join("qtest"), &args)?;
+    let selector: DebugProbeSelector = format!("1d50:6018:{}", program.address).parse()?;
     watch(Lister::new().open(selector)?)?;
-    let mut told = String::new();
-    BufReader::new(program.0.stderr.take().context("stderr")?).read_line(&mut told)?;
-    let expected = "connection ended: 0 halts, 0 steps, 0 resumes, 0 resets, 0 memory writes";
-    assert!(told.starts_with(expected), "{told}");
+    program.assert_harmless()?;
     assert!(setup.is_running()?);
     Ok(())
 }
