@@ -369,7 +369,7 @@ fn a_server_that_no_longer_sets_breakpoints_is_told_of_once() {
     let board = Board { refuses_breakpoints: Some(false), ..Board::new([1, 1], steps) };
     let log = Arc::clone(&board.log);
     let last = Heard::Counts(bytes([5 + 3, 7 + 4]));
-    let is_enough = |told: &[Heard]| told.iter().filter(|told| **told == last).count() == 3;
+    let is_enough = |told: &[Heard]| told.iter().filter(|told| **told == last).count() >= 3;
     let told = record(board, Some(on), None, MOMENT, is_enough);
     assert!(is_enough(&told), "it runs on: {told:?}");
     let said: Vec<_> = notices(&told).iter().map(ToString::to_string).collect();
