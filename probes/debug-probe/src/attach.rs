@@ -15,9 +15,8 @@ use crate::arm::ArmMemory;
 use crate::chip::{ArmWay, Chip, RiscvWay, Way};
 use crate::choose::{endpoint, open, said};
 use crate::memory::{Memory, Processor};
-use crate::rate::Swo;
 use crate::riscv::RiscvMemory;
-use crate::swo::Sent;
+use crate::swo::{Sent, Swo};
 
 /// What the probe is, and the chip.
 #[derive(Clone, Debug)]

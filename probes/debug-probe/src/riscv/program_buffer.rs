@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use probe_rs::architecture::riscv::communication_interface::{Abstractauto, AccessRegisterCommand};
 use probe_rs::architecture::riscv::{Abstractcs, Data0, Data1, Progbuf0, Progbuf1, Progbuf2};
 
+use super::module::Module;
 use crate::memory::{self, Fault, Words};
-use crate::riscv::Module;
 
 /// `abstractcs`: how long the program buffer is; a command is being done; the error that one left.
 const PROGBUFSIZE_SHIFT: u32 = 24;

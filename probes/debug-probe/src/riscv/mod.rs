@@ -5,38 +5,24 @@
 //! measured from before the request until after it runs again, and `dcsr` stays as it was; a read during which operations
 //! were lost is not believed.
 //!
-//! Source: RISC-V External Debug Support 0.13.2, 3.12 (registers) and 3.10 (system bus).
+//! Source: RISC-V External Debug Support 0.13.2.
 
-use std::thread;
+mod module;
+mod program_buffer;
+
 use std::time::{Duration, Instant};
 
 use covtap_link::Effect;
-use probe_rs::architecture::riscv::communication_interface::{
-    MemoryAccessMethod, RiscvBusAccess, RiscvCommunicationInterface, RiscvDebugInterfaceState, RiscvError,
-    Sbcs,
-};
-use probe_rs::architecture::riscv::{Abstractcs, Dmcontrol, Dmstatus};
+use probe_rs::Target;
+use probe_rs::architecture::riscv::communication_interface::{RiscvDebugInterfaceState, RiscvError, Sbcs};
+use probe_rs::architecture::riscv::{Abstractcs, Dmcontrol};
 use probe_rs::probe::{DebugProbeError, Probe};
-use probe_rs::{Error, MemoryInterface, Target};
 
-use crate::memory::{self, Fault, Memory, Processor, Words};
-use crate::program_buffer::{self, CMDERR, ProgramBuffer};
-
-/// `dmcontrol`: a halt is asked for; the hart that is selected; the module is in use.
-const HALTREQ: u32 = 1 << 31;
-const HARTSEL: u32 = 0x03ff_ffc0;
-const DMACTIVE: u32 = 1;
-
-/// `dmstatus`: who debugs need not say who they are, or have said so; all selected harts are halted; a program ends by itself.
-const AUTHENTICATED: u32 = 1 << 7;
-const ALLHALTED: u32 = 1 << 9;
-const IMPEBREAK: u32 = 1 << 22;
-
-/// `sbcs`: what it can, which does not change; errors that it keeps until they are cleared.
-const SB_FIXED: u32 = 0xe000_0fff;
-const SBBUSYERROR: u32 = 1 << 22;
-const SBERROR_SHIFT: u32 = 12;
-const SBERROR: u32 = 7 << SBERROR_SHIFT;
+use self::module::{
+    ALLHALTED, AUTHENTICATED, DMACTIVE, HARTSEL, IMPEBREAK, Module, SB_FIXED, SBBUSYERROR, SBERROR,
+};
+use self::program_buffer::{CMDERR, ProgramBuffer};
+use crate::memory::{Fault, Memory, Processor, Words};
 
 /// How memory is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,9 +48,6 @@ pub(crate) struct RiscvMemory {
     is_lost: bool,
     pause: Duration,
 }
-
-/// A debug module, as `probe-rs` has it.
-pub(crate) type Module<'a> = RiscvCommunicationInterface<'a>;
 
 impl RiscvMemory {
     /// Before anything was asked of the chip.
@@ -92,20 +75,21 @@ impl RiscvMemory {
     ///
     /// What came back, or why the chip is not read.
     pub(crate) fn begin(&mut self, may_halt: bool) -> Result<(), Fault> {
-        let (status, sbcs) = self.surely_in_the_end(|module| Ok((status(module)?, sbcs(module)?)))?;
+        let (status, sbcs) =
+            self.surely_in_the_end(|module| Ok((module::status(module)?, module::sbcs(module)?)))?;
         if status & AUTHENTICATED == 0 {
             return Err(Fault::Locked);
         }
         self.fixed = sbcs & SB_FIXED;
         self.was_halted = status & ALLHALTED != 0;
-        self.method = match has_system_bus(sbcs) {
+        self.method = match module::has_system_bus(sbcs) {
             true => Method::SystemBus,
             false => self.program_buffer(status & IMPEBREAK != 0, may_halt)?,
         };
-        self.with_module(use_system_bus)?;
+        self.with_module(module::use_system_bus)?;
         self.clear_errors()?;
         let fixed = self.fixed;
-        self.surely(|module| check(module, fixed))
+        self.surely(|module| module::check(module, fixed))
     }
 
     /// How memory is reached by the hart.
@@ -160,7 +144,7 @@ impl RiscvMemory {
     }
 
     fn is_halted(&mut self) -> Result<bool, Fault> {
-        Ok(self.surely(status)? & ALLHALTED != 0)
+        Ok(self.surely(module::status)? & ALLHALTED != 0)
     }
 
     /// Does something a few times, if operations were lost: it is such that it may be done twice.
@@ -186,7 +170,7 @@ impl RiscvMemory {
         progress: &dyn Fn(),
     ) -> Result<(), Fault> {
         let began = Instant::now();
-        let halted = self.surely_in_the_end(halt);
+        let halted = self.surely_in_the_end(module::halt);
         let read = halted.and_then(|()| self.read_halted(buffer, sweep, progress));
         // Also after a halt that did not come in time: it may come yet.
         let resumed = self.surely_in_the_end(|module| Ok(module.resume_core()?));
@@ -205,7 +189,7 @@ impl RiscvMemory {
         let fixed = self.fixed;
         let read = self.surely(|module| {
             buffer.read(module, saved, sweep, progress)?;
-            check(module, fixed)
+            module::check(module, fixed)
         });
         let put_back = self.surely_in_the_end(|module| program_buffer::put_back(module, saved));
         put_back.map_err(|fault| Fault::Disturbed(Box::new(fault)))?;
@@ -229,7 +213,7 @@ impl Memory for RiscvMemory {
     fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
         let Method::ProgramBuffer { may_halt, buffer } = self.method else {
             let fixed = self.fixed;
-            return self.surely(|module| read(module, fixed, sweep, progress));
+            return self.surely(|module| module::read(module, fixed, sweep, progress));
         };
         let read = match (self.is_halted()?, may_halt) {
             (true, _) => self.read_halted(buffer, sweep, progress),
@@ -261,7 +245,7 @@ impl Memory for RiscvMemory {
         }
         let began = Instant::now();
         for _ in 0..NUM_SAMPLES {
-            self.surely(status)?;
+            self.surely(module::status)?;
         }
         let trip = began.elapsed() / NUM_SAMPLES;
         Ok(Some(trip.saturating_mul(u32::try_from(buffer.trips(words, pieces)).unwrap_or(u32::MAX))))
@@ -274,98 +258,8 @@ impl Memory for RiscvMemory {
     fn restore(&mut self) -> Result<(), Fault> {
         let was_halted = self.was_halted;
         self.surely(|module| {
-            let control = if was_halted { control(module)? & HARTSEL | DMACTIVE } else { 0 };
+            let control = if was_halted { module::control(module)? & HARTSEL | DMACTIVE } else { 0 };
             Ok(module.write_dm_register(Dmcontrol::from(control))?)
         })
-    }
-}
-
-/// Has `probe-rs` read by the system bus, whatever it took `sbcs` for: else it would halt the hart on its own account.
-fn use_system_bus(module: &mut Module<'_>) -> Result<(), Fault> {
-    module.memory_access_config().set_default_method(RiscvBusAccess::A32, MemoryAccessMethod::SystemBus);
-    Ok(())
-}
-
-fn control(module: &mut Module<'_>) -> Result<u32, Fault> {
-    Ok(u32::from(module.read_dm_register::<Dmcontrol>()?))
-}
-
-fn status(module: &mut Module<'_>) -> Result<u32, Fault> {
-    Ok(u32::from(module.read_dm_register::<Dmstatus>()?))
-}
-
-fn sbcs(module: &mut Module<'_>) -> Result<u32, Fault> {
-    Ok(u32::from(module.read_dm_register::<Sbcs>()?))
-}
-
-/// Reads a sweep by the system bus.
-fn read(module: &mut Module<'_>, fixed: u32, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
-    let read = memory::in_pieces(sweep, |at, piece| module.read_32(at, piece).map_err(fault), progress);
-    if read.as_ref().is_err_and(Fault::is_timeout) {
-        return read;
-    }
-    // What the bus refused is told there alone.
-    match (check(module, fixed), read) {
-        (Err(fault @ (Fault::SystemBus { .. } | Fault::Inactive(_))), _) | (_, Err(fault)) => Err(fault),
-        (checked, Ok(())) => checked,
-    }
-}
-
-/// Whether what was read can be believed: the module is as it was, and has kept no error.
-fn check(module: &mut Module<'_>, fixed: u32) -> Result<(), Fault> {
-    let (control, sbcs) = (control(module)?, sbcs(module)?);
-    memory::same(fixed, sbcs & SB_FIXED)?;
-    if control & DMACTIVE == 0 {
-        return Err(Fault::Inactive(control));
-    }
-    match (sbcs & SBERROR) >> SBERROR_SHIFT {
-        0 => Ok(()),
-        sberror => Err(Fault::SystemBus { sberror }),
-    }
-}
-
-/// Halts the hart. `probe-rs`'s own way would have it stop at its program's `ebreak` from then on, which it has to go on
-/// with here.
-fn halt(module: &mut Module<'_>) -> Result<(), Fault> {
-    const PATIENCE: Duration = Duration::from_millis(100);
-    let hart = control(module)? & HARTSEL | DMACTIVE;
-    module.write_dm_register(Dmcontrol::from(hart | HALTREQ))?;
-    let began = Instant::now();
-    let mut is_halted = module.core_halted();
-    while matches!(is_halted, Ok(false)) && began.elapsed() < PATIENCE {
-        thread::yield_now();
-        is_halted = module.core_halted();
-    }
-    module.write_dm_register(Dmcontrol::from(hart))?;
-    if is_halted? { Ok(()) } else { Err(Fault::NotHalted { waited_ms: 100 }) }
-}
-
-/// Whether there is a system bus that reads words (version 1 is that of the specification).
-fn has_system_bus(sbcs: u32) -> bool {
-    const SBVERSION_SHIFT: u32 = 29;
-    const SBASIZE: u32 = 0x7f << 5;
-    const SBACCESS32: u32 = 1 << 2;
-    sbcs >> SBVERSION_SHIFT == 1 && sbcs & SBASIZE != 0 && sbcs & SBACCESS32 != 0
-}
-
-/// What `probe-rs` says of memory.
-fn fault(error: Error) -> Fault {
-    match error {
-        Error::Riscv(error) => error.into(),
-        other => Fault::Probe(other),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_system_bus_has_a_version_addresses_and_words() {
-        // As those of SiFive's, 32 bits wide, say.
-        assert!(has_system_bus(0x2000_0407));
-        for sbcs in [0, 0x0000_0407, 0x2000_0007, 0x2000_0403] {
-            assert!(!has_system_bus(sbcs), "{sbcs:#x}");
-        }
     }
 }

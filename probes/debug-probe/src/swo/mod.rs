@@ -8,6 +8,10 @@
 //!
 //! Registers are those of the Armv7-M Architecture Reference Manual (DDI 0403): C1.7 (ITM), C1.8 (DWT), C1.10 (TPIU).
 
+mod itm;
+mod rate;
+mod recorded;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,12 +22,13 @@ use probe_rs::architecture::arm::memory::{ArmMemoryInterface, PeripheralType};
 use probe_rs::architecture::arm::sequences::ArmDebugSequence;
 use probe_rs::architecture::arm::{ArmError, SwoConfig};
 
+use self::itm::{Decoded, Decoder};
+use self::recorded::Recorded;
 use crate::changed::{Changed, none_was_refused};
 use crate::choose::said;
-use crate::itm::{Decoded, Decoder};
 use crate::memory::Fault;
-use crate::rate::Swo;
-use crate::recorded::Recorded;
+
+pub use self::rate::Swo;
 
 /// The processor's id: architectures Armv6-M and Armv8-M without the Main Extension.
 const CPUID: u64 = 0xe000_ed00;
