@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::debug_module::Chip;
+use crate::riscv::debug_module::Chip;
 use crate::{Dap, Riscv, SharedDap, SharedRiscv, Stats, Target, lock};
 
 /// A chip that a probe, a server and a test look at together.

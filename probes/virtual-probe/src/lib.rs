@@ -15,51 +15,35 @@
 //!
 //! What is tested on it is not tested on silicon: it has the rules of the architecture, and no chip's habits.
 
-mod abstract_command;
-pub mod black_magic;
+mod arm;
 mod chip;
-mod cortex_m;
-mod dap;
-mod debug_module;
-pub mod dmi;
 mod driver;
-pub mod dtm;
 mod faults;
-pub mod glasgow;
-mod hart;
-pub mod jtag;
-mod jtag_driver;
-mod mem_ap;
-pub mod ppb;
 mod processor;
-mod program_buffer;
-mod qemu;
-mod ram;
-mod remote_bitbang;
 mod riscv;
 mod server;
 mod stats;
-mod swo;
-mod system_bus;
 mod tap;
 mod target;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use arm::dap::{DPIDR, Dap};
+pub use arm::mem_ap::IDR;
+pub use arm::registers::{DebugRegisters, TraceRegisters};
+pub use arm::swo::TRACE_CLOCK_HZ;
+pub use arm::transfer::{Ack, Port};
+pub use arm::{jtag, ppb};
 pub use chip::{SharedChip, shared, shared_riscv};
-pub use cortex_m::DebugRegisters;
-pub use dap::{Ack, DPIDR, Dap, IDR, Port};
-pub use debug_module::Chip;
-pub use driver::{PRODUCT_ID, PluggedIn, VENDOR_ID, VirtualProbe, plug_in};
+pub use driver::jtag::VirtualJtagProbe;
+pub use driver::plug::{PRODUCT_ID, PluggedIn, VENDOR_ID, plug_in};
+pub use driver::swd::VirtualProbe;
 pub use faults::{Fault, Injector};
-pub use jtag_driver::VirtualJtagProbe;
-pub use qemu::Qemu;
-pub use ram::Ram;
-pub use riscv::{Riscv, RiscvDebugRegisters};
-pub use server::{ListenAddress, Protocol, ServeError, Server};
+pub use riscv::debug_module::Chip;
+pub use riscv::{Riscv, RiscvDebugRegisters, dmi, dtm};
+pub use server::{ListenAddress, Protocol, ServeError, Server, black_magic, glasgow};
 pub use stats::Stats;
-pub use swo::{TRACE_CLOCK_HZ, TraceRegisters};
-pub use target::{HartRegister, MemoryRange, Target, TargetError};
+pub use target::{HartRegister, MemoryRange, Qemu, Ram, Target, TargetError};
 
 /// A debug port that a probe, a server and a test look at together.
 pub type SharedDap = Arc<Mutex<Dap>>;
