@@ -55,6 +55,11 @@ impl Probe {
     }
 }
 
+/// A guest whose memory a probe can be in front of.
+fn guest(elf: &Path, dir: &TempDir) -> Guest {
+    Guest::builder(Machine::An385, elf).qtest(&dir.path().join("qtest")).start().expect("the guest starts")
+}
+
 /// A debug port with a guest behind it.
 fn guest_behind(guest: &Guest, dir: &TempDir) -> SharedDap {
     let ranges = ["0:0x400000", "0x20000000:0x400000", "0x21000000:0x1000000"];
@@ -67,10 +72,7 @@ fn guest_behind(guest: &Guest, dir: &TempDir) -> SharedDap {
 fn a_guest_is_recorded_without_a_halt() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf)
-        .qtest(&dir.path().join("qtest"))
-        .start()
-        .expect("the guest starts");
+    let guest = guest(&elf, &dir);
     guest.console().wait_for(PATIENCE, |line| line.starts_with("phase 0")).expect("the workload starts");
     let probe = Probe::of(&guest, &dir);
     let before = lock(&probe.dap).debug_registers();
@@ -97,10 +99,7 @@ fn a_guest_is_recorded_without_a_halt() {
 fn a_session_goes_on_when_the_probe_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf)
-        .qtest(&dir.path().join("qtest"))
-        .start()
-        .expect("the guest starts");
+    let guest = guest(&elf, &dir);
     let probe = Probe::of(&guest, &dir);
     let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
     let profile = dir.path().join("live.profraw").display().to_string();
@@ -233,10 +232,7 @@ fn what_cannot_be_is_refused_with_a_next_step() {
 fn swo_that_cannot_be_is_refused_with_a_next_step() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf)
-        .qtest(&dir.path().join("qtest"))
-        .start()
-        .expect("the guest starts");
+    let guest = guest(&elf, &dir);
     let probe = Probe::of(&guest, &dir);
     let before = lock(&probe.dap).debug_registers();
     let (selector, elf_arg) = (probe.server.selector(), elf.display().to_string());
@@ -260,10 +256,7 @@ fn swo_that_cannot_be_is_refused_with_a_next_step() {
 fn openocd_reads_the_same_counters() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let guest = Guest::builder(Machine::An385, &elf)
-        .qtest(&dir.path().join("qtest"))
-        .start()
-        .expect("the guest starts");
+    let guest = guest(&elf, &dir);
     let probe = Probe::speaking(Protocol::RemoteBitbang, &guest, &dir);
     let endpoint = openocd(&probe, &dir);
     let elf_arg = elf.display().to_string();
@@ -284,8 +277,7 @@ fn openocd_reads_the_same_counters() {
 fn zeros_of_openocd_are_no_counts() {
     let dir = tempfile::tempdir().unwrap();
     let elf = fixture("arm-cortexm/covered.elf");
-    let qtest = dir.path().join("qtest");
-    let guest = Guest::builder(Machine::An385, &elf).qtest(&qtest).start().expect("the guest starts");
+    let guest = guest(&elf, &dir);
     common::tallies_at_rest(&guest);
     let probe = Probe::speaking(Protocol::RemoteBitbang, &guest, &dir);
     let endpoint = openocd(&probe, &dir);

@@ -71,12 +71,18 @@ impl GdbRemote {
             refused: None,
             has_stopped: false,
         };
-        let pause = match self.manner() {
+        let manner = self.manner();
+        let read = match manner {
             Manner::AsItIs => self.run(&mut batch, &operation).map(|()| Duration::ZERO),
             Manner::Burst => self.burst(&mut batch, &operation),
             Manner::StepByStep => self.step_by_step(&mut batch, &operation),
             Manner::Guarded => self.guarded(&mut batch, &operation),
-        }?;
+        };
+        if read.is_err() && batch.has_stopped && manner != Manner::AsItIs {
+            // Whether it runs on nobody knows. Until now it stood still.
+            self.failed_pause += started.elapsed();
+        }
+        let pause = read?;
         self.wire.session.acknowledge();
         self.wire.flush(&operation)?;
         match batch.refused {
@@ -121,6 +127,7 @@ impl GdbRemote {
     ) -> Result<Duration, LinkError> {
         let asked = Instant::now();
         let is_ours = self.interrupt(operation)?;
+        batch.has_stopped = is_ours;
         self.run(batch, operation)?;
         if is_ours {
             self.run_on(operation)?;

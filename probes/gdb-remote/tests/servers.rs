@@ -81,6 +81,8 @@ fn an_end_in_mid_reply_is_an_error() {
     let error = link.read(TargetAddr::new(BASE), &mut [0; 4]).unwrap_err();
     assert!(matches!(error, LinkError::Closed { .. }), "{error}");
     assert!(error.to_string().starts_with("read 4 bytes at 0x20000000 on unix:"), "{error}");
+    // The target was stopped for the read, and nobody has said that it runs on.
+    assert!(link.pause_of_failures() > Duration::ZERO && link.pause_of_failures() == Duration::ZERO);
 }
 
 #[test]
