@@ -8,7 +8,7 @@ use covtap_testbed::{tool, workspace_root};
 use crate::common;
 
 /// Cargo in the example's folder, with this build of covtap in `PATH` and everything that is written in `dir`.
-fn cargo_test(dir: &Path, arguments: &[&str]) -> Output {
+fn cargo_test(dir: &Path, incremental: &str, arguments: &[&str]) -> Output {
     tool("qemu-system-x86_64").expect("QEMU");
     let covtap = Path::new(env!("CARGO_BIN_EXE_covtap")).parent().expect("its folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -16,6 +16,7 @@ fn cargo_test(dir: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(workspace_root().join("examples/cargo-runner"));
     command.args(["test", "--quiet", "--target-dir"]).arg(dir).args(arguments);
+    command.env("CARGO_INCREMENTAL", incremental);
     command.env("PATH", path.expect("a PATH")).env("LLVM_PROFILE_FILE", dir.join("%p.profraw"));
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
     command.output().expect("cargo starts")
@@ -30,8 +31,15 @@ fn files(dir: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 
 #[test]
 fn tests_of_a_bare_metal_crate_give_their_coverage() {
+    // Where a build is not incremental, a crate's small functions are compiled where they are called, unless told otherwise.
+    for incremental in ["0", "1"] {
+        give_their_coverage(incremental);
+    }
+}
+
+fn give_their_coverage(incremental: &str) {
     let dir = tempfile::tempdir().expect("a folder");
-    let output = cargo_test(dir.path(), &[]);
+    let output = cargo_test(dir.path(), incremental, &[]);
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}{}", common::stderr(&output));
     for test in ["first_in_first_out", "around_the_end", "a_full_queue_takes_nothing"] {
