@@ -7,14 +7,14 @@
 //! Source: Arm Debug Interface v5.2 (IHI 0031), Armv7-M Architecture Reference Manual (DDI 0403) C1.
 
 use covtap_link::{Burst, PointerWidth};
-use probe_rs::architecture::arm::ap::{ApRegister, BD3, IDR, TAR};
-use probe_rs::architecture::arm::dp::{Abort, DpRegister};
+use probe_rs::architecture::arm::ap::{ApRegister, BD3, CSW, IDR, TAR};
+use probe_rs::architecture::arm::dp::{Abort, DpRegister, SelectV1};
 use probe_rs::architecture::arm::memory::ArmMemoryInterface;
-use probe_rs::architecture::arm::{ArmError, FullyQualifiedApAddress};
+use probe_rs::architecture::arm::{ApAddress, ArmDebugInterface, ArmError, FullyQualifiedApAddress};
 
 use crate::changed::{self, Changed, POWER, none_was_refused};
 use crate::chip;
-use crate::memory::{self, Fault, Memory, Processor, Words};
+use crate::memory::{self, Fault, Memory, PIECE_BYTES, Processor, Words};
 use crate::swo::Sent;
 
 /// The processor's id, on every Cortex-M.
@@ -25,19 +25,21 @@ const TRCENA: u32 = 1 << 24;
 /// What the banked data registers are read at, so that the last of them is `DWT_PCSR` (0xe000101c): where the processor is, as a
 /// register that is read and not halted for.
 const DWT_PCSR_BANK: u32 = 0xe000_1010;
+/// CSW: the access port may reach memory (IHI 0031, C2.6.4).
+const DEVICE_EN: u32 = 1 << 6;
 /// What `DWT_PCSR` is where nothing is sampled, and where the processor is halted or its place may not be told.
 const NOWHERE: [u32; 2] = [0, u32::MAX];
 /// So many samples are taken at once: few enough that they are had soon, and enough that the address that is written before
 /// them does not count.
 const BURST: usize = 256;
 
-/// What a word is believed by: that it reads as it did.
+/// What reads are believed by.
 #[derive(Clone, Copy, Debug)]
 enum Known {
-    /// The processor's id.
+    /// The processor's id, a word that is read behind them as they were.
     Cpuid(u32),
-    /// The access port's.
-    AccessPort(u32),
+    /// The access port's own address, which goes on with each word.
+    Address,
 }
 
 /// The memory of a chip.
@@ -58,17 +60,12 @@ impl<'a> ArmMemory<'a> {
         mut memory: Box<dyn ArmMemoryInterface + 'a>,
         access_port: FullyQualifiedApAddress,
     ) -> Result<Self, Fault> {
-        let cpuid = memory.read_word_32(CPUID).ok().filter(|id| chip::processor(*id).is_some());
-        let known = match cpuid {
+        let known = match cpuid(&mut *memory, &access_port)? {
             Some(id) => Known::Cpuid(id),
-            None => Known::AccessPort(access_port_id(&mut *memory, &access_port)?),
+            None => Known::Address,
         };
         let (changed, is_traced, sent) = (Changed::default(), false, None);
         let mut made = Self { memory, access_port, known, changed, is_traced, sent };
-        if cpuid.is_none() {
-            // There was no such word, which is no error of later reads.
-            made.clear_errors()?;
-        }
         made.check()?;
         Ok(made)
     }
@@ -77,7 +74,7 @@ impl<'a> ArmMemory<'a> {
     pub(crate) fn cpuid(&self) -> Option<u32> {
         match self.known {
             Known::Cpuid(id) => Some(id),
-            Known::AccessPort(_) => None,
+            Known::Address => None,
         }
     }
 
@@ -86,15 +83,36 @@ impl<'a> ArmMemory<'a> {
         self.sent = Some(sent);
     }
 
-    /// Whether what was read can be believed.
+    /// Whether what is read now can be believed.
     fn check(&mut self) -> Result<(), Fault> {
+        // Nothing is read there.
+        const ANYWHERE: u32 = 0x5555_5554;
         match self.known {
             Known::Cpuid(known) => memory::same(known, self.memory.read_word_32(CPUID)?)?,
-            Known::AccessPort(known) => {
-                memory::same(known, access_port_id(&mut *self.memory, &self.access_port)?)?;
+            Known::Address => {
+                let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
+                arm.write_raw_ap_register(&self.access_port, TAR::ADDRESS, ANYWHERE)?;
+                self.has_come_to([ANYWHERE; 2])?;
             }
         }
         none_was_refused(&mut *self.memory)
+    }
+
+    /// Whether the words that were just read can be believed.
+    fn check_read(&mut self, sweep: &[Words]) -> Result<(), Fault> {
+        let last = sweep.iter().rev().find_map(Words::last);
+        let (Known::Address, Some(last)) = (self.known, last) else { return self.check() };
+        self.has_come_to(next_addresses(last))?;
+        none_was_refused(&mut *self.memory)
+    }
+
+    /// Whether the access port's address is one of these. Else what was read was not there, or was none of memory's: `probe-rs` takes
+    /// a bank of registers for selected although that was refused.
+    fn has_come_to(&mut self, expected: [u32; 2]) -> Result<(), Fault> {
+        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
+        let found = arm.read_raw_ap_register(&self.access_port, TAR::ADDRESS)?;
+        let [usual, _] = expected;
+        if expected.contains(&found) { Ok(()) } else { Err(Fault::OtherAddress { expected: usual, found }) }
     }
 
     fn let_be_traced(&mut self) -> Result<(), Fault> {
@@ -136,7 +154,7 @@ impl Memory for ArmMemory<'_> {
 
     fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
         memory::in_pieces(sweep, |at, piece| Ok(self.memory.read_32(at, piece)?), progress)?;
-        self.check()
+        self.check_read(sweep)
     }
 
     fn burst(&mut self, progress: &dyn Fn()) -> Result<(Vec<u32>, Burst), Fault> {
@@ -149,17 +167,8 @@ impl Memory for ArmMemory<'_> {
         Ok(self.sent.as_mut().map(Sent::take).unwrap_or_default())
     }
 
-    /// Clears the errors that the debug port has kept, after which it accepts reads again.
     fn clear_errors(&mut self) -> Result<(), Fault> {
-        let mut abort = Abort(0);
-        abort.set_orunerrclr(true);
-        abort.set_wderrclr(true);
-        abort.set_stkerrclr(true);
-        abort.set_stkcmpclr(true);
-        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
-        arm.write_raw_dp_register(self.access_port.dp(), Abort::ADDRESS, abort.into())?;
-        arm.flush()?;
-        Ok(())
+        clear_errors(&mut *self.memory, &self.access_port)
     }
 
     /// Whether there is no power: what else was said follows from that.
@@ -178,10 +187,59 @@ impl Memory for ArmMemory<'_> {
     }
 }
 
-fn access_port_id(
+/// The id of a Cortex-M, if there is one.
+fn cpuid(
     memory: &mut dyn ArmMemoryInterface,
     access_port: &FullyQualifiedApAddress,
-) -> Result<u32, Fault> {
+) -> Result<Option<u32>, Fault> {
+    // A single failure may be that of the way.
+    const MAX_TRIES: usize = 3;
+    for _ in 0..MAX_TRIES {
+        if let Ok(id) = memory.read_word_32(CPUID) {
+            return Ok(Some(id).filter(|id| chip::processor(*id).is_some()));
+        }
+        clear_errors(memory, access_port)?;
+    }
     let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
-    Ok(arm.read_raw_ap_register(access_port, IDR::ADDRESS)?)
+    let csw = arm.read_raw_ap_register(access_port, CSW::ADDRESS)?;
+    if csw & DEVICE_EN == 0 { Err(Fault::NotEnabled(csw)) } else { Ok(None) }
+}
+
+/// What an access port's address may be after the word at `last`: counting up, its ten lowest bits overflow into the others or do
+/// not (IHI 0031, C2.2.2). The upper half of a 64-bit one is elsewhere.
+fn next_addresses(last: u64) -> [u32; 2] {
+    let next = last.wrapping_add(4);
+    let within = last & !(PIECE_BYTES - 1) | next & (PIECE_BYTES - 1);
+    [next, within].map(|at| u32::try_from(at & u64::from(u32::MAX)).unwrap_or(0))
+}
+
+/// Clears the errors that the debug port has kept, after which it accepts reads again.
+fn clear_errors(
+    memory: &mut dyn ArmMemoryInterface,
+    access_port: &FullyQualifiedApAddress,
+) -> Result<(), Fault> {
+    let mut abort = Abort(0);
+    abort.set_orunerrclr(true);
+    abort.set_wderrclr(true);
+    abort.set_stkerrclr(true);
+    abort.set_stkcmpclr(true);
+    let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
+    arm.write_raw_dp_register(access_port.dp(), Abort::ADDRESS, abort.into())?;
+    arm.flush()?;
+    select_anew(arm, access_port)
+}
+
+/// Selects a bank of the access port's registers, whatever `probe-rs` takes for selected: it does not look at what became of
+/// its own request.
+fn select_anew(arm: &mut dyn ArmDebugInterface, access_port: &FullyQualifiedApAddress) -> Result<(), Fault> {
+    // The bank of `IDR` (IHI 0031 and 0074, SELECT).
+    let select = match access_port.ap() {
+        ApAddress::V1(number) => u64::from(*number) << 24 | IDR::ADDRESS & 0xf0,
+        ApAddress::V2(base) => base.0.unwrap_or(0) & 0xffff_f000 | IDR::ADDRESS & 0xff0,
+    };
+    let select = u32::try_from(select).unwrap_or(0);
+    arm.write_raw_dp_register(access_port.dp(), SelectV1::ADDRESS, select)?;
+    // Whether it has to select that bank for this or not, it knows it for selected now.
+    arm.read_raw_ap_register(access_port, IDR::ADDRESS)?;
+    Ok(())
 }

@@ -54,6 +54,12 @@ pub(crate) enum Fault {
     /// There is no memory to be had.
     #[error("its debug module has neither a system bus nor a program buffer")]
     NoWay,
+    /// The chip has its access port off.
+    #[error("the chip is locked: its access port does not reach memory (CSW {0:#010x})")]
+    NotEnabled(u32),
+    /// The access port was elsewhere, or something else was read.
+    #[error("the access port's address is {found:#010x} where it should be {expected:#010x}")]
+    OtherAddress { expected: u32, found: u32 },
     /// What is known reads otherwise.
     #[error("a word that is known reads as {found:#010x} instead of {known:#010x}")]
     OtherWord { known: u32, found: u32 },
@@ -277,6 +283,12 @@ impl Words {
         let end = start.checked_add(len_bytes as u64)?.checked_next_multiple_of(4)?;
         let num = usize::try_from(end.checked_sub(first)? / 4).ok()?;
         Some(Self { start: first, values: vec![0; num] })
+    }
+
+    /// Where the last of them is.
+    pub(crate) fn last(&self) -> Option<u64> {
+        let num = u64::try_from(self.values.len()).ok()?;
+        num.checked_sub(1).map(|before| self.start.wrapping_add(before * 4))
     }
 
     /// Copies the bytes from `start` on into a buffer: they are in the order of the bus, lowest address first.

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use common::{NUM_WORDS, Turns, bytes, read_at, word};
 use covtap_debug_probe::{DebugProbe, Options};
-use covtap_link::{Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
-use covtap_virtual_probe::{Fault, Injector, PluggedIn, Ram, SharedDap, Stats, lock, plug_in, shared};
+use covtap_link::{Effect, Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
+use covtap_virtual_probe::{
+    Fault, Injector, PluggedIn, Ram, SharedDap, Stats, lock, plug_in, shared, shared_memory,
+};
 
 const BASE: u32 = 0x2000_0000;
 const PCS: [u32; 3] = [0x100, 0x104, 0x108];
@@ -23,7 +25,15 @@ struct Chip {
 impl Chip {
     /// `name` is the probe's serial number, one for each test.
     fn new(name: &str) -> Self {
-        let dap = shared(Ram::of_words(BASE, (0..NUM_WORDS).map(word), PCS.to_vec()));
+        Self::of(name, shared(ram()))
+    }
+
+    /// One whose access port leads to memory alone.
+    fn of_memory(name: &str) -> Self {
+        Self::of(name, shared_memory(ram()))
+    }
+
+    fn of(name: &str, dap: SharedDap) -> Self {
         Self { plugged_in: plug_in(name, dap.clone()), dap }
     }
 
@@ -43,6 +53,10 @@ impl Chip {
     fn stats(&self) -> Stats {
         lock(&self.dap).stats().clone()
     }
+}
+
+fn ram() -> Ram {
+    Ram::of_words(BASE, (0..NUM_WORDS).map(word), PCS.to_vec())
 }
 
 fn read(link: &mut DebugProbe, offset: u32, len: usize) -> Result<Vec<u8>, LinkError> {
@@ -72,6 +86,27 @@ fn what_is_read_is_there_and_nothing_is_halted_or_changed() {
     assert_eq!((stats.halts, stats.steps, stats.resumes, stats.memory_writes), (0, 0, 0, 0));
     assert_eq!((stats.dhcsr_writes, stats.demcr_writes), (vec![], vec![]));
     assert_eq!(lock(&chip.dap).debug_registers(), before);
+}
+
+/// What is no Cortex-M is read by its access port, as is a Cortex-A; what its debug registers would show is not had.
+#[test]
+fn memory_is_read_without_a_processor_beside_it() {
+    let chip = Chip::of_memory("memory");
+    let mut link = chip.open();
+    assert_eq!((link.info().architecture, link.info().effect), (None, Effect::Free));
+    for (offset, len) in [(0, 4), (3, 2), (1023, 1030), (8, 20_000)] {
+        let start = offset as usize;
+        assert_eq!(
+            read(&mut link, offset, len).unwrap(),
+            bytes()[start..start + len],
+            "{len} bytes at {offset}"
+        );
+    }
+    let outside = read(&mut link, NUM_WORDS * 4, 4).unwrap_err();
+    assert!(matches!(outside, LinkError::Refused { .. }), "{outside}");
+    assert!(link.sampler().is_none(), "there is no DWT");
+    link.detach().unwrap();
+    assert_eq!(chip.stats().memory_writes, 0);
 }
 
 #[test]
@@ -170,7 +205,10 @@ fn what_cannot_be_begun_with_is_said() {
     lock(&chip.dap).mend();
     lock(&chip.dap).inject(Fault::Locked);
     let said = chip.refused(&chip.options());
-    assert!(said.starts_with("attach on debug probe 1209:c0de:begin: "), "{said}");
+    assert!(
+        said.contains("begin: refused: the chip is locked: its access port does not reach memory (CSW 0x"),
+        "{said}"
+    );
     lock(&chip.dap).mend();
     assert_eq!(read(&mut chip.open(), 0, 4).unwrap(), bytes()[..4]);
 }
@@ -236,11 +274,12 @@ fn no_wrong_value_is_accepted() {
         Fault::PowerLoss,
         Fault::TargetReset,
     ];
-    let chip = Chip::new("faults");
-    lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
-    let (open, mend) = (|| DebugProbe::open(&chip.options()), || lock(&chip.dap).mend());
-    let turns = Turns::take(10_000, 500, BASE, open, mend);
-    println!("{turns:?}, {} faults", chip.stats().faults);
-    assert!(turns.given > 5000 && turns.refused > 100, "{turns:?}");
-    assert_eq!(chip.stats().halts, 0);
+    for chip in [Chip::new("faults"), Chip::of_memory("faults of memory")] {
+        lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
+        let (open, mend) = (|| DebugProbe::open(&chip.options()), || lock(&chip.dap).mend());
+        let turns = Turns::take(10_000, 500, BASE, open, mend);
+        println!("{turns:?}, {} faults", chip.stats().faults);
+        assert!(turns.given > 5000 && turns.refused > 100, "{turns:?}");
+        assert_eq!(chip.stats().halts, 0);
+    }
 }

@@ -8,8 +8,8 @@ use crate::{Dap, Riscv, SharedDap, SharedRiscv, Stats, Target, lock};
 /// A chip that a probe, a server and a test look at together.
 #[derive(Clone, Debug)]
 pub enum SharedChip {
-    /// A debug port with a Cortex-M3 behind it.
-    CortexM(SharedDap),
+    /// A debug port with a Cortex-M3 behind it, or with memory alone.
+    Arm(SharedDap),
     /// A RISC-V chip.
     Riscv(SharedRiscv),
 }
@@ -19,7 +19,7 @@ impl SharedChip {
     #[must_use]
     pub fn stats(&self) -> Stats {
         match self {
-            Self::CortexM(dap) => lock(dap).stats().clone(),
+            Self::Arm(dap) => lock(dap).stats().clone(),
             Self::Riscv(chip) => lock(chip).stats().clone(),
         }
     }
@@ -27,7 +27,7 @@ impl SharedChip {
 
 impl From<SharedDap> for SharedChip {
     fn from(dap: SharedDap) -> Self {
-        Self::CortexM(dap)
+        Self::Arm(dap)
     }
 }
 
@@ -41,6 +41,12 @@ impl From<SharedRiscv> for SharedChip {
 #[must_use]
 pub fn shared(target: impl Target + 'static) -> SharedDap {
     Arc::new(Mutex::new(Dap::new(Box::new(target))))
+}
+
+/// A debug port in front of the memory of `target` alone, to be shared.
+#[must_use]
+pub fn shared_memory(target: impl Target + 'static) -> SharedDap {
+    Arc::new(Mutex::new(Dap::of_memory(Box::new(target))))
 }
 
 /// A RISC-V chip in front of `target`, to be shared.

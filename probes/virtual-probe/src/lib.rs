@@ -1,7 +1,7 @@
 //! A virtual debug probe, in front of the memory of a guest that runs in QEMU, or of a buffer.
 //!
-//! Behind it is one of two chips: an ADIv5 debug port with one memory access port and the debug registers of a Cortex-M3
-//! ([`Dap`]), or a RISC-V debug transport module with a debug module and one hart ([`Riscv`]).
+//! Behind it is one of two chips: an ADIv5 debug port with one memory access port and the debug registers of a Cortex-M3, or
+//! none ([`Dap`]), or a RISC-V debug transport module with a debug module and one hart ([`Riscv`]).
 //!
 //! What enters are transfers of a debugger: from probe-rs in this process ([`VirtualProbe`], [`VirtualJtagProbe`]), from an
 //! unmodified probe-rs over a socket ([`glasgow`] for SWD, [`black_magic`] for JTAG), or from OpenOCD over JTAG
@@ -34,7 +34,7 @@ pub use arm::registers::{DebugRegisters, TraceRegisters};
 pub use arm::swo::TRACE_CLOCK_HZ;
 pub use arm::transfer::{Ack, Port};
 pub use arm::{jtag, ppb};
-pub use chip::{SharedChip, shared, shared_riscv};
+pub use chip::{SharedChip, shared, shared_memory, shared_riscv};
 pub use driver::jtag::VirtualJtagProbe;
 pub use driver::plug::{PRODUCT_ID, PluggedIn, VENDOR_ID, plug_in};
 pub use driver::swd::VirtualProbe;

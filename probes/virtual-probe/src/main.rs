@@ -11,15 +11,18 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use covtap_virtual_probe::{
     Chip, ListenAddress, MemoryRange, Protocol, Qemu, ServeError, Server, SharedChip, Stats, shared,
-    shared_riscv,
+    shared_memory, shared_riscv,
 };
 
 /// The memories of QEMU's mps2-an385, where its guests are.
 const AN385: [MemoryRange; 2] =
     [MemoryRange { base: 0, len_bytes: 4 << 20 }, MemoryRange { base: 0x2000_0000, len_bytes: 4 << 20 }];
 
-/// The memory of QEMU's virt, with 16 MiB.
-const VIRT: [MemoryRange; 1] = [MemoryRange { base: 0x8000_0000, len_bytes: 16 << 20 }];
+/// The memory of QEMU's virt with a Cortex-A53 and 64 MiB.
+const VIRT_ARM: [MemoryRange; 1] = [MemoryRange { base: 0x4000_0000, len_bytes: 64 << 20 }];
+
+/// The memory of QEMU's virt with a RISC-V hart and 16 MiB.
+const VIRT_RISCV: [MemoryRange; 1] = [MemoryRange { base: 0x8000_0000, len_bytes: 16 << 20 }];
 
 /// What the guest's processor is shown as.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
@@ -27,6 +30,9 @@ enum Architecture {
     /// A Cortex-M3 behind an ADIv5 debug port
     #[value(name = "cortex-m3")]
     CortexM3,
+    /// A Cortex-A53, of which memory alone is behind an ADIv5 debug port
+    #[value(name = "cortex-a53")]
+    CortexA53,
     /// A RISC-V hart behind a debug module
     Riscv32,
 }
@@ -47,7 +53,7 @@ struct Arguments {
     /// Leave out the RISC-V chip's system bus, so that memory is read by halting alone
     #[arg(long)]
     no_system_bus: bool,
-    /// Addresses with memory behind them, repeatable [default: those of mps2-an385, or of virt with 16 MiB]
+    /// Addresses with memory behind them, repeatable [default: those of mps2-an385, or of virt]
     #[arg(long, value_name = "BASE:LEN")]
     memory: Vec<MemoryRange>,
     #[command(flatten)]
@@ -105,12 +111,14 @@ fn connect(arguments: &Arguments) -> Result<SharedChip> {
     let Arguments { qtest, qmp, chip, memory, no_system_bus, .. } = arguments;
     let memory = match (memory.as_slice(), chip) {
         ([], Architecture::CortexM3) => AN385.to_vec(),
-        ([], Architecture::Riscv32) => VIRT.to_vec(),
+        ([], Architecture::CortexA53) => VIRT_ARM.to_vec(),
+        ([], Architecture::Riscv32) => VIRT_RISCV.to_vec(),
         (named, _) => named.to_vec(),
     };
     let target = Qemu::connect(qtest, qmp, memory).context("connect to QEMU")?;
     Ok(match chip {
         Architecture::CortexM3 => shared(target).into(),
+        Architecture::CortexA53 => shared_memory(target).into(),
         Architecture::Riscv32 => {
             shared_riscv(Chip { system_bus: !no_system_bus, ..Chip::default() }, target).into()
         }

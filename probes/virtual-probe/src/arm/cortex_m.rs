@@ -27,6 +27,8 @@ pub(crate) struct CortexM {
     processor: Processor,
     registers: DebugRegisters,
     swo: Swo,
+    /// Whether its debug registers are on the bus: those of other processors are not modelled.
+    is_on_bus: bool,
     /// Bits of DWT_CTRL that say what there is not.
     lacks: u32,
     dcrdr: u32,
@@ -38,7 +40,17 @@ impl CortexM {
     pub(crate) fn new(target: Box<dyn Target>) -> Self {
         let registers = DebugRegisters::at_power_on();
         let (processor, swo) = (Processor::new(target), Swo::new());
-        Self { processor, registers, swo, lacks: 0, dcrdr: 0, dfsr: 0, was_reset: false }
+        Self { processor, registers, swo, is_on_bus: true, lacks: 0, dcrdr: 0, dfsr: 0, was_reset: false }
+    }
+
+    /// A processor whose debug registers are elsewhere: memory alone is on the bus.
+    pub(crate) fn off_bus(target: Box<dyn Target>) -> Self {
+        Self { is_on_bus: false, ..Self::new(target) }
+    }
+
+    /// Where the bus has a table of what is on it.
+    pub(crate) fn rom_table(&self) -> Option<u32> {
+        self.is_on_bus.then_some(ppb::ROM_TABLE)
     }
 
     pub(crate) fn debug_registers(&self) -> &DebugRegisters {
@@ -87,7 +99,7 @@ impl CortexM {
 
     /// Fills `bytes`, which do not cross a word, from an address.
     pub(crate) fn read(&mut self, address: u32, bytes: &mut [u8], stats: &mut Stats) -> Result<(), BusError> {
-        if !ppb::has(address) {
+        if !self.has_register(address) {
             let done = self.processor.target().read(address, bytes);
             return bus(done, stats);
         }
@@ -101,7 +113,7 @@ impl CortexM {
 
     /// Writes `bytes`, which do not cross a word, to an address.
     pub(crate) fn write(&mut self, address: u32, bytes: &[u8], stats: &mut Stats) -> Result<(), BusError> {
-        if !ppb::has(address) {
+        if !self.has_register(address) {
             stats.memory_writes += 1;
             let done = self.processor.target().write(address, bytes);
             return bus(done, stats);
@@ -111,6 +123,10 @@ impl CortexM {
             self.write_register(address, u32::from_le_bytes(word), stats);
         }
         Ok(())
+    }
+
+    fn has_register(&self, address: u32) -> bool {
+        self.is_on_bus && ppb::has(address)
     }
 
     fn read_register(&mut self, address: u32, stats: &mut Stats) -> Result<u32, BusError> {

@@ -75,6 +75,17 @@ impl Dap {
     /// A debug port that was just powered on, in front of a target that runs.
     #[must_use]
     pub fn new(target: Box<dyn Target>) -> Self {
+        Self::before(CortexM::new(target))
+    }
+
+    /// The same in front of a target whose processor is none of the Cortex-M: the access port leads to memory alone, as
+    /// many of those of a Cortex-A do.
+    #[must_use]
+    pub fn of_memory(target: Box<dyn Target>) -> Self {
+        Self::before(CortexM::off_bus(target))
+    }
+
+    fn before(core: CortexM) -> Self {
         Self {
             select: 0,
             ctrl_stat: 0,
@@ -82,7 +93,7 @@ impl Dap {
             is_silent: false,
             posted: 0,
             ap: MemAp::new(),
-            core: CortexM::new(target),
+            core,
             jtag: JtagDp::default(),
             conditions: Conditions::default(),
             injector: Injector::new(),

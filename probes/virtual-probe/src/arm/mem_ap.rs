@@ -9,7 +9,6 @@
 //! transfers are not offered, and CSW says so when it is read back.
 
 use crate::arm::cortex_m::CortexM;
-use crate::arm::ppb::ROM_TABLE;
 use crate::processor::BusError;
 use crate::stats::Stats;
 
@@ -36,6 +35,8 @@ const CSW_AT_RESET: u32 = 0x2300_0000 | WORD;
 const INCREMENT_MASK: u32 = 0x3FF;
 /// The entry is there, in the format of ADIv5.
 const BASE_PRESENT: u32 = 3;
+/// There is none.
+const BASE_ABSENT: u32 = 2;
 
 /// Whether a register is a window to memory.
 pub(crate) fn is_memory(register: u8) -> bool {
@@ -72,7 +73,7 @@ impl MemAp {
         match register {
             CSW => Ok(self.csw | if is_locked { 0 } else { DEVICE_EN }),
             TAR => Ok(self.tar),
-            BASE => Ok(ROM_TABLE | BASE_PRESENT),
+            BASE => Ok(core.rom_table().map_or(BASE_ABSENT, |table| table | BASE_PRESENT)),
             IDR_REGISTER => Ok(IDR),
             _ if is_memory(register) => {
                 let access = self.access(register);

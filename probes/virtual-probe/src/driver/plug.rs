@@ -77,7 +77,7 @@ impl ProbeFactory for VirtualFactory {
         let matches = |name: &str| selector.serial_number.as_deref().is_none_or(|serial| serial == name);
         let found = probes.iter().find(|(name, _)| is_virtual && matches(name));
         match found {
-            Some((_, SharedChip::CortexM(dap))) => Ok(Box::new(VirtualProbe::new(Arc::clone(dap)))),
+            Some((_, SharedChip::Arm(dap))) => Ok(Box::new(VirtualProbe::new(Arc::clone(dap)))),
             Some((_, SharedChip::Riscv(chip))) => Ok(Box::new(VirtualJtagProbe::new(Arc::clone(chip)))),
             None => Err(DebugProbeError::ProbeCouldNotBeCreated(ProbeCreationError::NotFound)),
         }

@@ -167,10 +167,10 @@ impl Drop for Server {
 /// Serves one client, until it goes.
 fn serve(client: Stream, protocol: Protocol, chip: &SharedChip) -> Result<(), ServeError> {
     match (protocol, chip) {
-        (Protocol::Glasgow, SharedChip::CortexM(dap)) => glasgow::serve(client, dap),
-        (Protocol::RemoteBitbang, SharedChip::CortexM(dap)) => remote_bitbang::serve(client, dap),
+        (Protocol::Glasgow, SharedChip::Arm(dap)) => glasgow::serve(client, dap),
+        (Protocol::RemoteBitbang, SharedChip::Arm(dap)) => remote_bitbang::serve(client, dap),
         (Protocol::RemoteBitbang, SharedChip::Riscv(chip)) => remote_bitbang::serve(client, chip),
-        (Protocol::BlackMagic, SharedChip::CortexM(dap)) => black_magic::serve(client, dap),
+        (Protocol::BlackMagic, SharedChip::Arm(dap)) => black_magic::serve(client, dap),
         (Protocol::BlackMagic, SharedChip::Riscv(chip)) => black_magic::serve(client, chip),
         // No server of these two is started.
         (Protocol::Glasgow, SharedChip::Riscv(_)) => Ok(()),
