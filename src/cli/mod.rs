@@ -87,6 +87,8 @@ enum Verdict {
 /// Runs the command that this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(feature = "probe")]
+    probe::keep_panics();
     let done = match Arguments::parse().verb {
         Verb::Record(args) => record::run(args),
         Verb::Run(args) => run::run(&args),

@@ -11,6 +11,16 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use covtap_debug_probe::{self as debug_probe, Options, Protocol, Selector, Swo};
 
+/// Has drivers of probes panic without a word on standard error: what they say becomes an error, which is one line.
+pub(super) fn keep_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(debug_probe::THREAD) {
+            usual(panic);
+        }
+    }));
+}
+
 /// A probe, or `auto`: the only one.
 #[derive(Clone, Debug)]
 pub(super) struct ProbeArg(Option<Selector>);

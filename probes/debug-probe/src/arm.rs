@@ -59,11 +59,13 @@ impl<'a> ArmMemory<'a> {
     pub(crate) fn new(
         mut memory: Box<dyn ArmMemoryInterface + 'a>,
         access_port: FullyQualifiedApAddress,
+        may_be_cortex_m: bool,
     ) -> Result<Self, Fault> {
-        let known = match cpuid(&mut *memory, &access_port)? {
-            Some(id) => Known::Cpuid(id),
-            None => Known::Address,
-        };
+        let found = if may_be_cortex_m { cpuid(&mut *memory, &access_port)? } else { None };
+        let known = found.map_or(Known::Address, Known::Cpuid);
+        if found.is_none() {
+            is_enabled(&mut *memory, &access_port)?;
+        }
         let (changed, is_traced, sent) = (Changed::default(), false, None);
         let mut made = Self { memory, access_port, known, changed, is_traced, sent };
         made.check()?;
@@ -200,9 +202,17 @@ fn cpuid(
         }
         clear_errors(memory, access_port)?;
     }
+    Ok(None)
+}
+
+/// Whether the access port reaches memory at all.
+fn is_enabled(
+    memory: &mut dyn ArmMemoryInterface,
+    access_port: &FullyQualifiedApAddress,
+) -> Result<(), Fault> {
     let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
     let csw = arm.read_raw_ap_register(access_port, CSW::ADDRESS)?;
-    if csw & DEVICE_EN == 0 { Err(Fault::NotEnabled(csw)) } else { Ok(None) }
+    if csw & DEVICE_EN == 0 { Err(Fault::NotEnabled(csw)) } else { Ok(()) }
 }
 
 /// What an access port's address may be after the word at `last`: counting up, its ten lowest bits overflow into the others or do

@@ -131,8 +131,8 @@ impl Held {
         let (mut arm, held) = self.debug_port(probe, way)?;
         step();
         let memory = arm.memory_interface(&way.access_port).map_err(|error| said(&error))?;
-        let mut memory =
-            ArmMemory::new(memory, way.access_port.clone()).map_err(|fault| fault.to_string())?;
+        let memory = ArmMemory::new(memory, way.access_port.clone(), way.may_be_cortex_m());
+        let mut memory = memory.map_err(|fault| fault.to_string())?;
         way.check(memory.cpuid().unwrap_or(0))?;
         if let Some(swo) = swo {
             memory.send_samples(Sent::new(swo, has_receiver, way.own_sequence()));

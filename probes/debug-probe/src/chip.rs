@@ -146,6 +146,11 @@ impl ArmWay {
         self.core.is_some().then(|| Arc::clone(&self.sequence))
     }
 
+    /// Whether the processor may be a Cortex-M. Others have something else where those have their registers.
+    pub(crate) fn may_be_cortex_m(&self) -> bool {
+        self.core.as_ref().is_none_or(|(_, core)| core.is_cortex_m())
+    }
+
     /// Whether the processor with this `CPUID` can be the chip's; else, what it is.
     pub(crate) fn check(&self, cpuid: u32) -> Result<(), String> {
         let Some((name, core)) = &self.core else { return Ok(()) };
@@ -220,6 +225,19 @@ variants:
         let options = Options { chip_description: broken, ..described("armv7m", "!Arm {ap: !v1 3}") };
         let error = Chip::of(&options).map(|_| ()).unwrap_err();
         assert!(error.starts_with("the chip description: "), "{error}");
+    }
+
+    #[test]
+    fn registers_of_a_cortex_m_are_looked_for_where_one_may_be() {
+        let may_be = |options: &Options| match Chip::of(options).unwrap().way {
+            Way::Arm(way) => way.may_be_cortex_m(),
+            _ => panic!("it is one of Arm's"),
+        };
+        assert!(may_be(&described("armv8m", "!Arm {ap: !v1 0}")) && ArmWay::unknown(None).may_be_cortex_m());
+        assert!(!may_be(&described(
+            "armv8a",
+            "!Arm {ap: !v1 0, debug_base: 0x80010000, cti_base: 0x80020000}"
+        )));
     }
 
     #[test]

@@ -41,3 +41,4 @@ pub use link::{BY_SWO, DebugProbe};
 pub use memory::NEEDS_HALT;
 pub use options::{Options, Protocol, Selector};
 pub use swo::Swo;
+pub use worker::THREAD;

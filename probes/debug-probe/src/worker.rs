@@ -17,6 +17,9 @@ use crate::attach::{self, Begun};
 use crate::choose::endpoint;
 use crate::memory::{Fault, Memory, Words, until_believed};
 
+/// The name of the thread that drivers run on. What one says when it panics there becomes an error.
+pub const THREAD: &str = "debug probe";
+
 /// What is asked for.
 #[derive(Debug)]
 enum Question {
@@ -83,7 +86,7 @@ impl Worker {
         let (replying, replies) = channel();
         let progress = Arc::new(AtomicU64::new(0));
         let (steps, own) = (Arc::clone(&progress), options.clone());
-        let thread = thread::Builder::new().name("debug probe".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             let reply = |reply| replying.send(reply).is_ok();
             if let Err(failure) = run(&own, &asked, &reply, &steps) {
                 reply(Reply { answer: Err(failure), pause: Duration::ZERO });
@@ -167,11 +170,7 @@ impl Worker {
                     self.pause += pause;
                     return answer.map_err(|failure| self.failed(failure, operation.clone()));
                 }
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.thread = None;
-                    let (operation, endpoint) = (operation.clone(), self.endpoint.clone());
-                    return Err(LinkError::Closed { operation, endpoint });
-                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.ended(operation.clone())),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = self.progress.load(Ordering::Relaxed);
@@ -195,6 +194,17 @@ impl Worker {
                 LinkError::Io { operation, endpoint, source: std::io::Error::other(reason) }
             }
         }
+    }
+
+    /// The thread has ended without an answer, and with it all that it had: a driver panicked.
+    fn ended(&mut self, operation: Operation) -> LinkError {
+        let panic = self.thread.take().and_then(|thread| thread.join().err());
+        let words = panic.as_ref().and_then(|panic| {
+            panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied())
+        });
+        let text = words.and_then(|words| words.lines().next()).unwrap_or("nothing");
+        let detail = format!("a driver of probe-rs gave up, and said {text:?}");
+        LinkError::Protocol { operation, endpoint: self.endpoint.clone(), detail }
     }
 
     fn confused(&self, operation: Operation) -> LinkError {

@@ -10,8 +10,8 @@ use covtap_virtual_probe::{
     plug_in, ppb, shared,
 };
 use probe_rs::Permissions;
-use probe_rs::architecture::arm::ap::{ApRegister, BD3, CSW, TAR};
-use probe_rs::architecture::arm::dp::DpAddress;
+use probe_rs::architecture::arm::ap::{ApRegister, BD3, CSW, IDR, TAR};
+use probe_rs::architecture::arm::dp::{Abort, DpAddress, DpRegister};
 use probe_rs::architecture::arm::sequences::DefaultArmSequence;
 use probe_rs::architecture::arm::{ArmDebugInterface, ArmError, DapError, FullyQualifiedApAddress};
 use probe_rs::probe::list::Lister;
@@ -213,6 +213,22 @@ fn a_silent_fault_and_lost_power_read_as_0() {
         assert_eq!(words, [0; 4]);
         assert_eq!(lock(&dap).read(Port::Debug, 0x4), Ok(expected), "CTRL/STAT tells of {fault:?}");
     }
+}
+
+/// A bank whose request was refused counts as selected, so that another register is read then.
+#[test]
+fn a_bank_is_taken_for_selected_although_it_was_refused() {
+    const STKERRCLR: u32 = 1 << 2;
+    let dap = dap();
+    let mut arm = in_process(&dap).expect("a debug port");
+    let mut memory = arm.memory_interface(&ap()).expect("memory");
+    lock(&dap).inject(Fault::BusFault);
+    memory.read_word_32(u64::from(BASE) + 4).expect_err("the bus refuses it");
+    drop(memory);
+    arm.read_raw_ap_register(&ap(), IDR::ADDRESS).expect_err("the sticky error is set");
+    arm.write_raw_dp_register(DpAddress::Default, Abort::ADDRESS, STKERRCLR).expect("ABORT");
+    let read = arm.read_raw_ap_register(&ap(), IDR::ADDRESS).expect("what is taken for IDR");
+    assert_eq!(read, 1, "the word that was refused");
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub(super) fn for_link(error: &LinkError) -> Option<&'static str> {
         LinkError::Io { endpoint, .. } if endpoint.contains(ENDPOINT) => {
             Some("are cable and power there? --reconnect waits longer for them to come back")
         }
+        LinkError::Protocol { endpoint, .. } if endpoint.contains(ENDPOINT) => Some(
+            "--chip has it asked only for what that chip has; a lower --speed or another probe may get on with it, too",
+        ),
         _ => None,
     }
 }
