@@ -23,6 +23,22 @@ impl SharedChip {
             Self::Riscv(chip) => lock(chip).stats().clone(),
         }
     }
+
+    /// Resets the target at once.
+    pub(crate) fn reset_target(&self) {
+        match self {
+            Self::Arm(dap) => lock(dap).reset_target(),
+            Self::Riscv(chip) => lock(chip).reset_target(),
+        }
+    }
+
+    /// Moves the reset pin.
+    pub(crate) fn set_reset_pin(&self, is_asserted: bool) {
+        match self {
+            Self::Arm(dap) => lock(dap).set_reset_pin(is_asserted),
+            Self::Riscv(chip) => lock(chip).set_reset_pin(is_asserted),
+        }
+    }
 }
 
 impl From<SharedDap> for SharedChip {

@@ -3,7 +3,7 @@
 //! Behind it is one of two chips: an ADIv5 debug port with one memory access port and the debug registers of a Cortex-M3, or
 //! none ([`Dap`]), or a RISC-V debug transport module with a debug module and one hart ([`Riscv`]).
 //!
-//! What enters are transfers of a debugger: from probe-rs in this process ([`VirtualProbe`], [`VirtualJtagProbe`]), from an
+//! What enters are transfers of a debugger: from probe-rs in this process ([`TransferProbe`], [`WireProbe`]), from an
 //! unmodified probe-rs over a socket ([`glasgow`] for SWD, [`black_magic`] for JTAG), or from OpenOCD over JTAG
 //! ([`Protocol::RemoteBitbang`]). What leaves are their answers, and [`Stats`]: what the debugger did to the target.
 //!
@@ -35,9 +35,9 @@ pub use arm::swo::TRACE_CLOCK_HZ;
 pub use arm::transfer::{Ack, Port};
 pub use arm::{jtag, ppb};
 pub use chip::{SharedChip, shared, shared_memory, shared_riscv};
-pub use driver::jtag::VirtualJtagProbe;
-pub use driver::plug::{PRODUCT_ID, PluggedIn, VENDOR_ID, plug_in};
-pub use driver::swd::VirtualProbe;
+pub use driver::plug::{PRODUCT_ID, PluggedIn, VENDOR_ID, plug_in, plug_in_wires};
+pub use driver::transfers::TransferProbe;
+pub use driver::wires::WireProbe;
 pub use faults::{Fault, Injector};
 pub use riscv::debug_module::Chip;
 pub use riscv::{Riscv, RiscvDebugRegisters, dmi, dtm};

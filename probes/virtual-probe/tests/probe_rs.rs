@@ -6,16 +6,16 @@ use std::error::Error;
 use std::sync::mpsc;
 
 use covtap_virtual_probe::{
-    Fault, Injector, ListenAddress, Port, Protocol, Ram, Server, SharedDap, Stats, VirtualProbe, lock,
-    plug_in, ppb, shared,
+    Fault, Injector, ListenAddress, Port, Protocol, Ram, Server, SharedDap, Stats, TransferProbe, WireProbe,
+    lock, plug_in, ppb, shared,
 };
 use probe_rs::Permissions;
 use probe_rs::architecture::arm::ap::{ApRegister, BD3, CSW, IDR, TAR};
-use probe_rs::architecture::arm::dp::{Abort, DpAddress, DpRegister};
+use probe_rs::architecture::arm::dp::{Abort, Ctrl, DpAddress, DpRegister};
 use probe_rs::architecture::arm::sequences::DefaultArmSequence;
 use probe_rs::architecture::arm::{ArmDebugInterface, ArmError, DapError, FullyQualifiedApAddress};
 use probe_rs::probe::list::Lister;
-use probe_rs::probe::{DebugProbeSelector, Probe};
+use probe_rs::probe::{DebugProbeSelector, Probe, WireProtocol};
 
 const BASE: u32 = 0x2000_0000;
 const WORDS: u32 = 4096;
@@ -38,7 +38,13 @@ fn connect(mut probe: Probe) -> anyhow::Result<Box<dyn ArmDebugInterface>> {
 }
 
 fn in_process(dap: &SharedDap) -> anyhow::Result<Box<dyn ArmDebugInterface>> {
-    connect(Probe::new(VirtualProbe::new(SharedDap::clone(dap))))
+    connect(Probe::new(TransferProbe::new(SharedDap::clone(dap))))
+}
+
+fn by_wires(dap: &SharedDap, protocol: WireProtocol) -> anyhow::Result<Box<dyn ArmDebugInterface>> {
+    let mut probe = Probe::new(WireProbe::new(SharedDap::clone(dap)));
+    probe.select_protocol(protocol)?;
+    connect(probe)
 }
 
 fn take_stats(dap: &SharedDap) -> Stats {
@@ -99,7 +105,7 @@ fn costs(stats: &Stats) -> [u64; 4] {
 #[test]
 fn a_session_halts_and_what_it_did_is_told() {
     let dap = dap();
-    let probe = Probe::new(VirtualProbe::new(SharedDap::clone(&dap)));
+    let probe = Probe::new(TransferProbe::new(SharedDap::clone(&dap)));
     let session = probe.attach("Cortex-M3", Permissions::default()).expect("a session");
     let attached = take_stats(&dap);
     assert_eq!((attached.halts, attached.steps, attached.resumes), (1, 1, 1));
@@ -115,7 +121,7 @@ fn a_session_under_reset_is_halted_before_the_first_instruction() {
     let dap = dap();
     // The processor catches resets while this is on, and probe-rs turns it on too late.
     enable_debugging(&dap);
-    let probe = Probe::new(VirtualProbe::new(SharedDap::clone(&dap)));
+    let probe = Probe::new(TransferProbe::new(SharedDap::clone(&dap)));
     let session = probe.attach_under_reset("Cortex-M3", Permissions::default()).expect("a session");
     let stats = take_stats(&dap);
     assert!(lock(&dap).is_halted());
@@ -229,6 +235,45 @@ fn a_bank_is_taken_for_selected_although_it_was_refused() {
     arm.write_raw_dp_register(DpAddress::Default, Abort::ADDRESS, STKERRCLR).expect("ABORT");
     let read = arm.read_raw_ap_register(&ap(), IDR::ADDRESS).expect("what is taken for IDR");
     assert_eq!(read, 1, "the word that was refused");
+}
+
+fn has_sticky_error(arm: &mut dyn ArmDebugInterface) -> Result<bool, ArmError> {
+    Ok(Ctrl(arm.read_raw_dp_register(DpAddress::Default, Ctrl::ADDRESS)?).sticky_err())
+}
+
+/// By wires as well as in whole transfers.
+#[test]
+fn a_block_is_read_by_wires() {
+    for protocol in [WireProtocol::Swd, WireProtocol::Jtag] {
+        let dap = dap();
+        let mut arm = by_wires(&dap, protocol).expect("a debug port");
+        assert_eq!(words(&mut *arm, 512).expect("2 KiB"), first(512), "{protocol}");
+        assert_eq!(take_stats(&dap).halts, 0);
+    }
+}
+
+/// A word that the bus refuses while the next one is answered WAIT: what was refused is cleared with the overrun.
+#[test]
+fn by_swd_a_refusal_is_forgotten_where_a_wait_follows() {
+    let dap = dap();
+    let mut arm = by_wires(&dap, WireProtocol::Swd).expect("a debug port");
+    let mut memory = arm.memory_interface(&ap()).expect("memory");
+    lock(&dap).set_injector(Injector::new().at(3, Fault::BusFault).at(4, Fault::Wait { times: 1 }));
+    let mut words = [0; 8];
+    memory.read_32(u64::from(BASE), &mut words).expect("no error");
+    assert_ne!(words.as_slice(), first(8), "words that are another's");
+    drop(memory);
+    assert!(!has_sticky_error(&mut *arm).expect("CTRL/STAT"));
+}
+
+#[test]
+fn by_jtag_a_refusal_is_not_noticed() {
+    let dap = dap();
+    let mut arm = by_wires(&dap, WireProtocol::Jtag).expect("a debug port");
+    let mut memory = arm.memory_interface(&ap()).expect("memory");
+    assert_eq!(memory.read_word_32(0x1000_0000).expect("no error"), 0);
+    drop(memory);
+    assert!(has_sticky_error(&mut *arm).expect("CTRL/STAT"));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::connected;
 use covtap_virtual_probe::{
-    Chip, Fault, Injector, ListenAddress, Protocol, Ram, Server, SharedRiscv, Stats, VirtualJtagProbe, dmi,
-    lock, plug_in, shared_riscv,
+    Chip, Fault, Injector, ListenAddress, Protocol, Ram, Server, SharedRiscv, Stats, WireProbe, dmi, lock,
+    plug_in, shared_riscv,
 };
 use probe_rs::architecture::riscv::Dmcontrol;
 use probe_rs::architecture::riscv::communication_interface::RiscvCommunicationInterface;
@@ -27,7 +27,7 @@ fn riscv(chip: Chip) -> SharedRiscv {
 }
 
 fn probe(chip: &SharedRiscv) -> Probe {
-    Probe::new(VirtualJtagProbe::new(SharedRiscv::clone(chip)))
+    Probe::new(WireProbe::new(SharedRiscv::clone(chip)))
 }
 
 fn words(interface: &mut RiscvCommunicationInterface<'_>, count: usize) -> anyhow::Result<Vec<u32>> {

@@ -11,7 +11,7 @@ use common::{Program, connected};
 use covtap_testbed::{Guest, Machine, Monitor, run, tool};
 use covtap_virtual_probe::{
     Chip, ListenAddress, MemoryRange, Protocol, Qemu, RiscvDebugRegisters, Server, SharedRiscv, Stats,
-    Target, VirtualJtagProbe, dmi, lock, shared_riscv,
+    Target, WireProbe, dmi, lock, shared_riscv,
 };
 use probe_rs::MemoryInterface;
 use probe_rs::probe::list::Lister;
@@ -88,7 +88,7 @@ fn watch(probe: Probe) -> Result<()> {
 fn memory_is_that_of_the_moment_and_nothing_is_halted() -> Result<()> {
     let setup = Setup::start()?;
     let chip = setup.chip(Chip::default())?;
-    watch(Probe::new(VirtualJtagProbe::new(SharedRiscv::clone(&chip))))?;
+    watch(Probe::new(WireProbe::new(SharedRiscv::clone(&chip))))?;
     let stats = lock(&chip).take_stats();
     assert_eq!((stats.halts, stats.abstract_commands, stats.target_errors), (0, 0, 0));
     assert!(setup.is_running()?);
@@ -99,7 +99,7 @@ fn memory_is_that_of_the_moment_and_nothing_is_halted() -> Result<()> {
 fn a_program_buffer_halts_the_guest_and_leaves_its_registers() -> Result<()> {
     let setup = Setup::start()?;
     let chip = setup.chip(Chip { system_bus: false, ..Chip::default() })?;
-    watch(Probe::new(VirtualJtagProbe::new(SharedRiscv::clone(&chip))))?;
+    watch(Probe::new(WireProbe::new(SharedRiscv::clone(&chip))))?;
     let stats = lock(&chip).take_stats();
     assert!(stats.halts > 1 && stats.halts == stats.resumes, "{stats}");
     assert_eq!((stats.registers_left_changed, stats.target_errors, stats.memory_writes), (0, 0, 0));

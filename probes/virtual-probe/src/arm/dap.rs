@@ -27,6 +27,9 @@ const CTRL_STAT: u8 = 0x4;
 const SELECT_OR_RESEND: u8 = 0x8;
 
 const STKERRCLR: u32 = 1 << 2;
+const ORUNERRCLR: u32 = 1 << 4;
+const ORUNDETECT: u32 = 1 << 0;
+const STICKYORUN: u32 = 1 << 1;
 const STICKYERR: u32 = 1 << 5;
 const POWER_REQUESTS: u32 = 0x5000_0000;
 const DEBUG_POWER_REQUEST: u32 = 0x1000_0000;
@@ -46,6 +49,8 @@ pub struct Dap {
     select: u32,
     ctrl_stat: u32,
     has_sticky_error: bool,
+    /// Something was not answered OK while overruns are detected.
+    has_overrun: bool,
     /// Accesses are answered OK with 0 while the sticky error is set.
     is_silent: bool,
     posted: u32,
@@ -90,6 +95,7 @@ impl Dap {
             select: 0,
             ctrl_stat: 0,
             has_sticky_error: false,
+            has_overrun: false,
             is_silent: false,
             posted: 0,
             ap: MemAp::new(),
@@ -141,7 +147,7 @@ impl Dap {
             Fault::PowerLoss => {
                 conditions.has_lost_power = true;
                 (self.select, self.ctrl_stat, self.posted) = (0, 0, 0);
-                (self.has_sticky_error, self.is_silent) = (false, false);
+                (self.has_sticky_error, self.is_silent, self.has_overrun) = (false, false, false);
                 self.ap = MemAp::new();
                 self.core.lose_power(&mut self.stats);
             }
@@ -260,7 +266,32 @@ impl Dap {
     /// As [`write`](Self::write), by the rules of a wire.
     pub(crate) fn write_by(&mut self, wire: Wire, port: Port, a: u8, value: u32) -> Result<(), Ack> {
         let a = a & 0xC;
+        self.note_write(port, self.register(a));
+        self.begin(wire, port, a, Direction::Write)?;
+        self.take_write(port, a, value)
+    }
+
+    /// Whether a write will be taken that the wire brings bit by bit.
+    pub(crate) fn accept_write(&mut self, port: Port, a: u8) -> Result<u32, Ack> {
+        self.note_write(port, self.register(a));
+        self.begin(Wire::Swd, port, a, Direction::Write).map(|()| 0)
+    }
+
+    /// Takes a write that was accepted.
+    pub(crate) fn take_write(&mut self, port: Port, a: u8, value: u32) -> Result<(), Ack> {
         let register = self.register(a);
+        match port {
+            Port::Debug => self.write_debug_port(a, value),
+            Port::Access => {
+                self.access(register, |dap| {
+                    dap.ap.write(register, value, &mut dap.core, &mut dap.stats).map(|()| 0)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_write(&mut self, port: Port, register: u8) {
         let counts = &mut self.stats;
         match port {
             Port::Debug => counts.dp_writes += 1,
@@ -271,16 +302,11 @@ impl Dap {
             (Port::Access, mem_ap::CSW) => counts.csw_writes += 1,
             _ => {}
         }
-        self.begin(wire, port, a, Direction::Write)?;
-        match port {
-            Port::Debug => self.write_debug_port(a, value),
-            Port::Access => {
-                self.access(register, |dap| {
-                    dap.ap.write(register, value, &mut dap.core, &mut dap.stats).map(|()| 0)
-                })?;
-            }
-        }
-        Ok(())
+    }
+
+    /// Whether what is not answered OK has data all the same, and is remembered.
+    pub(crate) fn detects_overruns(&self) -> bool {
+        self.ctrl_stat & ORUNDETECT != 0
     }
 
     /// Clears the sticky error, as JTAG does by a write to CTRL/STAT.
@@ -296,6 +322,13 @@ impl Dap {
 
     /// What happens before a transfer: the faults that are due, and refusals.
     fn begin(&mut self, wire: Wire, port: Port, a: u8, direction: Direction) -> Result<(), Ack> {
+        let begun = self.try_begin(wire, port, a, direction);
+        let is_refused = matches!(begun, Err(Ack::Wait | Ack::Fault));
+        self.has_overrun |= is_refused && wire == Wire::Swd && self.detects_overruns();
+        begun
+    }
+
+    fn try_begin(&mut self, wire: Wire, port: Port, a: u8, direction: Direction) -> Result<(), Ack> {
         if let Some(fault) = self.injector.due() {
             self.inject(fault);
         }
@@ -309,7 +342,8 @@ impl Dap {
             self.conditions.waits_left = left;
             return Err(Ack::Wait);
         }
-        if self.has_sticky_error && !self.is_silent { Err(Ack::Fault) } else { Ok(()) }
+        let has_error = self.has_sticky_error && !self.is_silent;
+        if has_error || self.has_overrun && wire == Wire::Swd { Err(Ack::Fault) } else { Ok(()) }
     }
 
     /// An access by the access port, with the faults that it can have.
@@ -355,7 +389,8 @@ impl Dap {
             (CTRL_STAT, 0) => {
                 let acknowledged = (self.ctrl_stat & POWER_REQUESTS) << 1;
                 let sticky = if self.has_sticky_error { STICKYERR } else { 0 };
-                self.ctrl_stat | acknowledged | sticky
+                let overrun = if self.has_overrun { STICKYORUN } else { 0 };
+                self.ctrl_stat | acknowledged | sticky | overrun
             }
             (CTRL_STAT, 1) => DLCR,
             (CTRL_STAT, _) => 0,
@@ -366,7 +401,12 @@ impl Dap {
 
     fn write_debug_port(&mut self, a: u8, value: u32) {
         match (a, self.select & 0xF) {
-            (DPIDR_OR_ABORT, _) if value & STKERRCLR != 0 => self.clear_sticky_error(),
+            (DPIDR_OR_ABORT, _) => {
+                if value & STKERRCLR != 0 {
+                    self.clear_sticky_error();
+                }
+                self.has_overrun &= value & ORUNERRCLR == 0;
+            }
             (CTRL_STAT, 0) => {
                 self.ctrl_stat = value & CTRL_WRITABLE;
                 if value & DEBUG_POWER_REQUEST != 0 {

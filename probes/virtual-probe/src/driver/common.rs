@@ -3,6 +3,16 @@
 pub(super) const NAME: &str = "virtual probe";
 pub(super) const DEFAULT_SPEED_KHZ: u32 = 4000;
 
+/// The target's reset, low while it is asserted.
+const PIN_NRESET: u32 = 0x80;
+/// What a probe answers that cannot read its pins.
+pub(super) const PINS_UNKNOWN: u32 = 0xFFFF_FFFF;
+
+/// Whether the reset is to be asserted, where it is one of the pins that are moved.
+pub(super) fn reset_pin(pin_out: u32, pin_select: u32) -> Option<bool> {
+    (pin_select & PIN_NRESET != 0).then_some(pin_out & PIN_NRESET == 0)
+}
+
 /// What probe-rs asks of every probe, for a driver with a `chip` and a `speed_khz`.
 macro_rules! of_every_probe {
     () => {
@@ -24,17 +34,17 @@ macro_rules! of_every_probe {
         }
 
         fn target_reset(&mut self) -> Result<(), ::probe_rs::probe::DebugProbeError> {
-            $crate::lock(&self.chip).reset_target();
+            $crate::SharedChip::from(self.chip.clone()).reset_target();
             Ok(())
         }
 
         fn target_reset_assert(&mut self) -> Result<(), ::probe_rs::probe::DebugProbeError> {
-            $crate::lock(&self.chip).set_reset_pin(true);
+            $crate::SharedChip::from(self.chip.clone()).set_reset_pin(true);
             Ok(())
         }
 
         fn target_reset_deassert(&mut self) -> Result<(), ::probe_rs::probe::DebugProbeError> {
-            $crate::lock(&self.chip).set_reset_pin(false);
+            $crate::SharedChip::from(self.chip.clone()).set_reset_pin(false);
             Ok(())
         }
 

@@ -1,4 +1,4 @@
-//! A driver of probe-rs for a virtual probe in front of a Cortex-M's debug port, by SWD.
+//! A driver of probe-rs for a virtual probe that is told of whole transfers of a debug port, as CMSIS-DAP probes are.
 //!
 //! What enters are transfers of probe-rs; what leaves are their answers, or probe-rs's own errors. Nothing is retried
 //! here: what is acknowledged WAIT or FAULT is what the caller sees. A read has its own value, as of a probe that fetches
@@ -17,21 +17,16 @@ use probe_rs::architecture::arm::{
 };
 use probe_rs::probe::{DebugProbe, DebugProbeError, WireProtocol};
 
-use super::common::{DEFAULT_SPEED_KHZ, of_every_probe};
+use super::common::{DEFAULT_SPEED_KHZ, PINS_UNKNOWN, of_every_probe, reset_pin};
 use crate::{Ack, Port, SharedDap, lock};
 
-/// The target's reset, low while it is asserted.
-const PIN_NRESET: u32 = 0x80;
-/// What a probe answers that cannot read its pins.
-const PINS_UNKNOWN: u32 = 0xFFFF_FFFF;
-
 /// A probe that probe-rs drives, in front of a debug port that others look at too.
-pub struct VirtualProbe {
+pub struct TransferProbe {
     chip: SharedDap,
     speed_khz: u32,
 }
 
-impl VirtualProbe {
+impl TransferProbe {
     /// A probe in front of `chip`.
     #[must_use]
     pub fn new(chip: SharedDap) -> Self {
@@ -39,9 +34,9 @@ impl VirtualProbe {
     }
 }
 
-impl fmt::Debug for VirtualProbe {
+impl fmt::Debug for TransferProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VirtualProbe").field("speed_khz", &self.speed_khz).finish_non_exhaustive()
+        f.debug_struct("TransferProbe").field("speed_khz", &self.speed_khz).finish_non_exhaustive()
     }
 }
 
@@ -58,7 +53,7 @@ fn port(address: RegisterAddress) -> Port {
     if address.is_ap() { Port::Access } else { Port::Debug }
 }
 
-impl DebugProbe for VirtualProbe {
+impl DebugProbe for TransferProbe {
     of_every_probe!();
 
     fn attach(&mut self) -> Result<(), DebugProbeError> {
@@ -101,9 +96,9 @@ impl DebugProbe for VirtualProbe {
     }
 }
 
-impl DapProbe for VirtualProbe {}
+impl DapProbe for TransferProbe {}
 
-impl SwoAccess for VirtualProbe {
+impl SwoAccess for TransferProbe {
     fn enable_swo(&mut self, config: &SwoConfig) -> Result<(), ArmError> {
         if !matches!(config.mode(), SwoMode::Uart) {
             return Err(ArmError::NotImplemented("SWO other than NRZ"));
@@ -131,7 +126,7 @@ impl SwoAccess for VirtualProbe {
     }
 }
 
-impl RawDapAccess for VirtualProbe {
+impl RawDapAccess for TransferProbe {
     fn raw_read_register(&mut self, address: RegisterAddress) -> Result<u32, ArmError> {
         lock(&self.chip).read(port(address), address.lsb()).map_err(error)
     }
@@ -150,8 +145,8 @@ impl RawDapAccess for VirtualProbe {
     }
 
     fn swj_pins(&mut self, pin_out: u32, pin_select: u32, _pin_wait: u32) -> Result<u32, DebugProbeError> {
-        if pin_select & PIN_NRESET != 0 {
-            lock(&self.chip).set_reset_pin(pin_out & PIN_NRESET == 0);
+        if let Some(is_asserted) = reset_pin(pin_out, pin_select) {
+            lock(&self.chip).set_reset_pin(is_asserted);
         }
         Ok(PINS_UNKNOWN)
     }
