@@ -147,6 +147,12 @@ fn the_memory_of_a_cortex_a_is_recorded_without_a_halt() {
     assert!(said.contains("the workload is not stopped"), "{said}");
     assert!(common::nonzero(&common::counts(Path::new(&scene.path("live.profraw")))) > 0);
     scene.compare_at_rest(&named);
+    let address: ListenAddress = "127.0.0.1:0".parse().unwrap();
+    let cable = Server::start(&address, Protocol::BlackMagic, scene.chip.clone(), |_, _| ()).unwrap();
+    let by_jtag = ["--probe", &cable.selector(), "--protocol", "jtag"];
+    common::assert_as_by_qemu(&scene.guest, &scene.elf, &[&by_jtag[..], &named].concat());
+    // There is nothing that a driver does not bear by JTAG: it need not be named.
+    common::assert_as_by_qemu(&scene.guest, &scene.elf, &by_jtag);
     let stats = scene.stats();
     assert_eq!((stats.halts, stats.resumes, stats.resets, stats.memory_writes), (0, 0, 0, 0), "{stats}");
     let output = scene.tap("trace", "samples", &[&named[..], &["--for", "1s"]].concat());

@@ -7,14 +7,14 @@
 //! Source: Arm Debug Interface v5.2 (IHI 0031), Armv7-M Architecture Reference Manual (DDI 0403) C1.
 
 use covtap_link::{Burst, PointerWidth};
-use probe_rs::architecture::arm::ap::{ApRegister, BD3, CSW, IDR, TAR};
-use probe_rs::architecture::arm::dp::{Abort, DpRegister, SelectV1};
+use probe_rs::architecture::arm::ap::{ApRegister, BD3, CSW, TAR};
 use probe_rs::architecture::arm::memory::ArmMemoryInterface;
-use probe_rs::architecture::arm::{ApAddress, ArmDebugInterface, ArmError, FullyQualifiedApAddress};
+use probe_rs::architecture::arm::{ArmError, FullyQualifiedApAddress};
 
-use crate::changed::{self, Changed, POWER, none_was_refused};
+use crate::access::{self, POWER, none_was_refused};
+use crate::changed::Changed;
 use crate::chip;
-use crate::memory::{self, Fault, Memory, PIECE_BYTES, Processor, Words};
+use crate::memory::{self, Fault, Memory, Processor, Words};
 use crate::swo::Sent;
 
 /// The processor's id, on every Cortex-M.
@@ -33,12 +33,12 @@ const NOWHERE: [u32; 2] = [0, u32::MAX];
 /// them does not count.
 const BURST: usize = 256;
 
-/// What reads are believed by.
+/// What reads are believed by, beside the access port's own address, which goes on with each word.
 #[derive(Clone, Copy, Debug)]
 enum Known {
     /// The processor's id, a word that is read behind them as they were.
     Cpuid(u32),
-    /// The access port's own address, which goes on with each word.
+    /// There is no such word.
     Address,
 }
 
@@ -61,7 +61,7 @@ impl<'a> ArmMemory<'a> {
         access_port: FullyQualifiedApAddress,
         may_be_cortex_m: bool,
     ) -> Result<Self, Fault> {
-        let found = if may_be_cortex_m { cpuid(&mut *memory, &access_port)? } else { None };
+        let found = if may_be_cortex_m { cpuid(&mut *memory)? } else { None };
         let known = found.map_or(Known::Address, Known::Cpuid);
         if found.is_none() {
             is_enabled(&mut *memory, &access_port)?;
@@ -90,36 +90,19 @@ impl<'a> ArmMemory<'a> {
         // Nothing is read there.
         const ANYWHERE: u32 = 0x5555_5554;
         match self.known {
-            Known::Cpuid(known) => memory::same(known, self.memory.read_word_32(CPUID)?)?,
+            Known::Cpuid(known) => memory::same(known, access::read_word(&mut *self.memory, CPUID)?)?,
             Known::Address => {
                 let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
                 arm.write_raw_ap_register(&self.access_port, TAR::ADDRESS, ANYWHERE)?;
-                self.has_come_to([ANYWHERE; 2])?;
+                access::has_come_to(&mut *self.memory, [ANYWHERE; 2])?;
             }
         }
         none_was_refused(&mut *self.memory)
     }
 
-    /// Whether the words that were just read can be believed.
-    fn check_read(&mut self, sweep: &[Words]) -> Result<(), Fault> {
-        let last = sweep.iter().rev().find_map(Words::last);
-        let (Known::Address, Some(last)) = (self.known, last) else { return self.check() };
-        self.has_come_to(next_addresses(last))?;
-        none_was_refused(&mut *self.memory)
-    }
-
-    /// Whether the access port's address is one of these. Else what was read was not there, or was none of memory's: `probe-rs` takes
-    /// a bank of registers for selected although that was refused.
-    fn has_come_to(&mut self, expected: [u32; 2]) -> Result<(), Fault> {
-        let arm = self.memory.get_arm_debug_interface().map_err(ArmError::from)?;
-        let found = arm.read_raw_ap_register(&self.access_port, TAR::ADDRESS)?;
-        let [usual, _] = expected;
-        if expected.contains(&found) { Ok(()) } else { Err(Fault::OtherAddress { expected: usual, found }) }
-    }
-
     fn let_be_traced(&mut self) -> Result<(), Fault> {
         if !self.is_traced {
-            let demcr = self.memory.read_word_32(DEMCR)?;
+            let demcr = access::read_word(&mut *self.memory, DEMCR)?;
             self.check()?;
             if demcr & TRCENA == 0 {
                 self.changed.write(&mut *self.memory, DEMCR, demcr | TRCENA)?;
@@ -155,8 +138,11 @@ impl Memory for ArmMemory<'_> {
     }
 
     fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
-        memory::in_pieces(sweep, |at, piece| Ok(self.memory.read_32(at, piece)?), progress)?;
-        self.check_read(sweep)
+        memory::in_pieces(sweep, |at, piece| access::read(&mut *self.memory, at, piece), progress)?;
+        match self.known {
+            Known::Cpuid(_) => self.check(),
+            Known::Address => none_was_refused(&mut *self.memory),
+        }
     }
 
     fn burst(&mut self, progress: &dyn Fn()) -> Result<(Vec<u32>, Burst), Fault> {
@@ -170,12 +156,12 @@ impl Memory for ArmMemory<'_> {
     }
 
     fn clear_errors(&mut self) -> Result<(), Fault> {
-        clear_errors(&mut *self.memory, &self.access_port)
+        access::clear_errors(&mut *self.memory)
     }
 
     /// Whether there is no power: what else was said follows from that.
     fn cause(&mut self, fault: Fault) -> Fault {
-        match changed::status(&mut *self.memory) {
+        match access::status(&mut *self.memory) {
             Ok(status) if status & POWER != POWER => Fault::Unpowered(status),
             _ => fault,
         }
@@ -190,17 +176,15 @@ impl Memory for ArmMemory<'_> {
 }
 
 /// The id of a Cortex-M, if there is one.
-fn cpuid(
-    memory: &mut dyn ArmMemoryInterface,
-    access_port: &FullyQualifiedApAddress,
-) -> Result<Option<u32>, Fault> {
+fn cpuid(memory: &mut dyn ArmMemoryInterface) -> Result<Option<u32>, Fault> {
     // A single failure may be that of the way.
     const MAX_TRIES: usize = 3;
     for _ in 0..MAX_TRIES {
-        if let Ok(id) = memory.read_word_32(CPUID) {
-            return Ok(Some(id).filter(|id| chip::processor(*id).is_some()));
+        let id = access::read_word(memory, CPUID).ok();
+        if let Some(id) = id.filter(|id| chip::processor(*id).is_some()) {
+            return Ok(Some(id));
         }
-        clear_errors(memory, access_port)?;
+        access::clear_errors(memory)?;
     }
     Ok(None)
 }
@@ -213,43 +197,4 @@ fn is_enabled(
     let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
     let csw = arm.read_raw_ap_register(access_port, CSW::ADDRESS)?;
     if csw & DEVICE_EN == 0 { Err(Fault::NotEnabled(csw)) } else { Ok(()) }
-}
-
-/// What an access port's address may be after the word at `last`: counting up, its ten lowest bits overflow into the others or do
-/// not (IHI 0031, C2.2.2). The upper half of a 64-bit one is elsewhere.
-fn next_addresses(last: u64) -> [u32; 2] {
-    let next = last.wrapping_add(4);
-    let within = last & !(PIECE_BYTES - 1) | next & (PIECE_BYTES - 1);
-    [next, within].map(|at| u32::try_from(at & u64::from(u32::MAX)).unwrap_or(0))
-}
-
-/// Clears the errors that the debug port has kept, after which it accepts reads again.
-fn clear_errors(
-    memory: &mut dyn ArmMemoryInterface,
-    access_port: &FullyQualifiedApAddress,
-) -> Result<(), Fault> {
-    let mut abort = Abort(0);
-    abort.set_orunerrclr(true);
-    abort.set_wderrclr(true);
-    abort.set_stkerrclr(true);
-    abort.set_stkcmpclr(true);
-    let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
-    arm.write_raw_dp_register(access_port.dp(), Abort::ADDRESS, abort.into())?;
-    arm.flush()?;
-    select_anew(arm, access_port)
-}
-
-/// Selects a bank of the access port's registers, whatever `probe-rs` takes for selected: it does not look at what became of
-/// its own request.
-fn select_anew(arm: &mut dyn ArmDebugInterface, access_port: &FullyQualifiedApAddress) -> Result<(), Fault> {
-    // The bank of `IDR` (IHI 0031 and 0074, SELECT).
-    let select = match access_port.ap() {
-        ApAddress::V1(number) => u64::from(*number) << 24 | IDR::ADDRESS & 0xf0,
-        ApAddress::V2(base) => base.0.unwrap_or(0) & 0xffff_f000 | IDR::ADDRESS & 0xff0,
-    };
-    let select = u32::try_from(select).unwrap_or(0);
-    arm.write_raw_dp_register(access_port.dp(), SelectV1::ADDRESS, select)?;
-    // Whether it has to select that bank for this or not, it knows it for selected now.
-    arm.read_raw_ap_register(access_port, IDR::ADDRESS)?;
-    Ok(())
 }

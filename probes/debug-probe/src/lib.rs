@@ -24,6 +24,7 @@
 //! # Ok::<(), covtap_link::LinkError>(())
 //! ```
 
+mod access;
 mod arm;
 mod attach;
 mod changed;

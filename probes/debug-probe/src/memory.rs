@@ -285,12 +285,6 @@ impl Words {
         Some(Self { start: first, values: vec![0; num] })
     }
 
-    /// Where the last of them is.
-    pub(crate) fn last(&self) -> Option<u64> {
-        let num = u64::try_from(self.values.len()).ok()?;
-        num.checked_sub(1).map(|before| self.start.wrapping_add(before * 4))
-    }
-
     /// Copies the bytes from `start` on into a buffer: they are in the order of the bus, lowest address first.
     pub(crate) fn copy_to(&self, start: u64, buf: &mut [u8]) {
         let skipped = usize::try_from(start.saturating_sub(self.start)).unwrap_or(usize::MAX);

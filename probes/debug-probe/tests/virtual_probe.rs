@@ -7,10 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::{NUM_WORDS, Turns, bytes, read_at, word};
-use covtap_debug_probe::{DebugProbe, Options};
+use covtap_debug_probe::{DebugProbe, Options, Protocol};
 use covtap_link::{Effect, Link, LinkError, ReadMemory, ReadRequest, TargetAddr};
 use covtap_virtual_probe::{
-    Fault, Injector, PluggedIn, Ram, SharedDap, Stats, lock, plug_in, shared, shared_memory,
+    Fault, Injector, PluggedIn, Ram, SharedDap, Stats, lock, plug_in, plug_in_wires, shared, shared_memory,
 };
 
 const BASE: u32 = 0x2000_0000;
@@ -20,6 +20,7 @@ const PCS: [u32; 3] = [0x100, 0x104, 0x108];
 struct Chip {
     dap: SharedDap,
     plugged_in: PluggedIn,
+    protocol: Option<Protocol>,
 }
 
 impl Chip {
@@ -34,12 +35,22 @@ impl Chip {
     }
 
     fn of(name: &str, dap: SharedDap) -> Self {
-        Self { plugged_in: plug_in(name, dap.clone()), dap }
+        Self { plugged_in: plug_in(name, dap.clone()), dap, protocol: None }
+    }
+
+    /// By a probe that moves wires, as those of Segger's and FTDI's do.
+    fn by_wires(name: &str, dap: SharedDap, protocol: &str) -> Self {
+        Self { plugged_in: plug_in_wires(name, dap.clone()), dap, protocol: Some(protocol.parse().unwrap()) }
     }
 
     fn options(&self) -> Options {
         let selector = Some(self.plugged_in.selector().parse().unwrap());
-        Options { selector, reply_timeout: Duration::from_secs(20), ..Options::default() }
+        Options {
+            selector,
+            protocol: self.protocol,
+            reply_timeout: Duration::from_secs(20),
+            ..Options::default()
+        }
     }
 
     fn open(&self) -> DebugProbe {
@@ -263,23 +274,67 @@ fn a_reset_ends_also_where_the_chip_does_not_answer() {
     assert_eq!(read(&mut chip.open(), 0, 4).unwrap(), bytes()[..4]);
 }
 
-/// Ten thousand reads while something goes wrong at every two hundredth transfer: what is given is true.
+const FAULTS: [Fault; 6] = [
+    Fault::Wait { times: 3 },
+    Fault::BusFault,
+    Fault::SilentBusFault,
+    Fault::LinkLoss,
+    Fault::PowerLoss,
+    Fault::TargetReset,
+];
+
+/// Has something go wrong at every two hundredth transfer: what is given is true.
+fn read_with_faults(chip: &Chip, num: u32) {
+    lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
+    let (open, mend) = (|| DebugProbe::open(&chip.options()), || lock(&chip.dap).mend());
+    let turns = Turns::take(num, 500, BASE, open, mend);
+    let stats = chip.stats();
+    println!("{}: {turns:?}, {} faults", chip.plugged_in.selector(), stats.faults);
+    assert!(turns.given > num / 2 && turns.refused > num / 100, "{turns:?}");
+    assert_eq!((stats.halts, stats.memory_writes), (0, 0));
+}
+
+/// Ten thousand reads of each.
 #[test]
 fn no_wrong_value_is_accepted() {
-    const FAULTS: [Fault; 6] = [
-        Fault::Wait { times: 3 },
-        Fault::BusFault,
-        Fault::SilentBusFault,
-        Fault::LinkLoss,
-        Fault::PowerLoss,
-        Fault::TargetReset,
-    ];
-    for chip in [Chip::new("faults"), Chip::of_memory("faults of memory")] {
-        lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
-        let (open, mend) = (|| DebugProbe::open(&chip.options()), || lock(&chip.dap).mend());
-        let turns = Turns::take(10_000, 500, BASE, open, mend);
-        println!("{turns:?}, {} faults", chip.stats().faults);
-        assert!(turns.given > 5000 && turns.refused > 100, "{turns:?}");
-        assert_eq!(chip.stats().halts, 0);
+    read_with_faults(&Chip::new("faults"), 10_000);
+    read_with_faults(&Chip::of_memory("faults of memory"), 10_000);
+}
+
+/// Ten thousand reads in all by the wires, where `probe-rs` has posted reads and overrun detection, or goes by JTAG.
+#[test]
+fn no_wrong_value_is_accepted_by_wires() {
+    for protocol in ["swd", "jtag"] {
+        for (kind, dap) in [("a processor", shared(ram())), ("memory", shared_memory(ram()))] {
+            read_with_faults(&Chip::by_wires(&format!("{protocol} of {kind}"), dap, protocol), 2_500);
+        }
+    }
+}
+
+/// Nothing is taken for a place where the processor was but what the register showed.
+#[test]
+fn no_wrong_sample_is_accepted() {
+    const BURSTS: u32 = 400;
+    for (name, protocol) in [("samples by swd", "swd"), ("samples by jtag", "jtag")] {
+        let chip = Chip::by_wires(name, shared(ram()), protocol);
+        lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 300.0, FAULTS));
+        let (mut given, mut link) = (0, None);
+        for _ in 0..BURSTS {
+            let Ok(mut opened) = link.take().map_or_else(|| DebugProbe::open(&chip.options()), Ok) else {
+                lock(&chip.dap).mend();
+                continue;
+            };
+            let mut samples = Vec::new();
+            match opened.sampler().map(|sampler| sampler.sample(&mut samples)) {
+                Some(Ok(_)) => given += 1,
+                _ => lock(&chip.dap).mend(),
+            }
+            for at in &samples {
+                assert!(PCS.contains(&u32::try_from(at.get()).unwrap()), "{name}: {at}");
+            }
+            link = (!samples.is_empty()).then_some(opened);
+        }
+        println!("{name}: {given} bursts of {BURSTS}, {} faults", chip.stats().faults);
+        assert!(given > BURSTS / 4, "{given}");
     }
 }

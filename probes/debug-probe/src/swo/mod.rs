@@ -24,7 +24,8 @@ use probe_rs::architecture::arm::{ArmError, SwoConfig};
 
 use self::itm::{Decoded, Decoder};
 use self::recorded::Recorded;
-use crate::changed::{Changed, none_was_refused};
+use crate::access::{none_was_refused, read_word};
+use crate::changed::Changed;
 use crate::choose::said;
 use crate::memory::Fault;
 
@@ -198,7 +199,7 @@ impl Sent {
         if !self.has_receiver {
             return Err(Fault::NoReceiver("it has none that probe-rs knows".to_owned()));
         }
-        let (cpuid, dwt_ctrl) = (memory.read_word_32(CPUID)?, memory.read_word_32(DWT_CTRL)?);
+        let (cpuid, dwt_ctrl) = (read_word(memory, CPUID)?, read_word(memory, DWT_CTRL)?);
         none_was_refused(memory)?;
         match dwt_ctrl {
             _ if cpuid & ARCHITECTURE == BASELINE => {
@@ -265,7 +266,7 @@ impl Sent {
         changed: &mut Changed,
         port: u64,
     ) -> Result<(), Fault> {
-        let kinds = memory.read_word_32(port + TYPE)?;
+        let kinds = read_word(memory, port + TYPE)?;
         none_was_refused(memory)?;
         if kinds & HAS_NRZ == 0 {
             return Err(Fault::SendsNone("has no port that sends a trace as an UART does (TPIU_TYPE)"));
@@ -288,7 +289,7 @@ impl Sent {
         changed.write(memory, ITM_TCR, 0)?;
         // The trace's number is not to change while something is on its way (C1.7).
         for _ in 0..MAX_LOOKS {
-            if memory.read_word_32(ITM_TCR)? & BUSY == 0 {
+            if read_word(memory, ITM_TCR)? & BUSY == 0 {
                 break;
             }
         }
@@ -334,7 +335,7 @@ fn confirm(
     wrote: u32,
     bits: u32,
 ) -> Result<(), Fault> {
-    let found = memory.read_word_32(address)?;
+    let found = read_word(memory, address)?;
     none_was_refused(memory)?;
     let is_set = found & bits == wrote & bits;
     if is_set { Ok(()) } else { Err(Fault::NotSet { name, wrote, found }) }
