@@ -22,7 +22,7 @@ use common::{PATIENCE, assert_done, assert_refused, run, stderr};
 use covtap_testbed::{Guest, workspace_root};
 use covtap_virtual_probe::{
     Chip, ListenAddress, Protocol, Qemu, RiscvDebugRegisters, Server, SharedChip, Stats, lock, shared_memory,
-    shared_riscv,
+    shared_module, shared_riscv,
 };
 use tempfile::TempDir;
 
@@ -48,6 +48,13 @@ impl Scene {
     fn cortex_a() -> Self {
         let memory = "0x40000000:0x4000000";
         Self::new(Board::Aarch64, memory, Protocol::Glasgow, |qemu| shared_memory(qemu).into())
+    }
+
+    /// A RISC-V hart whose debug module is behind an access port, by SWD.
+    fn behind() -> Self {
+        let memory = "0x80000000:0x1000000";
+        let chip = |qemu| shared_module(shared_riscv(Chip::default(), qemu)).into();
+        Self::new(Board::Riscv32, memory, Protocol::Glasgow, chip)
     }
 
     fn new(board: Board, memory: &str, protocol: Protocol, chip: impl FnOnce(Qemu) -> SharedChip) -> Self {
@@ -159,6 +166,20 @@ fn the_memory_of_a_cortex_a_is_recorded_without_a_halt() {
     assert_refused(&output, "this way to the target has no steps, breakpoints or registers", "--gdb");
 }
 
+/// As RP2350's RISC-V processors are.
+#[test]
+fn a_debug_module_behind_an_access_port_reads_without_a_halt() {
+    let scene = Scene::behind();
+    let chip = scene.path("chip.yaml");
+    std::fs::write(&chip, BEHIND).unwrap();
+    let named = ["--chip", "BEHIND", "--chip-description-path", &chip];
+    let output = scene.tap("snapshot", "live.profraw", &named);
+    assert_done(&output);
+    let said = stderr(&output);
+    assert!(said.contains("the workload is not stopped") && said.contains("BEHIND, riscv"), "{said}");
+    scene.compare_at_rest(&named);
+}
+
 /// Not named, its bus refuses the address of a Cortex-M's id, at which probe-rs's driver of this probe panics.
 #[test]
 fn a_driver_that_panics_is_an_error_in_one_line() {
@@ -183,6 +204,21 @@ variants:
   memory_map:
   - !Ram
     range: {start: 0x40000000, end: 0x44000000}
+    cores: [main]
+  flash_algorithms: []
+";
+
+const BEHIND: &str = "
+name: BEHIND
+variants:
+- name: BEHIND
+  cores:
+  - name: main
+    type: riscv
+    core_access_options: !Riscv {mem_ap: !v1 0}
+  memory_map:
+  - !Ram
+    range: {start: 0x80000000, end: 0x81000000}
     cores: [main]
   flash_algorithms: []
 ";

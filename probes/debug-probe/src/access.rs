@@ -7,17 +7,28 @@
 //!
 //! Source: Arm Debug Interface v5.2 (IHI 0031) and v6 (IHI 0074).
 
-use probe_rs::architecture::arm::ap::{ApRegister, IDR, TAR};
+use probe_rs::architecture::arm::ap::{ApRegister, CSW, IDR, TAR};
 use probe_rs::architecture::arm::dp::{Abort, Ctrl, DpRegister, SelectV1};
 use probe_rs::architecture::arm::memory::ArmMemoryInterface;
 use probe_rs::architecture::arm::{ApAddress, ArmError};
 
 use crate::memory::{Fault, PIECE_BYTES};
 
+/// `CSW`: the access port may reach memory.
+const DEVICE_EN: u32 = 1 << 6;
 /// `CTRL/STAT`: errors that the debug port keeps until they are cleared.
 const ERRORS: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7;
 /// `CTRL/STAT`: debug and system have power.
 pub(crate) const POWER: u32 = 1 << 29 | 1 << 31;
+
+/// Makes sure that the access port reaches memory.
+pub(crate) fn is_enabled(memory: &mut dyn ArmMemoryInterface) -> Result<(), Fault> {
+    let access_port = memory.fully_qualified_address();
+    let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
+    let csw = arm.read_raw_ap_register(&access_port, CSW::ADDRESS)?;
+    none_was_refused(memory)?;
+    if csw & DEVICE_EN == 0 { Err(Fault::NotEnabled(csw)) } else { Ok(()) }
+}
 
 /// Reads words that are all in one piece.
 pub(crate) fn read(memory: &mut dyn ArmMemoryInterface, at: u64, words: &mut [u32]) -> Result<(), Fault> {

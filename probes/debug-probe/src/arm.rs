@@ -7,7 +7,7 @@
 //! Source: Arm Debug Interface v5.2 (IHI 0031), Armv7-M Architecture Reference Manual (DDI 0403) C1.
 
 use covtap_link::{Burst, PointerWidth};
-use probe_rs::architecture::arm::ap::{ApRegister, BD3, CSW, TAR};
+use probe_rs::architecture::arm::ap::{ApRegister, BD3, TAR};
 use probe_rs::architecture::arm::memory::ArmMemoryInterface;
 use probe_rs::architecture::arm::{ArmError, FullyQualifiedApAddress};
 
@@ -25,8 +25,6 @@ const TRCENA: u32 = 1 << 24;
 /// What the banked data registers are read at, so that the last of them is `DWT_PCSR` (0xe000101c): where the processor is, as a
 /// register that is read and not halted for.
 const DWT_PCSR_BANK: u32 = 0xe000_1010;
-/// CSW: the access port may reach memory (IHI 0031, C2.6.4).
-const DEVICE_EN: u32 = 1 << 6;
 /// What `DWT_PCSR` is where nothing is sampled, and where the processor is halted or its place may not be told.
 const NOWHERE: [u32; 2] = [0, u32::MAX];
 /// So many samples are taken at once: few enough that they are had soon, and enough that the address that is written before
@@ -64,7 +62,7 @@ impl<'a> ArmMemory<'a> {
         let found = if may_be_cortex_m { cpuid(&mut *memory)? } else { None };
         let known = found.map_or(Known::Address, Known::Cpuid);
         if found.is_none() {
-            is_enabled(&mut *memory, &access_port)?;
+            access::is_enabled(&mut *memory)?;
         }
         let (changed, is_traced, sent) = (Changed::default(), false, None);
         let mut made = Self { memory, access_port, known, changed, is_traced, sent };
@@ -188,14 +186,4 @@ fn cpuid(memory: &mut dyn ArmMemoryInterface) -> Result<Option<u32>, Fault> {
         access::clear_errors(memory)?;
     }
     Ok(None)
-}
-
-/// Whether the access port reaches memory at all.
-fn is_enabled(
-    memory: &mut dyn ArmMemoryInterface,
-    access_port: &FullyQualifiedApAddress,
-) -> Result<(), Fault> {
-    let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
-    let csw = arm.read_raw_ap_register(access_port, CSW::ADDRESS)?;
-    if csw & DEVICE_EN == 0 { Err(Fault::NotEnabled(csw)) } else { Ok(()) }
 }

@@ -16,6 +16,7 @@ use crate::chip::{ArmWay, Chip, RiscvWay, Way};
 use crate::choose::{endpoint, open, said};
 use crate::memory::{Memory, Processor};
 use crate::riscv::RiscvMemory;
+use crate::riscv::behind::MemoryBehind;
 use crate::swo::{Sent, Swo};
 
 /// What the probe is, and the chip.
@@ -131,6 +132,10 @@ impl Held {
         let (mut arm, held) = self.debug_port(probe, way)?;
         step();
         let memory = arm.memory_interface(&way.access_port).map_err(|error| said(&error))?;
+        if way.is_of_module {
+            used(held, &mut MemoryBehind::new(memory).map_err(|fault| fault.to_string())?);
+            return Ok(());
+        }
         let memory = ArmMemory::new(memory, way.access_port.clone(), way.may_be_cortex_m());
         let mut memory = memory.map_err(|fault| fault.to_string())?;
         way.check(memory.cpuid().unwrap_or(0))?;

@@ -7,7 +7,7 @@ use probe_rs::architecture::arm::dp::DpAddress;
 use probe_rs::architecture::arm::sequences::{ArmDebugSequence, DefaultArmSequence};
 use probe_rs::architecture::arm::{ApV2Address, FullyQualifiedApAddress};
 use probe_rs::config::{DebugSequence, Registry};
-use probe_rs_target::{ApAddress, ArmCoreAccessOptions, Core, CoreAccessOptions, CoreType};
+use probe_rs_target::{ApAddress, Core, CoreAccessOptions, CoreType, RiscvCoreAccessOptions};
 
 use crate::Options;
 
@@ -47,6 +47,8 @@ pub(crate) enum Way {
 pub(crate) struct ArmWay {
     pub(crate) access_port: FullyQualifiedApAddress,
     pub(crate) sequence: Arc<dyn ArmDebugSequence>,
+    /// Whether it leads to the registers of a RISC-V debug module, and not to memory.
+    pub(crate) is_of_module: bool,
     core: Option<(String, CoreType)>,
 }
 
@@ -84,16 +86,16 @@ impl Chip {
         let (core, name) = core(&target, options.core)?;
         let access = core.core_access_options.clone();
         let way = match access {
-            CoreAccessOptions::Arm(access) => Way::Arm(ArmWay::of(&target, core, &access, options)),
-            CoreAccessOptions::Riscv(access) if access.mem_ap.is_none() => {
+            CoreAccessOptions::Arm(access) => {
+                Way::Arm(ArmWay::of(&target, core, access.targetsel, &access.ap, options))
+            }
+            CoreAccessOptions::Riscv(RiscvCoreAccessOptions { mem_ap: Some(access_port), .. }) => {
+                let way = ArmWay::of(&target, core, None, &access_port, options);
+                Way::Arm(ArmWay { is_of_module: true, ..way })
+            }
+            CoreAccessOptions::Riscv(access) => {
                 let (hart, tap) = (access.hart_id, access.jtag_tap.unwrap_or(0));
                 Way::Riscv(RiscvWay { target: Some(target), hart, tap })
-            }
-            CoreAccessOptions::Riscv(_) => {
-                return Err(
-                    "its debug module is behind an access port of Arm's, where it is not reached here"
-                        .to_owned(),
-                );
             }
             CoreAccessOptions::Xtensa(_) => {
                 return Err(
@@ -123,22 +125,29 @@ impl ArmWay {
     /// The way of a chip that is not known.
     pub(crate) fn unknown(access_port: Option<u8>) -> Self {
         let access_port = FullyQualifiedApAddress::v1_with_default_dp(access_port.unwrap_or(0));
-        Self { access_port, sequence: DefaultArmSequence::create(), core: None }
+        Self { access_port, sequence: DefaultArmSequence::create(), is_of_module: false, core: None }
     }
 
-    fn of(target: &Target, core: &Core, access: &ArmCoreAccessOptions, options: &Options) -> Self {
+    fn of(
+        target: &Target,
+        core: &Core,
+        targetsel: Option<u32>,
+        access_port: &ApAddress,
+        options: &Options,
+    ) -> Self {
         let sequence = match &target.debug_sequence {
             DebugSequence::Arm(sequence) => Arc::clone(sequence),
             _ => DefaultArmSequence::create(),
         };
-        let dp = access.targetsel.map_or(DpAddress::Default, DpAddress::Multidrop);
-        let own = match &access.ap {
+        let dp = targetsel.map_or(DpAddress::Default, DpAddress::Multidrop);
+        let own = match access_port {
             ApAddress::V1(number) => FullyQualifiedApAddress::v1_with_dp(dp, *number),
             ApAddress::V2(base) => FullyQualifiedApAddress::v2_with_dp(dp, ApV2Address::new(*base)),
         };
         let access_port =
             options.access_port.map_or(own, |number| FullyQualifiedApAddress::v1_with_dp(dp, number));
-        Self { access_port, sequence, core: Some((target.name.clone(), core.core_type)) }
+        let core = Some((target.name.clone(), core.core_type));
+        Self { access_port, sequence, is_of_module: false, core }
     }
 
     /// How the chip begins, where it is known which it is.
@@ -248,10 +257,6 @@ variants:
             error("xtensa", "!Xtensa {}"),
             "its processor is an Xtensa, which has to be halted for each read, and is not read here"
         );
-        assert_eq!(
-            error("riscv", "!Riscv {mem_ap: !v1 1}"),
-            "its debug module is behind an access port of Arm's, where it is not reached here"
-        );
     }
 
     #[test]
@@ -270,6 +275,14 @@ variants:
         assert_eq!(error, "RP2040 has 2 processors, of which the first is number 0");
         let unnamed = Options { core: Some(0), ..Options::default() };
         assert!(Chip::of(&unnamed).is_err());
+    }
+
+    #[test]
+    fn a_debug_module_may_be_behind_an_access_port() {
+        let Way::Arm(way) = chip("RP235x_riscv").unwrap().way else { panic!("it is behind one of Arm's") };
+        assert!(way.is_of_module && !way.may_be_cortex_m());
+        let base = ApV2Address::new(0xa000);
+        assert_eq!(way.access_port, FullyQualifiedApAddress::v2_with_dp(DpAddress::Default, base));
     }
 
     #[test]

@@ -58,8 +58,15 @@ pub(crate) enum Fault {
     #[error("the chip is locked: its access port does not reach memory (CSW {0:#010x})")]
     NotEnabled(u32),
     /// The access port was elsewhere, or something else was read.
-    #[error("the access port's address is {found:#010x} where it should be {expected:#010x}")]
+    #[error(
+        "reads have come to address {found:#010x} and not to {expected:#010x}: some were refused, or lost"
+    )]
     OtherAddress { expected: u32, found: u32 },
+    /// It cannot be read without a halt, and no halt is offered there.
+    #[error(
+        "its debug module, behind an access port, has no system bus, and its processor is not halted there"
+    )]
+    NoSystemBus,
     /// What is known reads otherwise.
     #[error("a word that is known reads as {found:#010x} instead of {known:#010x}")]
     OtherWord { known: u32, found: u32 },

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::riscv::debug_module::Chip;
+use crate::riscv::window::Window;
 use crate::{Dap, Riscv, SharedDap, SharedRiscv, Stats, Target, lock};
 
 /// A chip that a probe, a server and a test look at together.
@@ -63,6 +64,12 @@ pub fn shared(target: impl Target + 'static) -> SharedDap {
 #[must_use]
 pub fn shared_memory(target: impl Target + 'static) -> SharedDap {
     Arc::new(Mutex::new(Dap::of_memory(Box::new(target))))
+}
+
+/// A debug port in front of the registers of a RISC-V chip's debug module, to be shared.
+#[must_use]
+pub fn shared_module(chip: SharedRiscv) -> SharedDap {
+    shared_memory(Window(chip))
 }
 
 /// A RISC-V chip in front of `target`, to be shared.

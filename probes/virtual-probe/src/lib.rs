@@ -34,7 +34,7 @@ pub use arm::registers::{DebugRegisters, TraceRegisters};
 pub use arm::swo::TRACE_CLOCK_HZ;
 pub use arm::transfer::{Ack, Port};
 pub use arm::{jtag, ppb};
-pub use chip::{SharedChip, shared, shared_memory, shared_riscv};
+pub use chip::{SharedChip, shared, shared_memory, shared_module, shared_riscv};
 pub use driver::plug::{PRODUCT_ID, PluggedIn, VENDOR_ID, plug_in, plug_in_wires};
 pub use driver::transfers::TransferProbe;
 pub use driver::wires::WireProbe;

@@ -7,6 +7,7 @@
 //!
 //! Source: RISC-V External Debug Support 0.13.2.
 
+pub(crate) mod behind;
 mod module;
 mod program_buffer;
 
@@ -23,6 +24,9 @@ use self::module::{
 };
 use self::program_buffer::{CMDERR, ProgramBuffer};
 use crate::memory::{Fault, Memory, Processor, Words};
+
+/// What executes.
+const PROCESSOR: Processor = Processor { name: "RISC-V", architecture: "riscv", pointer_width: None };
 
 /// How memory is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,7 +203,7 @@ impl RiscvMemory {
 
 impl Memory for RiscvMemory {
     fn processor(&self) -> Option<Processor> {
-        Some(Processor { name: "RISC-V", architecture: "riscv", pointer_width: None })
+        Some(PROCESSOR)
     }
 
     fn effect(&self) -> Effect {

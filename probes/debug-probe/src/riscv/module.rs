@@ -29,6 +29,11 @@ pub(super) const IMPEBREAK: u32 = 1 << 22;
 /// `sbcs`: what it can, which does not change; errors that it keeps until they are cleared.
 pub(super) const SB_FIXED: u32 = 0xe000_0fff;
 pub(super) const SBBUSYERROR: u32 = 1 << 22;
+/// `sbcs`: a read for each address that is written, words, an address that goes on, a read for each word that is taken.
+pub(super) const SBREADONADDR: u32 = 1 << 20;
+pub(super) const SBACCESS_32: u32 = 2 << 17;
+pub(super) const SBAUTOINCREMENT: u32 = 1 << 16;
+pub(super) const SBREADONDATA: u32 = 1 << 15;
 pub(super) const SBERROR_SHIFT: u32 = 12;
 pub(super) const SBERROR: u32 = 7 << SBERROR_SHIFT;
 

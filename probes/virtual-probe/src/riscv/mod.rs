@@ -13,6 +13,7 @@ mod hart;
 mod program_buffer;
 mod reach;
 mod system_bus;
+pub(crate) mod window;
 
 use crate::faults::{Announced, Conditions, Fault, Injector};
 use crate::riscv::debug_module::{Chip, DebugModule};
