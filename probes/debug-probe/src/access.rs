@@ -33,7 +33,7 @@ pub(crate) fn is_enabled(memory: &mut dyn ArmMemoryInterface) -> Result<(), Faul
 /// Reads words that are all in one piece.
 pub(crate) fn read(memory: &mut dyn ArmMemoryInterface, at: u64, words: &mut [u32]) -> Result<(), Fault> {
     memory.read_32(at, words)?;
-    has_come_to(memory, next_addresses(at, words.len()))
+    has_moved(memory, at, words.len())
 }
 
 /// Reads a word.
@@ -48,7 +48,17 @@ pub(crate) fn read_word(memory: &mut dyn ArmMemoryInterface, at: u64) -> Result<
 pub(crate) fn write_word(memory: &mut dyn ArmMemoryInterface, at: u64, word: u32) -> Result<(), Fault> {
     memory.write_word_32(at, word)?;
     memory.flush()?;
-    has_come_to(memory, next_addresses(at, 1))
+    has_moved(memory, at, 1)
+}
+
+/// Whether the access port has moved so many words. What a probe's own firmware moves (ST-Link's) is its own affair, and where
+/// that leaves the address.
+fn has_moved(memory: &mut dyn ArmMemoryInterface, at: u64, num_words: usize) -> Result<(), Fault> {
+    let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
+    if arm.try_dap_probe().is_none() {
+        return Ok(());
+    }
+    has_come_to(memory, next_addresses(at, num_words))
 }
 
 /// Whether the access port's address is one of these.

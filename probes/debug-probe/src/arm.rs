@@ -36,7 +36,7 @@ const BURST: usize = 256;
 enum Known {
     /// The processor's id, a word that is read behind them as they were.
     Cpuid(u32),
-    /// There is no such word.
+    /// There is no such word: the access port's address, which is written and read.
     Address,
 }
 
@@ -138,10 +138,7 @@ impl Memory for ArmMemory<'_> {
 
     fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
         memory::in_pieces(sweep, |at, piece| access::read(&mut *self.memory, at, piece), progress)?;
-        match self.known {
-            Known::Cpuid(_) => self.check(),
-            Known::Address => none_was_refused(&mut *self.memory),
-        }
+        self.check()
     }
 
     fn burst(&mut self, progress: &dyn Fn()) -> Result<(Vec<u32>, Burst), Fault> {

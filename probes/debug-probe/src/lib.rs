@@ -9,8 +9,9 @@
 //! - the processor is not halted: its debug control register is not even written. `probe-rs` has no such way with a
 //!   `Session`, which halts when it begins and when it ends, so access port and debug module are used below it;
 //! - only where a RISC-V chip has no system bus is it halted, if that was allowed, and for how long is measured;
-//! - a read is believed only if afterwards no error is kept, the debug logic still has its power, and a word that is
-//!   known reads as it did: some probes give zeros for what the bus refused;
+//! - a read is believed only if afterwards an address that counts up has come to its end, no error is kept, the debug logic
+//!   still has its power, and a word that is known reads as it did: else there may be zeros, or another's words, for what
+//!   was refused or lost;
 //! - who waits for the probe stops waiting when nothing comes any more, whatever a driver does meanwhile;
 //! - what was changed for samples is changed back.
 //!

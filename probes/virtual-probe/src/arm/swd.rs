@@ -109,42 +109,33 @@ impl SwdLine {
             (self.state, self.is_reset) = (IDLE, true);
             return true;
         }
+        let drives = if let State::Drives { bits, .. } = self.state { bits & 1 != 0 } else { true };
+        self.state = self.next(level, dap);
+        drives
+    }
+
+    /// What happens at the clock after this one, at which the line had that level.
+    fn next(&mut self, level: bool, dap: &mut Dap) -> State {
         match self.state {
-            State::Request { num: 0, .. } if !level => true,
-            State::Request { bits, num } => {
-                let bits = bits | u8::from(level) << num;
-                self.state = match num + 1 {
-                    REQUEST_BITS => self.begin(Request::of(bits), dap),
-                    num => State::Request { bits, num },
-                };
-                true
+            State::Request { num: 0, .. } if !level => IDLE,
+            State::Request { bits, num } => match (bits | u8::from(level) << num, num + 1) {
+                (bits, REQUEST_BITS) => self.begin(Request::of(bits), dap),
+                (bits, num) => State::Request { bits, num },
+            },
+            State::Drives { left: 1, write, .. } => State::Turns { left: TURN_CLOCKS, write },
+            State::Drives { bits, left, write } => State::Drives { bits: bits >> 1, left: left - 1, write },
+            State::Turns { left: 1, write: None } => IDLE,
+            State::Turns { left: 1, write: Some((request, is_accepted)) } => {
+                State::Data { bits: 0, num: 0, request, is_accepted }
             }
-            State::Drives { bits, left, write } => {
-                self.state = match left - 1 {
-                    0 => State::Turns { left: TURN_CLOCKS, write },
-                    left => State::Drives { bits: bits >> 1, left, write },
-                };
-                bits & 1 != 0
-            }
-            State::Turns { left, write } => {
-                self.state = match (left - 1, write) {
-                    (0, None) => IDLE,
-                    (0, Some((request, is_accepted))) => {
-                        State::Data { bits: 0, num: 0, request, is_accepted }
-                    }
-                    (left, write) => State::Turns { left, write },
-                };
-                true
-            }
+            State::Turns { left, write } => State::Turns { left: left - 1, write },
             State::Data { bits, num, request, is_accepted } => {
-                let bits = bits | u64::from(level) << num;
-                self.state = match num + 1 {
-                    DATA_BITS => end(bits, request, is_accepted, dap),
-                    num => State::Data { bits, num, request, is_accepted },
-                };
-                true
+                match (bits | u64::from(level) << num, num + 1) {
+                    (bits, DATA_BITS) => end(bits, request, is_accepted, dap),
+                    (bits, num) => State::Data { bits, num, request, is_accepted },
+                }
             }
-            State::Silent => true,
+            State::Silent => State::Silent,
         }
     }
 
