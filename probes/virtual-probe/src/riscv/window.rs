@@ -66,3 +66,26 @@ impl Target for Window {
         Err(NO_PROCESSOR)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Chip, Ram, dmi, shared_riscv};
+
+    #[test]
+    fn a_word_is_a_register_and_all_else_is_a_bus_fault() {
+        let chip = shared_riscv(Chip::default(), Ram::of_words(0, [1], vec![]));
+        let mut window = Window(SharedRiscv::clone(&chip));
+        let at = |register: u8| u32::from(register) * 4;
+        window.write(at(dmi::DMCONTROL), &dmi::DMACTIVE.to_le_bytes()).expect("a register");
+        let mut word = [0; 4];
+        window.read(at(dmi::DMSTATUS), &mut word).expect("a register");
+        assert_eq!(u32::from_le_bytes(word), lock(&chip).read(dmi::DMSTATUS));
+        assert_ne!(u32::from_le_bytes(word) & dmi::AUTHENTICATED, 0);
+        for (address, len) in [(LEN_BYTES, 4), (at(dmi::DMSTATUS) + 1, 4), (at(dmi::DMSTATUS), 1)] {
+            let refused = window.read(address, word.get_mut(..len).expect("room")).expect_err("no register");
+            assert!(matches!(refused, TargetError::Unmapped { .. }), "{refused}");
+        }
+        assert!(window.halt().is_err());
+    }
+}
