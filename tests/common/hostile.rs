@@ -1,6 +1,6 @@
 //! Damage done to files, for readers to read or refuse.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -11,6 +11,9 @@ pub(crate) const MIB: usize = 1 << 20;
 static ALONE: Mutex<()> = Mutex::new(());
 
 pub(crate) fn alone() -> impl Drop {
+    // A backtrace takes more memory than a test may have, and one for which there is none never ends.
+    static WITHOUT_BACKTRACES: Once = Once::new();
+    WITHOUT_BACKTRACES.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
     ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 

@@ -55,7 +55,10 @@ impl Version {
             // Up to GCC 6: the major version, and two digits for the minor one.
             b'3'..=b'6' => Some(Self { word, major: first - b'0', minor: second * 10 + third }),
             // From GCC 7 on: a letter for the tens of the major version, its ones, and the minor one.
-            b'A'..=b'Z' => Some(Self { word, major: (first - b'A') * 10 + second, minor: third }),
+            b'A'..=b'Z' => {
+                let major = ((first - b'A') * 10).checked_add(second)?;
+                Some(Self { word, major, minor: third })
+            }
             _ => None,
         }
     }
@@ -276,6 +279,14 @@ mod tests {
 
     fn version(text: &[u8; 4]) -> Option<Version> {
         Version::from_word(u32::from_be_bytes(*text))
+    }
+
+    #[test]
+    fn letters_and_digits_of_any_word_are_a_version_or_none() {
+        assert_eq!(version(b"Z55*").map(Version::major), Some(255));
+        assert_eq!(version(b"Z65*").map(Version::major), None);
+        assert_eq!(version(b"[00*").map(Version::major), None);
+        assert_eq!(version(b"B:0*").map(Version::major), None);
     }
 
     #[test]
