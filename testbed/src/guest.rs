@@ -5,9 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -237,6 +239,23 @@ impl Guest {
         self.child.kill().context("end QEMU")?;
         self.child.wait().context("wait for QEMU's end")?;
         Ok(())
+    }
+
+    /// How QEMU has ended by itself, which it may be about to do.
+    ///
+    /// # Errors
+    ///
+    /// It goes on, or could not be waited for.
+    pub fn end(&mut self, patience: Duration) -> Result<ExitStatus> {
+        const LOOK: Duration = Duration::from_millis(10);
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().context("wait for QEMU's end")? {
+                return Ok(status);
+            }
+            ensure!(began.elapsed() < patience, "QEMU goes on");
+            thread::sleep(LOOK);
+        }
     }
 
     /// Sends a signal to QEMU: SIGSTOP makes a server that never answers.

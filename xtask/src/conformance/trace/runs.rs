@@ -182,7 +182,7 @@ fn halted(tools: &Tools, target: &Target, guest: &Guest) -> Result<testbed::Gues
 
 /// Has QEMU log what it translates, and lets the guest run then, to its end.
 fn by_live_log(tools: &Tools, target: &Target, guest: &Guest, output: &Path) -> Result<()> {
-    let qemu = halted(tools, target, guest)?;
+    let mut qemu = halted(tools, target, guest)?;
     let mut trace = Command::new(&tools.covtap);
     trace.args(["trace", "--qemu"]).arg(qemu.qmp()).arg(&guest.elf).arg("-o").arg(output);
     let shown = child::show(&trace);
@@ -196,20 +196,32 @@ fn by_live_log(tools: &Tools, target: &Target, guest: &Guest, output: &Path) -> 
     let ended = covtap.wait()?;
     said.extend(status.iter());
     // By semihosting a guest ends QEMU at once, which tells nobody of it.
-    ensure_whole(&shown, ended, &said.join("\n"), !target.ends_after_a_step)
+    ensure_whole(&shown, ended, &said.join("\n"), (!target.ends_after_a_step).then_some((&mut qemu, target)))
 }
 
-/// Makes sure that covtap has traced a guest to its end. With `is_unsaid` QEMU may have closed its connections without a word.
-fn ensure_whole(shown: &str, ended: ExitStatus, said: &str, is_unsaid: bool) -> Result<()> {
+/// Makes sure that covtap has traced a guest to its end. Where that is `unsaid` QEMU may have closed its connections without a
+/// word, if it ended as the guest asked it to.
+fn ensure_whole(
+    shown: &str,
+    ended: ExitStatus,
+    said: &str,
+    unsaid: Option<(&mut testbed::Guest, &Target)>,
+) -> Result<()> {
+    if ended.success() {
+        return Ok(());
+    }
     let error = said.lines().find(|line| line.starts_with("covtap: error: ")).unwrap_or_default();
     let is_closed = error.trim_end().ends_with("the connection was closed by the other side");
-    ensure!(ended.success() || is_unsaid && is_closed, "`{shown}` ended with {ended}: {}", said.trim());
+    let unsaid = unsaid.filter(|_| is_closed);
+    let (qemu, target) = unsaid.with_context(|| format!("`{shown}` ended with {ended}: {}", said.trim()))?;
+    let status = qemu.end(PATIENCE)?;
+    ensure!(status.code() == Some(target.exit_code), "QEMU ended with {status} while `{shown}` ran");
     Ok(())
 }
 
 /// Traces a guest from its reset to its end.
 fn by_gdb(tools: &Tools, target: &Target, guest: &Guest, method: Method, output: &Path) -> Result<()> {
-    let qemu = halted(tools, target, guest)?;
+    let mut qemu = halted(tools, target, guest)?;
     let mut trace = Command::new(&tools.covtap);
     trace.args(["trace", "--gdb", &qemu.gdb().to_string(), "--method", method.name()]);
     if method == Method::Breakpoints {
@@ -217,9 +229,10 @@ fn by_gdb(tools: &Tools, target: &Target, guest: &Guest, method: Method, output:
     }
     let output = child::output(trace.arg(&guest.elf).arg("-o").arg(output))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    // QEMU tells of its end only who waits for a guest that runs, and not who asks where the last step has led.
-    let is_unsaid = target.ends_after_a_step && method == Method::Step;
-    ensure_whole(&child::show(&trace), output.status, &said, is_unsaid)
+    // QEMU tells of its end only who waits for a guest that runs: not who asks where the last step has led, nor whose
+    // breakpoint was met on the way to it.
+    let unsaid = target.ends_after_a_step.then_some((&mut qemu, target));
+    ensure_whole(&child::show(&trace), output.status, &said, unsaid)
 }
 
 /// The counters of a guest that counts, as `.gcda` files below a folder.
