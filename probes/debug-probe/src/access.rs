@@ -19,7 +19,7 @@ const DEVICE_EN: u32 = 1 << 6;
 /// `CTRL/STAT`: errors that the debug port keeps until they are cleared.
 const ERRORS: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7;
 /// `CTRL/STAT`: debug and system have power.
-pub(crate) const POWER: u32 = 1 << 29 | 1 << 31;
+const POWER: u32 = 1 << 29 | 1 << 31;
 
 /// Makes sure that the access port reaches memory.
 pub(crate) fn is_enabled(memory: &mut dyn ArmMemoryInterface) -> Result<(), Fault> {
@@ -79,7 +79,7 @@ fn next_addresses(at: u64, num_words: usize) -> [u32; 2] {
 }
 
 /// What `CTRL/STAT` says.
-pub(crate) fn status(memory: &mut dyn ArmMemoryInterface) -> Result<u32, Fault> {
+fn status(memory: &mut dyn ArmMemoryInterface) -> Result<u32, Fault> {
     let access_port = memory.fully_qualified_address();
     let arm = memory.get_arm_debug_interface().map_err(ArmError::from)?;
     Ok(arm.read_raw_dp_register(access_port.dp(), Ctrl::ADDRESS)?)
@@ -91,6 +91,14 @@ pub(crate) fn none_was_refused(memory: &mut dyn ArmMemoryInterface) -> Result<()
         status if status & POWER != POWER => Err(Fault::Unpowered(status)),
         status if status & ERRORS != 0 => Err(Fault::Kept(status)),
         _ => Ok(()),
+    }
+}
+
+/// What a fault follows from, if there is no power.
+pub(crate) fn cause(memory: &mut dyn ArmMemoryInterface, fault: Fault) -> Fault {
+    match status(memory) {
+        Ok(status) if status & POWER != POWER => Fault::Unpowered(status),
+        _ => fault,
     }
 }
 

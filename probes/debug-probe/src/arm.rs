@@ -11,7 +11,7 @@ use probe_rs::architecture::arm::ap::{ApRegister, BD3, TAR};
 use probe_rs::architecture::arm::memory::ArmMemoryInterface;
 use probe_rs::architecture::arm::{ArmError, FullyQualifiedApAddress};
 
-use crate::access::{self, POWER, none_was_refused};
+use crate::access::{self, none_was_refused};
 use crate::changed::Changed;
 use crate::chip;
 use crate::memory::{self, Fault, Memory, Processor, Words};
@@ -157,10 +157,7 @@ impl Memory for ArmMemory<'_> {
 
     /// Whether there is no power: what else was said follows from that.
     fn cause(&mut self, fault: Fault) -> Fault {
-        match access::status(&mut *self.memory) {
-            Ok(status) if status & POWER != POWER => Fault::Unpowered(status),
-            _ => fault,
-        }
+        access::cause(&mut *self.memory, fault)
     }
 
     fn restore(&mut self) -> Result<(), Fault> {

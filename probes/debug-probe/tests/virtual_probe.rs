@@ -287,6 +287,7 @@ const FAULTS: [Fault; 6] = [
 
 /// Has something go wrong at every two hundredth transfer: what is given is true.
 fn read_with_faults(chip: &Chip, num: u32) {
+    let before = lock(&chip.dap).debug_registers();
     lock(&chip.dap).set_injector(Injector::new().at_random(1, 1.0 / 200.0, FAULTS));
     let (open, mend) = (|| DebugProbe::open(&chip.options()), || lock(&chip.dap).mend());
     let turns = Turns::take(num, 500, BASE, open, mend);
@@ -294,6 +295,7 @@ fn read_with_faults(chip: &Chip, num: u32) {
     println!("{}: {turns:?}, {} faults", chip.plugged_in.selector(), stats.faults);
     assert!(turns.given > num / 2 && turns.refused > num / 100, "{turns:?}");
     assert_eq!((stats.halts, stats.memory_writes), (0, 0));
+    assert_eq!(lock(&chip.dap).debug_registers(), before);
 }
 
 /// Ten thousand reads of each.

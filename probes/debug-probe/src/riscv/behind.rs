@@ -16,9 +16,9 @@ use probe_rs::architecture::arm::memory::ArmMemoryInterface;
 
 use super::module::{
     self, AUTHENTICATED, DMACTIVE, SB_FIXED, SBACCESS_32, SBAUTOINCREMENT, SBBUSYERROR, SBERROR,
-    SBERROR_SHIFT, SBREADONADDR, SBREADONDATA,
+    SBREADONADDR, SBREADONDATA,
 };
-use crate::access::{self, POWER, none_was_refused};
+use crate::access::{self, none_was_refused};
 use crate::memory::{self, Fault, Memory, Processor, Words};
 
 /// Registers of the module, by number.
@@ -101,11 +101,11 @@ impl<'a> MemoryBehind<'a> {
         let (end, sbcs) = (self.register(SBADDRESS0)?, self.register(SBCS)?);
         let expected = start.wrapping_add(u32::try_from(words.len()).unwrap_or(u32::MAX).wrapping_mul(4));
         memory::same(self.fixed, sbcs & SB_FIXED)?;
-        match (sbcs & SBERROR) >> SBERROR_SHIFT {
-            0 if sbcs & SBBUSYERROR != 0 => Err(Fault::Overtaken),
-            0 if end != expected => Err(Fault::OtherAddress { expected, found: end }),
-            0 => Ok(()),
-            sberror => Err(Fault::SystemBus { sberror }),
+        module::none_kept(sbcs)?;
+        match sbcs & SBBUSYERROR {
+            0 if end == expected => Ok(()),
+            0 => Err(Fault::OtherAddress { expected, found: end }),
+            _ => Err(Fault::Overtaken),
         }
     }
 
@@ -127,10 +127,8 @@ impl Memory for MemoryBehind<'_> {
 
     fn sweep(&mut self, sweep: &mut [Words], progress: &dyn Fn()) -> Result<(), Fault> {
         memory::in_pieces(sweep, |at, piece| self.read(at, piece), progress)?;
-        match self.register(DMCONTROL)? {
-            control if control & DMACTIVE == 0 => Err(Fault::Inactive(control)),
-            _ => none_was_refused(&mut *self.port),
-        }
+        module::is_active(self.register(DMCONTROL)?)?;
+        none_was_refused(&mut *self.port)
     }
 
     fn clear_errors(&mut self) -> Result<(), Fault> {
@@ -139,10 +137,7 @@ impl Memory for MemoryBehind<'_> {
     }
 
     fn cause(&mut self, fault: Fault) -> Fault {
-        match access::status(&mut *self.port) {
-            Ok(status) if status & POWER != POWER => Fault::Unpowered(status),
-            _ => fault,
-        }
+        access::cause(&mut *self.port, fault)
     }
 
     fn restore(&mut self) -> Result<(), Fault> {

@@ -34,7 +34,7 @@ pub(super) const SBREADONADDR: u32 = 1 << 20;
 pub(super) const SBACCESS_32: u32 = 2 << 17;
 pub(super) const SBAUTOINCREMENT: u32 = 1 << 16;
 pub(super) const SBREADONDATA: u32 = 1 << 15;
-pub(super) const SBERROR_SHIFT: u32 = 12;
+const SBERROR_SHIFT: u32 = 12;
 pub(super) const SBERROR: u32 = 7 << SBERROR_SHIFT;
 
 /// A debug module, as `probe-rs` has it.
@@ -80,9 +80,17 @@ pub(super) fn read(
 pub(super) fn check(module: &mut Module<'_>, fixed: u32) -> Result<(), Fault> {
     let (control, sbcs) = (control(module)?, sbcs(module)?);
     memory::same(fixed, sbcs & SB_FIXED)?;
-    if control & DMACTIVE == 0 {
-        return Err(Fault::Inactive(control));
-    }
+    is_active(control)?;
+    none_kept(sbcs)
+}
+
+/// Whether the module is in use still.
+pub(super) fn is_active(control: u32) -> Result<(), Fault> {
+    if control & DMACTIVE == 0 { Err(Fault::Inactive(control)) } else { Ok(()) }
+}
+
+/// Whether the system bus has refused nothing.
+pub(super) fn none_kept(sbcs: u32) -> Result<(), Fault> {
     match (sbcs & SBERROR) >> SBERROR_SHIFT {
         0 => Ok(()),
         sberror => Err(Fault::SystemBus { sberror }),
