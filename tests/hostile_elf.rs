@@ -15,7 +15,7 @@ use std::fs;
 use std::io::Cursor;
 
 use cap::Cap;
-use common::hostile::put;
+use common::hostile::{put, without_backtraces};
 use covtap::image::{Image, Slide};
 use covtap::inspect::Report;
 use covtap::locate::llvm::{self, RawVersion};
@@ -43,6 +43,7 @@ const FIXTURES: [&str; 9] = [
 
 /// Does with a file all that covtap does, with all of it in memory and not; gives whether counters were found.
 fn use_whole(bytes: Vec<u8>) -> bool {
+    without_backtraces();
     let in_parts = Image::read("hostile.elf", Cursor::new(bytes.clone()));
     let whole = Image::parse("hostile.elf", bytes);
     let [in_parts, whole] = [in_parts, whole].map(|image| image.is_ok_and(|image| use_image(&image)));

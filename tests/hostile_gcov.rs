@@ -16,7 +16,7 @@ use std::fs;
 use std::sync::LazyLock;
 
 use cap::Cap;
-use common::hostile::put;
+use common::hostile::{put, without_backtraces};
 use covtap::image::{Image, Slide};
 use covtap::locate::gcov::{self, GcovError, Located, Piece};
 use covtap_link::TargetAddr;
@@ -81,6 +81,7 @@ fn without_sections(bytes: &mut [u8]) {
 
 /// Locates, in the image and in its sections as memory; gives how many objects were found in the image.
 fn use_whole(bytes: Vec<u8>) -> usize {
+    without_backtraces();
     let len = bytes.len();
     let Ok(image) = Image::parse("hostile.elf", bytes) else { return 0 };
     use_located(in_memory(&image), len);
@@ -133,6 +134,7 @@ fn undamaged_images_are_used_whole() {
 /// Thousands of objects that share one name and one array of as many functions.
 #[test]
 fn structures_that_refer_to_each_other_over_and_over_are_refused() {
+    without_backtraces();
     let source = testbed::workspace_root().join("tests/gcov_locate/bomb.c").display().to_string();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("a").display().to_string();

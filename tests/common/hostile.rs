@@ -10,10 +10,14 @@ pub(crate) const MIB: usize = 1 << 20;
 /// Held by each test of a file, so that the limit of its allocator is one test's alone.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// Has a test that fails say so. A backtrace takes more memory than a test may have, and one for which there is none never ends.
+pub(crate) fn without_backtraces() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
+}
+
 pub(crate) fn alone() -> impl Drop {
-    // A backtrace takes more memory than a test may have, and one for which there is none never ends.
-    static WITHOUT_BACKTRACES: Once = Once::new();
-    WITHOUT_BACKTRACES.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
+    without_backtraces();
     ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
