@@ -26,6 +26,11 @@ use covtap_virtual_probe::{
 };
 use tempfile::TempDir;
 
+/// What the probe's chips are described in.
+fn chips() -> String {
+    workspace_root().join("probes/virtual-probe/chips.yaml").display().to_string()
+}
+
 /// A guest that counts for a few seconds and then rests, and a probe in front of it.
 struct Scene {
     dir: TempDir,
@@ -144,9 +149,8 @@ fn a_guest_is_halted_only_if_that_is_allowed() {
 #[test]
 fn the_memory_of_a_cortex_a_is_recorded_without_a_halt() {
     let scene = Scene::cortex_a();
-    let chip = scene.path("chip.yaml");
-    std::fs::write(&chip, CORTEX_A53).unwrap();
-    let named = ["--chip", "A53", "--chip-description-path", &chip];
+    let chips = chips();
+    let named = ["--chip", "VIRTUAL-A53", "--chip-description-path", &chips];
     let live = ["--every", "200ms", "--snapshots", "5"];
     let output = scene.tap("record", "live.profraw", &[&named[..], &live].concat());
     assert_done(&output);
@@ -170,13 +174,12 @@ fn the_memory_of_a_cortex_a_is_recorded_without_a_halt() {
 #[test]
 fn a_debug_module_behind_an_access_port_reads_without_a_halt() {
     let scene = Scene::behind();
-    let chip = scene.path("chip.yaml");
-    std::fs::write(&chip, BEHIND).unwrap();
-    let named = ["--chip", "BEHIND", "--chip-description-path", &chip];
+    let chips = chips();
+    let named = ["--chip", "VIRTUAL-BEHIND", "--chip-description-path", &chips];
     let output = scene.tap("snapshot", "live.profraw", &named);
     assert_done(&output);
     let said = stderr(&output);
-    assert!(said.contains("the workload is not stopped") && said.contains("BEHIND, riscv"), "{said}");
+    assert!(said.contains("the workload is not stopped") && said.contains("VIRTUAL-BEHIND, riscv"), "{said}");
     scene.compare_at_rest(&named);
 }
 
@@ -192,33 +195,3 @@ fn a_driver_that_panics_is_an_error_in_one_line() {
         "{said}"
     );
 }
-
-const CORTEX_A53: &str = "
-name: A53
-variants:
-- name: A53
-  cores:
-  - name: main
-    type: armv8a
-    core_access_options: !Arm {ap: !v1 0, debug_base: 0x80010000, cti_base: 0x80020000}
-  memory_map:
-  - !Ram
-    range: {start: 0x40000000, end: 0x44000000}
-    cores: [main]
-  flash_algorithms: []
-";
-
-const BEHIND: &str = "
-name: BEHIND
-variants:
-- name: BEHIND
-  cores:
-  - name: main
-    type: riscv
-    core_access_options: !Riscv {mem_ap: !v1 0}
-  memory_map:
-  - !Ram
-    range: {start: 0x80000000, end: 0x81000000}
-    cores: [main]
-  flash_algorithms: []
-";

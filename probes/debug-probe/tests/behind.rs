@@ -17,20 +17,7 @@ use covtap_virtual_probe::{
 
 const BASE: u32 = 0x2000_0000;
 
-const DESCRIPTION: &str = "
-name: Behind
-variants:
-- name: BEHIND
-  cores:
-  - name: main
-    type: riscv
-    core_access_options: !Riscv {mem_ap: !v1 0}
-  memory_map:
-  - !Ram
-    range: {start: 0x20000000, end: 0x20008000}
-    cores: [main]
-  flash_algorithms: []
-";
+const DESCRIPTION: &str = include_str!("../../virtual-probe/chips.yaml");
 
 /// What makes a probe of a debug port.
 type Plug = fn(&str, SharedDap) -> PluggedIn;
@@ -51,7 +38,7 @@ impl Behind {
 
     fn options(&self) -> Options {
         let selector = Some(self.plugged_in.selector().parse().unwrap());
-        let (chip, chip_description) = (Some("BEHIND".to_owned()), Some(DESCRIPTION.to_owned()));
+        let (chip, chip_description) = (Some("VIRTUAL-BEHIND".to_owned()), Some(DESCRIPTION.to_owned()));
         let reply_timeout = Duration::from_secs(20);
         Options { selector, chip, chip_description, reply_timeout, ..Options::default() }
     }

@@ -209,6 +209,8 @@ mod tests {
     const DRW_READ: u8 = 0b1001_1111;
     const RDBUFF: u8 = 0b1011_1101;
     const POWERED: u32 = 0x5000_0000;
+    /// STKERRCLR and ORUNERRCLR.
+    const STICKY_CLEARS: u32 = 0b1_0100;
 
     /// A host of the line.
     struct Host {
@@ -308,9 +310,6 @@ mod tests {
         assert_eq!(host.write(ABORT, STICKY_CLEARS), OK);
         assert_eq!(host.read(RDBUFF).0, OK);
     }
-
-    /// STKERRCLR and ORUNERRCLR.
-    const STICKY_CLEARS: u32 = 0b1_0100;
 
     #[test]
     fn an_overrun_is_kept_until_it_is_cleared() {
